@@ -1,0 +1,125 @@
+/**
+ * What the admin port may ask of the gateway, and the shapes it answers with (contract §4). `gateway.ts` implements it;
+ * nothing else of the gateway is visible here.
+ */
+import type { DropReason } from '../contract/errors.ts'
+import type { Problem } from '../config/problems.ts'
+import type { AdminConfig, Config } from '../config/schema.ts'
+
+export const legStates = ['idle', 'delivering', 'retrying', 'parked', 'paused', 'disabled'] as const
+export type LegState = (typeof legStates)[number]
+
+export interface Counts {
+  captured: number
+  delivered: number
+  waiting: number
+  dead_lettered: number
+  dropped: Partial<Record<DropReason, number>>
+}
+
+export interface LegView {
+  name: string
+  url: string
+  state: LegState
+  counts: Counts
+  waiting_bytes: number
+  oldest_waiting_at: string | null
+  /** Items on disk: what would survive a kill now. */
+  durable_items: number
+  attempts: number
+  last_attempt_at: string | null
+  last_response_code: number | null
+  last_error: string | null
+  next_attempt_at: string | null
+}
+
+export interface MirrorView {
+  name: string
+  sink: string
+  enabled: boolean
+  state: LegState
+  managed_by: 'file'
+  counts: Counts
+  legs: LegView[]
+}
+
+export interface CollectionView {
+  name: string
+  hosts: string[]
+  prefix: string
+  mirrors: string[]
+  managed_by: 'file'
+  upstreams: { url: string; weight: number; healthy: boolean; requests_in_flight: number; requests: number; failures: number }[]
+}
+
+export interface DeadLetterView {
+  id: string
+  leg: string
+  at: string
+  reason: string
+  status: number | null
+  /** First 1 KiB of the destination's answer. */
+  answer: string | null
+  batch_id: string
+  item: unknown
+}
+
+export interface StatusView {
+  version: string
+  node: string
+  state: 'starting' | 'ready' | 'draining'
+  uptime_seconds: number
+  started_at: string
+  environment: string
+  unclean_shutdown: boolean
+  threads: { data: number; recorder: number; shipper: number }
+  config: {
+    file: string
+    loaded_at: string
+    generation: number
+    hash: string
+    last_rejected: { at: string; problems: Problem[] } | null
+  }
+  capture: { paused: boolean; buffer_used_bytes: number; buffer_limit_bytes: number }
+  totals: Counts & { requests: number; rejected: number; connections_open: number }
+  listen: { host: string; port: number }
+}
+
+export interface TestResult {
+  legs: { name: string; ok: boolean; status: number | null; latency_ms: number; error: string | null }[]
+}
+
+export type ReloadResult = { ok: true; generation: number; hash: string; warnings: string[] } | { ok: false; problems: Problem[] }
+
+/** A command that cannot be carried out now (409), with the sentence for the caller. */
+export class ConflictError extends Error {
+  override readonly name = 'ConflictError'
+}
+
+export interface Commands {
+  config(): Config
+  admin(): AdminConfig
+  status(): StatusView
+  /** Whether clients are served: not when a collector is down. */
+  ready(): { status: 'ready' | 'starting' | 'draining'; reasons: string[] }
+  collections(): CollectionView[]
+  mirrors(): MirrorView[]
+  mirror(name: string): MirrorView | null
+  /** These five answer null for an unknown name, and throw ConflictError when the state forbids it. */
+  pauseMirror(name: string): Promise<MirrorView | null>
+  resumeMirror(name: string): Promise<MirrorView | null>
+  replayMirror(name: string): Promise<MirrorView | null>
+  testMirror(name: string): Promise<TestResult | null>
+  purgeBacklog(name: string): Promise<MirrorView | null>
+  deadLetters(name: string, page: { after: string | null; size: number }): { data: DeadLetterView[]; total: number } | null
+  replayDeadLetters(name: string): Promise<MirrorView | null>
+  deleteDeadLetters(name: string): Promise<MirrorView | null>
+  setConnection(name: string, connected: boolean): Promise<{ name: string; connected: boolean } | null>
+  setCapture(capturing: boolean): Promise<{ paused: boolean }>
+  setLogLevel(level: string): void
+  reload(): Promise<ReloadResult>
+  /** Checks a YAML text, or the file on disk when there is none. */
+  checkConfig(yaml: string | null): Promise<ReloadResult>
+  /** Prometheus text, with its content type. */
+  metrics(): Promise<{ type: string; text: string }>
+}

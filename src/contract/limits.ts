@@ -1,0 +1,78 @@
+/**
+ * Every bound of mirrorgate that a user cannot set, in one place, each with its reason.
+ * Bounds that a user can set have their defaults and ranges in `src/config/schema.ts`.
+ */
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+export const limits = Object.freeze({
+  /** Bytes of one slab: large enough that hand-over costs nothing per exchange, small enough to recycle. */
+  slab_bytes: MIB,
+  /** Slabs a data thread has at least, so that one can fill while another is being recorded. */
+  slabs_per_thread_min: 2,
+  /** Part of `capture.buffer_bytes` that goes to slabs; the rest belongs to open exchanges. */
+  slab_share: 0.5,
+  /** A captured body may not need more than this, so that a record always fits the memory of a thread. */
+  body_bytes_max: 16 * MIB,
+
+  /** Names that may exist in one process life; their counter cells are never reused for another name. */
+  mirrors_max: 256,
+  collections_max: 1024,
+  upstreams_max: 4096,
+  mirrors_per_collection_max: 16,
+
+  /** Bytes after which a segment is rolled. */
+  segment_bytes: 8 * MIB,
+  /** A segment is at least this fraction of its leg's spool, so that drop_oldest gives up little at a time. */
+  segment_share_of_spool: 1 / 8,
+  segment_bytes_min: 64 * KIB,
+  /** Age after which a segment is rolled; longer while its leg is parked, so that an outage makes few files. */
+  segment_age_ms: 60_000,
+  segment_age_parked_ms: 600_000,
+  segments_per_leg_max: 10_000,
+  /** Free disk below this stops spooling (`spool_full`): the store must be able to go on writing. */
+  disk_free_min_bytes: 64 * MIB,
+  /** On a small disk the floor is this fraction of it instead. */
+  disk_free_min_share: 0.05,
+
+  /** Bytes of a collector's answer that are read before its socket is closed (trap A7). */
+  answer_read_bytes: 64 * KIB,
+  /** Bytes of a collector's answer that are kept for people. */
+  answer_kept_bytes: KIB,
+  /** A Retry-After above this is taken as this. */
+  retry_after_ms_max: 3_600_000,
+  /** The longest wait between two probes of a parked leg. */
+  probe_ms_max: 60_000,
+  dead_letters_per_leg_max: 10_000,
+  dead_letter_page_max: 100,
+
+  /** A decoded body may be this many times its encoded size, or `body_bytes`, whichever is larger: a bomb is cut. */
+  decode_ratio_max: 100,
+  /** JSON nesting that the field redactor follows. */
+  json_depth_max: 512,
+
+  /** `x-request-id` of a client is kept up to this length. */
+  request_id_chars_max: 128,
+  /** Bytes of an unread request body that are drained after an early answer; beyond it the connection closes. */
+  early_answer_drain_bytes: MIB,
+
+  admin_body_bytes: MIB,
+  config_file_bytes: 4 * MIB,
+  config_problems_max: 200,
+  /** Failed sign-ins per address and minute before 429. */
+  sign_in_failures_per_minute: 10,
+})
+
+/** Relations between the bounds that the code relies on; throws at start-up when one is broken. */
+export function assertLimits(): void {
+  const broken = (
+    [
+      ['a segment holds at least one slab', limits.segment_bytes >= limits.slab_bytes],
+      ['kept part of an answer is within what is read', limits.answer_kept_bytes <= limits.answer_read_bytes],
+      ['parked segments live at least as long as others', limits.segment_age_parked_ms >= limits.segment_age_ms],
+      ['slabs leave memory for open exchanges', limits.slab_share < 1],
+    ] as const
+  ).filter(([, holds]) => !holds)
+  if (broken.length > 0) throw new Error(`limits contradict each other: ${broken.map(([rule]) => rule).join('; ')}`)
+}

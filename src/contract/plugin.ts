@@ -1,0 +1,116 @@
+/**
+ * What a plugin sees: the sink contract. Published as `mirrorgate/plugin`; nothing here imports the core.
+ *
+ * The host owns connecting, retries, back-off, batching, time-outs, concurrency, compression, counters and metrics.
+ * A sink only writes one batch.
+ */
+import type { Static, TObject } from 'typebox'
+import type { OutcomeError } from './errors.ts'
+
+export { Type } from 'typebox'
+export { OutcomeError } from './errors.ts'
+
+/** Which half of an exchange the items of a leg carry. */
+export type Half = 'request' | 'response' | 'exchange'
+
+/** One delivery queue of a mirror. Names are fixed per sink: they are folder names and metric labels. */
+export interface LegSpec {
+  readonly name: string
+  readonly half: Half
+  /** Where it goes, for people: shown by the admin port. Never holds a secret. */
+  readonly url: string
+}
+
+/** A run of items on its way to one destination. */
+export interface Batch {
+  /** Opaque; the same on every retry of this batch, also after a crash. */
+  readonly id: string
+  readonly mirror: string
+  readonly leg: string
+  readonly items: number
+  /** Items as NDJSON: one JSON object and a newline each; UTF-8. */
+  readonly ndjson: Buffer
+}
+
+export interface HttpAnswer {
+  readonly status: number
+  /** At most `limits.answer_read_bytes` of the body, as text. */
+  readonly text: string
+}
+
+/** HTTP client bound to the mirror's connection: base URL, header authentication, TLS, proxy. */
+export interface SinkHttp {
+  /**
+   * POSTs a body. Resolves on 2xx; otherwise throws the `OutcomeError` that belongs to the status or network error.
+   * `url` is absolute, or a path under the connection's base URL. Compresses as the mirror says.
+   * With `batch`, sends `x-mirrorgate-batch-id` and `x-mirrorgate-items`.
+   */
+  post(
+    url: string,
+    request: { body: Buffer; headers?: Readonly<Record<string, string>>; batch?: Batch },
+    signal: AbortSignal,
+  ): Promise<HttpAnswer>
+}
+
+export interface SinkContext<Options> {
+  readonly mirror: string
+  readonly options: Options
+  /** What the mirror set as `format`, or the first of the sink's formats. */
+  readonly format: string
+  readonly http: SinkHttp
+}
+
+export interface Sink {
+  /**
+   * Resolves when the destination has accepted the whole batch. Throws an `OutcomeError` to say what the leg does
+   * next; anything else thrown is a bug in the plugin. Must end soon after `signal` aborts. May be called
+   * concurrently, up to the mirror's `concurrency`.
+   */
+  write(batch: Batch, signal: AbortSignal): Promise<void>
+  /** Frees what `create` opened. Idempotent. */
+  close(): void | Promise<void>
+}
+
+/** What the destination itself allows; `check` refuses a mirror whose batch limits are above it. */
+export interface SinkLimits {
+  readonly batch_bytes: number
+  readonly batch_items: number
+  readonly item_bytes: number
+}
+
+export interface SinkDefinition<Options extends TObject = TObject> {
+  readonly name: string
+  /** One sentence for the reference page. */
+  readonly summary: string
+  /** Keys that stand beside the common ones of a mirror; unknown keys are refused. */
+  readonly options: Options
+  /** Accepted values of `format`, the default first; item formats the recorder knows. */
+  readonly formats: readonly ItemFormat[]
+  /** Names of options that hold URLs: each must be absolute, or a path under the connection's base URL. */
+  readonly urls: readonly string[]
+  readonly limits: SinkLimits
+  /** The legs of a mirror, from its options. */
+  legs(options: Static<Options>): readonly LegSpec[]
+  /** May open things, and must undo that if it fails. */
+  create(context: SinkContext<Static<Options>>): Sink | Promise<Sink>
+}
+
+/** How the recorder writes an item: `pair` = one half per item, `exchange` and `ndjson` = both halves in one item. */
+export type ItemFormat = 'pair' | 'exchange' | 'ndjson'
+
+export function defineSink<Options extends TObject>(definition: SinkDefinition<Options>): SinkDefinition<Options> {
+  return Object.freeze(definition)
+}
+
+/** A JSON array of a batch's items: its newlines become commas between brackets, nothing is parsed. */
+export function jsonArray(ndjson: Buffer): Buffer {
+  const body = Buffer.allocUnsafe(ndjson.length + 1)
+  body[0] = 0x5b
+  ndjson.copy(body, 1)
+  for (let at = body.indexOf(0x0a, 1); at !== -1 && at < ndjson.length; at = body.indexOf(0x0a, at + 1)) body[at] = 0x2c
+  body[ndjson.length] = 0x5d
+  return body
+}
+
+/** Type of what `write` throws on purpose. */
+export type WriteError = OutcomeError

@@ -1,0 +1,180 @@
+/**
+ * What main and the two pools say to each other: the tasks of `src/worker.ts`. Plain data only.
+ */
+import type { DropReason, OutcomeKind } from './errors.ts'
+import type { Half, ItemFormat } from './plugin.ts'
+
+/** One leg as the recorder needs it. */
+export interface RecordLeg {
+  /** Index in main's list of legs; stable for the life of the process. */
+  readonly leg: number
+  readonly name: string
+  readonly half: Half
+  /** Folder of its segments. */
+  readonly folder: string
+}
+
+/** One mirror as the recorder needs it. */
+export interface RecordMirror {
+  /** Counter slot; what a record in a slab names. */
+  readonly slot: number
+  readonly legs: readonly RecordLeg[]
+  readonly format: ItemFormat
+  readonly environment: string
+  readonly bodyBytes: number
+  readonly requestBody: boolean
+  readonly responseBody: boolean
+  readonly decode: boolean
+  readonly redact: {
+    readonly defaults: boolean
+    readonly mode: 'mask' | 'remove' | 'hash'
+    readonly headers: readonly string[]
+    readonly query: readonly string[]
+    readonly jsonFields: readonly string[]
+  }
+  /** A frame holds at most this many items and bytes (mirror's batch, sink's own). */
+  readonly frameItems: number
+  readonly frameBytes: number
+  /** An item above this is dropped as `item_too_large`. */
+  readonly itemBytes: number
+  readonly segmentBytes: number
+  readonly fsyncMs: number
+}
+
+/** Everything the recorder must know of one configuration; sent as JSON, parsed once per thread. */
+export interface RecordPlan {
+  readonly generation: number
+  readonly mirrors: readonly RecordMirror[]
+}
+
+export interface RecordTask {
+  readonly slab: ArrayBuffer
+  /** Bytes in use. */
+  readonly used: number
+  /** Data thread and its running number of the slab: frames carry it, so that a crash can be settled exactly. */
+  readonly thread: number
+  readonly sequence: number
+  readonly generation: number
+  /** `RecordPlan` as JSON. */
+  readonly plan: string
+  /** Per leg index: bytes that it may still append; 0 = refuse with `spool_full`. */
+  readonly room: Readonly<Record<number, number>>
+  /** Leg indexes whose segments may grow old (parked legs). */
+  readonly parked: readonly number[]
+}
+
+/** One frame as it lies in a segment. */
+export interface FrameMeta {
+  /** Offset of its header in the segment, bytes. */
+  readonly offset: number
+  /** Header and payload, bytes. */
+  readonly length: number
+  readonly items: number
+  /** Start of its oldest and newest exchange, Unix milliseconds. */
+  readonly oldest: number
+  readonly newest: number
+}
+
+export interface RecordedFrame extends FrameMeta {
+  readonly leg: number
+  readonly segment: string
+}
+
+export interface RecordDrop {
+  readonly leg: number
+  readonly reason: DropReason
+  readonly items: number
+}
+
+export interface RecordResult {
+  readonly slab: ArrayBuffer
+  readonly frames: readonly RecordedFrame[]
+  readonly drops: readonly RecordDrop[]
+  /** Segments that this thread will not append to any more. */
+  readonly closed: readonly { readonly leg: number; readonly segment: string }[]
+  /** Bodies left out because they could not be redacted. */
+  readonly notRedactable: number
+  /** First spool error of this task, for the log. */
+  readonly error: string | null
+}
+
+/** Reads the frame headers of one segment file (start-up, or a backlog that comes to its turn). */
+export interface IndexTask {
+  readonly path: string
+  /** Start here; 0 reads from the segment's own header. */
+  readonly from: number
+  /** Verify payload checksums too. */
+  readonly verify: boolean
+}
+
+export interface IndexResult {
+  readonly frames: readonly FrameMeta[]
+  /** Frames whose checksum is wrong but whose header still tells how many items were lost. */
+  readonly corrupt: readonly FrameMeta[]
+  /** Bytes of the file that belong to whole frames; what follows is a torn tail. */
+  readonly end: number
+  /** Bytes that were skipped because they are no frame. */
+  readonly skipped: number
+}
+
+/** How to reach a destination; holds secrets, lives in memory only. */
+export interface Target {
+  /** Changes with everything below it; a shipper thread keeps one sink per key. */
+  readonly key: string
+  readonly mirror: string
+  readonly sink: string
+  readonly format: ItemFormat
+  readonly options: Readonly<Record<string, unknown>>
+  readonly compression: 'none' | 'gzip' | 'zstd'
+  readonly connection: {
+    readonly baseUrl: string | null
+    readonly headers: Readonly<Record<string, string>>
+    readonly caseSensitive: boolean
+    readonly tls: {
+      readonly ca_file?: string
+      readonly cert_file?: string
+      readonly key_file?: string
+      readonly verify: boolean
+      readonly server_name?: string
+    } | null
+    readonly proxyUrl: string | null
+    /** Sockets to one origin. */
+    readonly sockets: number
+  }
+}
+
+export interface ShipTask {
+  readonly target: Target
+  readonly leg: string
+  readonly batchId: string
+  readonly timeoutMs: number
+  /** A range of a segment file, or the payload itself (dead letters, tests). */
+  readonly source:
+    | { readonly path: string; readonly from: number; readonly to: number; readonly itemFrom: number; readonly itemTo: number }
+    | { readonly ndjson: string; readonly items: number }
+  /** Return the item itself when it is refused, for the dead letters. */
+  readonly keepItem: boolean
+}
+
+export type ShipResult =
+  | { readonly ok: true; readonly latencyMs: number; readonly bytes: number }
+  | {
+      readonly ok: false
+      readonly kind: OutcomeKind | 'corrupt' | 'bug'
+      readonly message: string
+      readonly status: number | null
+      readonly retryAfterMs: number | null
+      readonly answer: string | null
+      readonly network: boolean
+      readonly latencyMs: number
+      /** The refused item, when asked for and it was a single one. */
+      readonly item: string | null
+      /** For `corrupt`: the frames of the range that cannot be read. */
+      readonly corrupt: readonly FrameMeta[]
+    }
+
+/** Opens and closes a TCP connection to the host of a URL. */
+export interface ProbeTask {
+  readonly url: string
+  readonly timeoutMs: number
+}

@@ -1,0 +1,318 @@
+/**
+ * The disk side of a leg: segments, append-only files of frames. What lies here survives a kill.
+ *
+ *   segment  ┌ header 16 ┐┌───────── frame ──────────┐┌─ frame ─ …      <folder>/<created>-<thread>-<number>.seg
+ *            │ MGSEG v1  ││ header 48 │ NDJSON       ││
+ *            └───────────┘└──────────────────────────┘└────────
+ *
+ *   frame header, little endian
+ *     0 u32 magic "MGFR"     16 u32 CRC-32 of the payload     32 f64 start of the newest exchange, Unix ms
+ *     4 u32 data thread      20 u32 slab number               40 u32 reserved
+ *     8 u32 items            24 f64 start of the oldest       44 u32 CRC-32 of bytes 0..43
+ *    12 u32 payload bytes        exchange, Unix ms
+ *
+ * A segment has one writer (one recorder thread). After a restart it is never appended to again.
+ */
+import fs from 'node:fs'
+import { open, readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { threadId } from 'node:worker_threads'
+import { crc32 } from 'node:zlib'
+import { limits } from '../contract/limits.ts'
+import type { FrameMeta, IndexResult, IndexTask } from '../contract/tasks.ts'
+
+const SEGMENT_MAGIC = Buffer.from('MGSEG\0\x01\0')
+const SEGMENT_HEADER = 16
+const FRAME_MAGIC = 0x5246474d
+export const FRAME_HEADER = 48
+const FRAME_MAGIC_BYTES = Buffer.from('MGFR')
+
+/** What a frame says of itself beside its payload. */
+export interface FrameInfo {
+  readonly items: number
+  readonly oldest: number
+  readonly newest: number
+  readonly thread: number
+  readonly sequence: number
+}
+
+export interface SegmentFrame extends FrameMeta {
+  readonly segment: string
+}
+
+interface OpenSegment {
+  readonly name: string
+  readonly fd: number
+  readonly openedAt: number
+  size: number
+  dirty: boolean
+}
+
+let segmentsMade = 0
+
+/** Name of a new segment: sorts by creation, is unique on this machine. */
+export function segmentName(now: number): string {
+  segmentsMade += 1
+  return `${now.toString(36).padStart(9, '0')}-${process.pid.toString(36)}.${threadId}-${segmentsMade.toString(36).padStart(6, '0')}.seg`
+}
+
+/** Appends frames of one leg. Synchronous: its thread has nothing else to do. */
+export class SegmentWriter {
+  readonly #folder: string
+  readonly #segmentBytes: number
+  readonly #fsyncMs: number
+  #open: OpenSegment | null = null
+  #closed: string[] = []
+  #timer: NodeJS.Timeout | null = null
+  #header = Buffer.alloc(FRAME_HEADER)
+
+  constructor(folder: string, options: { readonly segmentBytes: number; readonly fsyncMs: number }) {
+    this.#folder = folder
+    this.#segmentBytes = options.segmentBytes
+    this.#fsyncMs = options.fsyncMs
+  }
+
+  /**
+   * Appends one frame; it survives a kill of the process when this returns, a power loss after the next fsync.
+   * Throws the file system's error after the file was cut back to its last whole frame.
+   */
+  append(payload: Buffer, info: FrameInfo, leg: { readonly parked: boolean }): SegmentFrame {
+    const segment = this.#segmentFor(FRAME_HEADER + payload.length, leg.parked)
+    const offset = segment.size
+    writeFrameHeader(this.#header, payload, info)
+    try {
+      writeAll(segment.fd, [this.#header, payload], offset)
+      if (this.#fsyncMs === 0) fs.fdatasyncSync(segment.fd)
+    } catch (error) {
+      this.#cutBack(segment, offset)
+      throw error
+    }
+    segment.size = offset + FRAME_HEADER + payload.length
+    this.#markDirty(segment)
+    const { items, oldest, newest } = info
+    return { segment: segment.name, offset, length: FRAME_HEADER + payload.length, items, oldest, newest }
+  }
+
+  /** Names of the segments that were closed since the last call. */
+  takeClosed(): string[] {
+    const closed = this.#closed
+    this.#closed = []
+    return closed
+  }
+
+  /** Flushes and closes the open segment. */
+  close(): void {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    this.#timer = null
+    const segment = this.#open
+    if (segment === null) return
+    this.#open = null
+    this.#closed.push(segment.name)
+    try {
+      if (segment.dirty) fs.fdatasyncSync(segment.fd)
+    } finally {
+      fs.closeSync(segment.fd)
+    }
+  }
+
+  #segmentFor(bytes: number, parked: boolean): OpenSegment {
+    const open = this.#open
+    if (open !== null) {
+      const ageMax = parked ? limits.segment_age_parked_ms : limits.segment_age_ms
+      const full = open.size > SEGMENT_HEADER && open.size + bytes > this.#segmentBytes
+      if (!full && Date.now() - open.openedAt < ageMax) return open
+      this.close()
+    }
+    const now = Date.now()
+    const name = segmentName(now)
+    fs.mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    const fd = fs.openSync(path.join(this.#folder, name), 'wx', 0o600)
+    try {
+      writeAll(fd, [segmentHeader()], 0)
+    } catch (error) {
+      fs.closeSync(fd)
+      fs.rmSync(path.join(this.#folder, name), { force: true })
+      throw error
+    }
+    this.#open = { name, fd, openedAt: now, size: SEGMENT_HEADER, dirty: false }
+    return this.#open
+  }
+
+  #cutBack(segment: OpenSegment, size: number): void {
+    try {
+      fs.ftruncateSync(segment.fd, size)
+    } catch {
+      // The torn tail stays; the next start cuts it. Nothing may follow it, so this segment ends here.
+      this.close()
+    }
+  }
+
+  #markDirty(segment: OpenSegment): void {
+    if (this.#fsyncMs === 0) return
+    segment.dirty = true
+    this.#timer ??= setInterval(() => this.#sync(), this.#fsyncMs).unref()
+  }
+
+  #sync(): void {
+    const segment = this.#open
+    if (segment === null || !segment.dirty) return
+    segment.dirty = false
+    fs.fdatasync(segment.fd, (error) => {
+      if (error !== null && this.#open === segment) segment.dirty = true
+    })
+  }
+}
+
+function segmentHeader(): Buffer {
+  const header = Buffer.alloc(SEGMENT_HEADER)
+  SEGMENT_MAGIC.copy(header)
+  return header
+}
+
+function writeFrameHeader(header: Buffer, payload: Buffer, info: FrameInfo): void {
+  header.writeUInt32LE(FRAME_MAGIC, 0)
+  header.writeUInt32LE(info.thread, 4)
+  header.writeUInt32LE(info.items, 8)
+  header.writeUInt32LE(payload.length, 12)
+  header.writeUInt32LE(crc32(payload), 16)
+  header.writeUInt32LE(info.sequence >>> 0, 20)
+  header.writeDoubleLE(info.oldest, 24)
+  header.writeDoubleLE(info.newest, 32)
+  header.writeUInt32LE(0, 40)
+  header.writeUInt32LE(crc32(header.subarray(0, 44)), 44)
+}
+
+/** Writes buffers one after the other; a short write (disk nearly full) is continued until it is an error. */
+function writeAll(fd: number, buffers: readonly Buffer[], position: number): void {
+  let rest = buffers.slice()
+  let at = position
+  while (rest.length > 0) {
+    let written = fs.writevSync(fd, rest, at)
+    at += written
+    while (rest[0] !== undefined && written >= rest[0].length) {
+      written -= rest[0].length
+      rest = rest.slice(1)
+    }
+    if (rest[0] !== undefined && written > 0) rest[0] = rest[0].subarray(written)
+  }
+}
+
+/** A whole segment made at once: dead letters that go back to their leg. Durable when it resolves. */
+export async function writeSegment(file: string, payload: Buffer, info: FrameInfo): Promise<number> {
+  const header = Buffer.alloc(FRAME_HEADER)
+  writeFrameHeader(header, payload, info)
+  const handle = await open(file, 'wx', 0o600)
+  try {
+    await handle.writev([segmentHeader(), header, payload])
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  return SEGMENT_HEADER + FRAME_HEADER + payload.length
+}
+
+/** Frame header at an offset, or null when there is none. */
+function parseFrameHeader(bytes: Buffer, at: number): (FrameMeta & { crc: number; thread: number; sequence: number }) | null {
+  if (at + FRAME_HEADER > bytes.length || bytes.readUInt32LE(at) !== FRAME_MAGIC) return null
+  if (crc32(bytes.subarray(at, at + 44)) !== bytes.readUInt32LE(at + 44)) return null
+  return {
+    offset: at,
+    length: FRAME_HEADER + bytes.readUInt32LE(at + 12),
+    items: bytes.readUInt32LE(at + 8),
+    oldest: bytes.readDoubleLE(at + 24),
+    newest: bytes.readDoubleLE(at + 32),
+    crc: bytes.readUInt32LE(at + 16),
+    thread: bytes.readUInt32LE(at + 4),
+    sequence: bytes.readUInt32LE(at + 20),
+  }
+}
+
+/** A frame that carries the data thread and slab it came from. */
+export interface IndexedFrame extends FrameMeta {
+  readonly thread: number
+  readonly sequence: number
+}
+
+/**
+ * Reads the frame headers of a segment. A damaged stretch is stepped over to the next frame header;
+ * what follows the last whole frame is a torn tail. Never throws for what the file holds.
+ */
+export async function indexSegment(task: IndexTask): Promise<IndexResult & { frames: IndexedFrame[] }> {
+  const bytes = await readFile(task.path)
+  const frames: IndexedFrame[] = []
+  const corrupt: FrameMeta[] = []
+  const known = bytes.subarray(0, SEGMENT_MAGIC.length).equals(SEGMENT_MAGIC)
+  let at = task.from === 0 ? Math.min(SEGMENT_HEADER, bytes.length) : task.from
+  let end = known ? at : 0
+  let skipped = 0
+  while (known && at < bytes.length) {
+    const frame = parseFrameHeader(bytes, at)
+    if (frame !== null && at + frame.length <= bytes.length) {
+      const { crc, ...meta } = frame
+      const sound = !task.verify || crc32(bytes.subarray(at + FRAME_HEADER, at + frame.length)) === crc
+      if (sound) frames.push(meta)
+      else corrupt.push(meta)
+      at += frame.length
+      end = at
+      continue
+    }
+    const next = nextFrame(bytes, at + 1)
+    if (next === -1) break
+    skipped += next - at
+    at = next
+  }
+  return { frames, corrupt, end, skipped: known ? skipped : bytes.length }
+}
+
+function nextFrame(bytes: Buffer, from: number): number {
+  for (let at = bytes.indexOf(FRAME_MAGIC_BYTES, from); at !== -1; at = bytes.indexOf(FRAME_MAGIC_BYTES, at + 1)) {
+    if (parseFrameHeader(bytes, at) !== null) return at
+  }
+  return -1
+}
+
+/** The payload of the frames in a range of a segment, headers taken out, checksums verified. */
+export async function readRange(
+  file: string,
+  from: number,
+  to: number,
+): Promise<{ ndjson: Buffer; items: number; corrupt: FrameMeta[] }> {
+  const bytes = Buffer.allocUnsafeSlow(to - from)
+  const handle = await open(file, 'r')
+  try {
+    let done = 0
+    while (done < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, done, bytes.length - done, from + done)
+      if (bytesRead === 0) break
+      done += bytesRead
+    }
+    return unframe(bytes.subarray(0, done), from, to)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Moves payloads together over their headers, in place: no second copy of the batch. */
+function unframe(bytes: Buffer, from: number, to: number): { ndjson: Buffer; items: number; corrupt: FrameMeta[] } {
+  const corrupt: FrameMeta[] = []
+  let items = 0
+  let filled = 0
+  let at = 0
+  while (at < bytes.length) {
+    const frame = parseFrameHeader(bytes, at)
+    if (frame === null || at + frame.length > bytes.length) break
+    const payload = bytes.subarray(at + FRAME_HEADER, at + frame.length)
+    if (crc32(payload) === frame.crc) {
+      bytes.copyWithin(filled, at + FRAME_HEADER, at + frame.length)
+      filled += payload.length
+      items += frame.items
+    } else {
+      const { offset, length, oldest, newest } = frame
+      corrupt.push({ offset: from + offset, length, items: frame.items, oldest, newest })
+    }
+    at += frame.length
+  }
+  // Without a header nobody can say how many items the rest held: main knows from its own index.
+  if (at < to - from) corrupt.push({ offset: from + at, length: to - from - at, items: -1, oldest: 0, newest: 0 })
+  return { ndjson: bytes.subarray(0, filled), items, corrupt }
+}
