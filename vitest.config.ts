@@ -1,0 +1,21 @@
+/** How the tests run: in processes of their own, since they start threads, open sockets and lower priorities. */
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  resolve: {
+    // The same file that Node's self-reference names, so that there is one copy of its classes.
+    alias: { 'mirrorgate/plugin': fileURLToPath(new URL('./src/contract/plugin.ts', import.meta.url)) },
+  },
+  test: {
+    include: ['test/**/*.test.ts', 'plugins/**/*.test.ts'],
+    pool: 'forks',
+    // Many tests run whole gateways, each with several threads: more files at once only slow each other down.
+    maxWorkers: Math.max(2, Math.min(4, availableParallelism() - 1)),
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    teardownTimeout: 10_000,
+    passWithNoTests: false,
+  },
+})
