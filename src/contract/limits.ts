@@ -62,6 +62,12 @@ export const limits = Object.freeze({
   config_problems_max: 200,
   /** Failed sign-ins per address and minute before 429. */
   sign_in_failures_per_minute: 10,
+  /** Client addresses whose failed sign-ins are remembered; the oldest gives way. */
+  sign_in_addresses_max: 10_000,
+  /** Open connections of the admin port; one more is refused, so that idle ones cannot use up the descriptors. */
+  admin_connections_max: 512,
+  /** Problems of one request that are listed in its answer. */
+  admin_problems_max: 50,
 })
 
 /** Relations between the bounds that the code relies on; throws at start-up when one is broken. */
