@@ -82,7 +82,7 @@ const operations: readonly Operation[] = [
 ]
 
 const tickMs = 10
-/** Requests in flight beyond which turns are skipped: a stalled gateway shows as a lower rate, not as memory. */
+/** Requests in flight beyond which turns are skipped: a stalled gateway costs rate, not memory. */
 const inFlightMax = 512
 
 export class Load {
@@ -188,7 +188,7 @@ export class Load {
   }
 }
 
-/** Spreads the operations evenly, the same on every run: the step has no factor in common with their number. */
+/** Spreads the operations evenly, the same on every run: the step and their number have no common factor. */
 function shuffle(list: readonly Operation[]): Operation[] {
   const step = 89
   return list.map((_, at) => list[(at * step) % list.length] as Operation)

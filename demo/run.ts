@@ -1,4 +1,4 @@
-/** The demo: a gateway before an API, with a collector that goes down and comes back, and the account at the end. */
+/** The demo: a gateway before an API, a collector that goes down and comes back, the account at the end. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { MirrorView } from '../src/admin/commands.ts'

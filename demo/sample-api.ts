@@ -1,4 +1,4 @@
-/** A small JSON API that stands behind the gateway in the demo: orders, a login, events, a slow answer, an error. */
+/** A small JSON API for the demo, behind the gateway: orders, a login, events, a slow answer, an error. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'

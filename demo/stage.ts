@@ -1,4 +1,4 @@
-/** What the demo sets up and takes away again: API, collector, gateway process, clients, a temporary folder. */
+/** What the demo sets up and takes away: API, collector, gateway process, clients, a temporary folder. */
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
