@@ -44,6 +44,10 @@ export const limits = Object.freeze({
   retry_after_ms_max: 3_600_000,
   /** The longest wait between two probes of a parked leg. */
   probe_ms_max: 60_000,
+  /** Time a sink has to end after its write was aborted, before it is given up. */
+  sink_grace_ms: 1000,
+  /** Open sinks of one shipper thread; the least recently used idle one is closed for another. */
+  sinks_per_thread_max: 128,
   dead_letters_per_leg_max: 10_000,
   dead_letter_page_max: 100,
 
@@ -60,6 +64,9 @@ export const limits = Object.freeze({
   admin_body_bytes: MIB,
   config_file_bytes: 4 * MIB,
   config_problems_max: 200,
+  /** Values of a configuration, aliases counted each time they stand for something: ends a "billion laughs". */
+  config_values_max: 500_000,
+  config_depth_max: 64,
   /** Failed sign-ins per address and minute before 429. */
   sign_in_failures_per_minute: 10,
   /** Client addresses whose failed sign-ins are remembered; the oldest gives way. */

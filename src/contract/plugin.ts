@@ -112,5 +112,10 @@ export function jsonArray(ndjson: Buffer): Buffer {
   return body
 }
 
+/** A URL for people: without user, password, query and fragment, any of which may hold a secret. */
+export function publicUrl(url: string): string {
+  return url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1').replace(/[?#].*$/s, '')
+}
+
 /** Type of what `write` throws on purpose. */
 export type WriteError = OutcomeError

@@ -1,0 +1,79 @@
+/** What an answer of a collector, or a failure before any answer, means for the leg. */
+import { STATUS_CODES } from 'node:http'
+import { OutcomeError, outcomeOfStatus } from './errors.ts'
+import { limits } from './limits.ts'
+
+/** An answer as far as it was read: at most `limits.answer_read_bytes`. */
+export interface Answer {
+  readonly status: number
+  readonly retryAfter: string | null
+  readonly body: Buffer
+  /** Why the body ended early, where the limit of bytes was not the reason. */
+  readonly cut: Error | null
+}
+
+/**
+ * What an answer means; null when the batch was accepted. A 2xx whose body breaks off is not an acknowledgement: the
+ * collector may have failed while it was still at work, and the same batch id makes a repeat harmless.
+ */
+export function answerError(answer: Answer, host: string, scrub: (text: string) => string): OutcomeError | null {
+  const { status } = answer
+  const said = `the collector answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd()
+  const kind = outcomeOfStatus(status)
+  const kept = Buffer.from(scrub(answer.body.toString())).subarray(0, limits.answer_kept_bytes).toString()
+  const detail = { status, retryAfterMs: retryAfterMs(answer.retryAfter, Date.now()), answer: kept }
+  if (kind !== null) return new OutcomeError(kind, said, detail)
+  if (answer.cut === null) return null
+  const reason = `${said}, then: reading from ${host}: ${sentence(answer.cut)}`
+  return new OutcomeError('retry', reason, { ...detail, cause: answer.cut })
+}
+
+/** RFC 9110 §10.2.3: seconds or a date; capped. */
+export function retryAfterMs(value: string | null, now: number): number | null {
+  if (value === null) return null
+  const wait = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - now
+  return Number.isNaN(wait) ? null : Math.min(Math.max(wait, 0), limits.retry_after_ms_max)
+}
+
+/**
+ * What failed before any answer: try again. A time-out on an open connection is no network error: a probe that only
+ * connects would succeed and bring the next try forward for nothing.
+ */
+export function transportError(error: Error, host: string, started: boolean): OutcomeError {
+  const reason = sentence(error)
+  if (reason === proxyRefused) return new OutcomeError('unauthorized', `connecting to ${host}: ${reason}`, { cause: error })
+  const network = !(started && error.name === 'TimeoutError')
+  return new OutcomeError('retry', `${started ? 'sending' : 'connecting'} to ${host}: ${reason}`, { network, cause: error })
+}
+
+const proxyRefused = 'the proxy answered 407 Proxy Authentication Required'
+
+const sentences: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EPIPE: 'connection reset',
+  UND_ERR_SOCKET: 'connection closed',
+  ETIMEDOUT: 'connection timed out',
+  UND_ERR_CONNECT_TIMEOUT: 'connection timed out',
+  ENOTFOUND: 'host not found',
+  EAI_AGAIN: 'host name lookup failed',
+  EHOSTUNREACH: 'host unreachable',
+  ENETUNREACH: 'network unreachable',
+  CERT_HAS_EXPIRED: 'its certificate has expired',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
+  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate chain is self-signed',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate cannot be verified',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its certificate cannot be verified',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
+  UND_ERR_DESTROYED: 'the sink was closed',
+  UND_ERR_CLOSED: 'the sink was closed',
+}
+
+/** Codes only, never the message of an error: that may quote URLs and headers. */
+function sentence(error: Error): string {
+  if (error.name === 'TimeoutError') return 'timed out'
+  if (/\b407\b/.test(error.message)) return proxyRefused
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
+  if (code.startsWith('HPE_')) return `answered with invalid HTTP (${code})`
+  return sentences[code] ?? code
+}

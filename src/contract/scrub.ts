@@ -1,0 +1,28 @@
+/** Takes the secrets of a connection out of texts that people read: errors and kept answers. */
+import type { Target } from './tasks.ts'
+
+/** Shorter values are no secrets, and replacing them would make texts unreadable. */
+const secretCharsMin = 4
+
+/** A function that replaces every secret of a target by `***`. */
+export function scrubber(target: Pick<Target, 'connection'>): (text: string) => string {
+  const secrets = new Set<string>()
+  for (const value of Object.values(target.connection.headers)) addHeader(secrets, value)
+  const { proxyUrl } = target.connection
+  if (proxyUrl !== null && URL.canParse(proxyUrl)) secrets.add(decodeURIComponent(new URL(proxyUrl).password))
+  // Longest first: a value before the token that is part of it.
+  const found = [...secrets].filter((secret) => secret.length >= secretCharsMin).sort((a, b) => b.length - a.length)
+  return (text) => found.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
+}
+
+/** The value itself; `Scheme token` also without the scheme; Basic also decoded (RFC 7617 §2). */
+function addHeader(secrets: Set<string>, value: string): void {
+  secrets.add(value)
+  const [scheme, token] = value.split(/ +(.*)/s)
+  if (token === undefined || token === '') return
+  secrets.add(token)
+  if (scheme?.toLowerCase() !== 'basic') return
+  const decoded = Buffer.from(token, 'base64').toString()
+  secrets.add(decoded)
+  secrets.add(decoded.slice(decoded.indexOf(':') + 1))
+}

@@ -1,0 +1,207 @@
+/**
+ * Sends one batch, in a shipper thread: reads it, finds its sink, writes within the time-out, and says what came of it.
+ * A batch is retried elsewhere; here nothing is kept but the open sinks.
+ */
+import { OutcomeError } from '../contract/errors.ts'
+import { createSinkHttp } from '../contract/http.ts'
+import { limits } from '../contract/limits.ts'
+import type { Batch, Sink, SinkDefinition } from '../contract/plugin.ts'
+import { scrubber } from '../contract/scrub.ts'
+import type { FrameMeta, ShipResult, ShipTask, Target } from '../contract/tasks.ts'
+import { readRange } from '../queue/spool.ts'
+
+interface OpenSink {
+  readonly mirror: string
+  readonly sink: Promise<Sink>
+  close(): Promise<void>
+  writes: number
+  /** No new write comes: it is closed when its last one ends. */
+  retired: boolean
+}
+
+interface Payload {
+  readonly ndjson: Buffer
+  readonly items: number
+  readonly corrupt: readonly FrameMeta[]
+}
+
+type Failure = Extract<ShipResult, { ok: false }>
+
+let definitions: ReadonlyMap<string, SinkDefinition> = new Map()
+/** By `Target.key`, the least recently used first. */
+const openSinks = new Map<string, OpenSink>()
+
+/** The plugins of this thread; the entry of the pool calls it once. */
+export function configureSinks(sinks: readonly SinkDefinition[]): void {
+  definitions = new Map(sinks.map((definition) => [definition.name, definition]))
+}
+
+/** Delivers one batch. Never rejects: whatever happens is in the result. */
+export async function deliver(task: ShipTask): Promise<ShipResult> {
+  let payload: Payload
+  try {
+    payload = await read(task.source)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
+    return failure('retry', `reading the spool: ${code}`)
+  }
+  if (payload.corrupt.length > 0) {
+    return { ...failure('corrupt', 'the spool holds damaged frames in this range'), corrupt: payload.corrupt }
+  }
+  if (payload.items === 0) return failure('bug', 'the range holds no items')
+  const { ndjson, items } = payload
+  const { target } = task
+  const batch: Batch = Object.freeze({ id: task.batchId, mirror: target.mirror, leg: task.leg, items, ndjson })
+  const started = performance.now()
+  try {
+    await write(target, batch, task.timeoutMs)
+    return { ok: true, latencyMs: performance.now() - started, bytes: ndjson.length }
+  } catch (error) {
+    const item = task.keepItem && items === 1 ? ndjson.toString().trimEnd() : null
+    return { ...explain(error, scrubber(target)), latencyMs: performance.now() - started, item }
+  }
+}
+
+/** Closes every sink of this thread, the busy ones after their last write. */
+export async function closeSinks(): Promise<void> {
+  await Promise.all([...openSinks.keys()].map(retire))
+}
+
+async function read(source: ShipTask['source']): Promise<Payload> {
+  if ('ndjson' in source) return { ndjson: Buffer.from(source.ndjson), items: source.items, corrupt: [] }
+  const { path, from, to, itemFrom, itemTo } = source
+  const range = await readRange(path, from, to)
+  if (range.corrupt.length > 0 || (itemFrom === 0 && itemTo >= range.items)) return range
+  const start = afterItems(range.ndjson, 0, itemFrom)
+  const end = afterItems(range.ndjson, start, itemTo - itemFrom)
+  const items = Math.max(0, Math.min(itemTo, range.items) - itemFrom)
+  return { ndjson: range.ndjson.subarray(start, end), items, corrupt: [] }
+}
+
+/** Offset behind so many lines. */
+function afterItems(ndjson: Buffer, from: number, items: number): number {
+  let at = from
+  for (let seen = 0; seen < items; seen += 1) {
+    const newline = ndjson.indexOf(0x0a, at)
+    if (newline === -1) return ndjson.length
+    at = newline + 1
+  }
+  return at
+}
+
+async function write(target: Target, batch: Batch, timeoutMs: number): Promise<void> {
+  const open = acquire(target)
+  open.writes += 1
+  const signal = AbortSignal.timeout(timeoutMs)
+  const bound = Promise.withResolvers<never>()
+  const timer = setTimeout(
+    () => bound.reject(new OutcomeError('retry', `timed out after ${timeoutMs} ms, and the sink did not stop`)),
+    timeoutMs + limits.sink_grace_ms,
+  )
+  const writing = open.sink.then((sink) => {
+    signal.throwIfAborted()
+    return sink.write(batch, signal)
+  })
+  try {
+    await Promise.race([writing, bound.promise])
+  } catch (error) {
+    // A sink that lets the abort through unchanged has behaved well.
+    if (signal.aborted && (error === signal.reason || (error as Error)?.name === 'AbortError')) {
+      throw new OutcomeError('retry', `timed out after ${timeoutMs} ms`, { cause: error })
+    }
+    throw error
+  } finally {
+    clearTimeout(timer)
+    open.writes -= 1
+    if (open.retired && open.writes === 0) await open.close()
+  }
+}
+
+/** The sink of a target, opened if need be. A sink that cannot be opened is forgotten, so that the next try opens anew. */
+function acquire(target: Target): OpenSink {
+  const known = openSinks.get(target.key)
+  if (known !== undefined) {
+    openSinks.delete(target.key)
+    openSinks.set(target.key, known)
+    return known
+  }
+  for (const [key, open] of openSinks) if (open.mirror === target.mirror) void retire(key)
+  for (const [key, open] of openSinks) {
+    if (openSinks.size < limits.sinks_per_thread_max) break
+    if (open.writes === 0) void retire(key)
+  }
+  const opened = openSink(target)
+  openSinks.set(target.key, opened)
+  opened.sink.catch(() => {
+    if (openSinks.get(target.key) === opened) openSinks.delete(target.key)
+    opened.retired = true
+  })
+  return opened
+}
+
+function openSink(target: Target): OpenSink {
+  const made = makeSink(target)
+  const close = async () => {
+    const open = await made.catch(() => null)
+    try {
+      await open?.sink.close()
+    } catch {
+      // A sink that cannot even close has no leg to tell; its sockets go in any case.
+    }
+    await open?.host.close()
+  }
+  return { mirror: target.mirror, sink: made.then(({ sink }) => sink), close, writes: 0, retired: false }
+}
+
+async function makeSink(target: Target): Promise<{ sink: Sink; host: { close(): Promise<void> } }> {
+  const definition = definitions.get(target.sink)
+  if (definition === undefined) throw new OutcomeError('refused', `there is no sink named ${target.sink}`)
+  const host = createSinkHttp(target)
+  try {
+    const { mirror, options, format } = target
+    return { host, sink: await definition.create({ mirror, options, format, http: host.http }) }
+  } catch (error) {
+    await host.close()
+    throw error
+  }
+}
+
+async function retire(key: string): Promise<void> {
+  const open = openSinks.get(key)
+  if (open === undefined) return
+  openSinks.delete(key)
+  open.retired = true
+  if (open.writes === 0) await open.close()
+}
+
+function failure(kind: Failure['kind'], message: string): Failure {
+  return {
+    ok: false,
+    kind,
+    message,
+    status: null,
+    retryAfterMs: null,
+    answer: null,
+    network: false,
+    latencyMs: 0,
+    item: null,
+    corrupt: [],
+  }
+}
+
+/** What a sink threw, without the secrets of its connection. */
+function explain(error: unknown, scrub: (text: string) => string): Failure {
+  if (!(error instanceof OutcomeError)) {
+    const said = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    return failure('bug', `the sink threw ${scrub(said).slice(0, limits.answer_kept_bytes)}`)
+  }
+  const { kind, status, retryAfterMs, answer, network } = error
+  const message = scrub(error.message).slice(0, limits.answer_kept_bytes)
+  return {
+    ...failure(kind, message),
+    status,
+    retryAfterMs,
+    answer: answer === null ? null : scrub(answer).slice(0, limits.answer_kept_bytes),
+    network,
+  }
+}
