@@ -1,4 +1,4 @@
-/** How the tests run: in processes of their own, since they start threads, open sockets and lower priorities. */
+/** How the tests run: in processes of their own, since they start threads and lower priorities. */
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'

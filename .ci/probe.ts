@@ -47,8 +47,8 @@ logging: { level: error }
 function table(corpus: string): string {
   const tool = corpus.includes('responses') ? 'wire.mjs' : 'probe.mjs'
   const alive = `http://127.0.0.1:${adminPort}/healthz`
-  const options = ['--target', `127.0.0.1:${port}`, '--listen-upstream', `${upstreamPort}`, '--alive-url', alive]
-  const args = [join(probe, tool), ...options, '--corpus', join(probe, 'corpora', corpus)]
+  const ends = ['--target', `127.0.0.1:${port}`, '--listen-upstream', `${upstreamPort}`]
+  const args = [join(probe, tool), ...ends, '--alive-url', alive, '--corpus', join(probe, 'corpora', corpus)]
   const run = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 240_000 })
   return `${corpus}\n${run.stdout}${run.stderr}`
 }

@@ -1,4 +1,4 @@
-/** Compiles the gateway to dist/: Node strips no types under node_modules, so an installed package needs JavaScript. */
+/** Compiles the gateway to dist/: Node strips no types under node_modules, so a package needs JavaScript. */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -27,7 +27,8 @@ function pointUrlsAtJavaScript(path: string): void {
   const urls = /(new URL\(\s*|import\.meta\.resolve\(\s*)(['"])(\.{1,2}\/[^'"]+)\.ts\2/g
   const compiled = source.replace(urls, '$1$2$3.js$2')
   const left = /['"`]\.{1,2}\/[^'"`\s]*(?<!\.d)\.ts['"`]/.exec(compiled)
-  if (left) throw new Error(`${path}: ${left[0]} is no file here, write new URL('./name.ts', import.meta.url)`)
+  if (left)
+    throw new Error(`${path}: ${left[0]} is no file here, write new URL('./name.ts', import.meta.url)`)
   if (compiled !== source) writeFileSync(join(root, path), compiled)
 }
 
@@ -39,9 +40,12 @@ function copyAssets(): void {
   }
 }
 
-/** The nearest package.json of the compiled files: their version, and what `mirrorgate/plugin` is among them. */
+/** The nearest package.json of the compiled files: their version, and their own `mirrorgate/plugin`. */
 function writeManifest(): void {
-  const { name, version, type } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, string>
+  const { name, version, type } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<
+    string,
+    string
+  >
   const exports = { './plugin': './src/contract/plugin.js' }
   writeFileSync(join(dist, 'package.json'), `${JSON.stringify({ name, version, type, exports }, null, 2)}\n`)
 }

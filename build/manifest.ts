@@ -1,6 +1,6 @@
 /**
- * Points `mirrorgate/plugin` in package.json at the compiled file while a package is packed, and back afterwards.
- * The checkout runs the TypeScript itself and has no dist/. Both ways are the same exchange of one line.
+ * Points `mirrorgate/plugin` in package.json at the compiled file while a package is packed, and back
+ * afterwards: the checkout runs the TypeScript itself and has no dist/.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 
@@ -10,7 +10,8 @@ const entries = {
 }
 
 const wanted = process.argv[2]
-if (wanted !== 'checkout' && wanted !== 'package') throw new Error('usage: node build/manifest.ts checkout|package')
+if (wanted !== 'checkout' && wanted !== 'package')
+  throw new Error('usage: node build/manifest.ts checkout|package')
 const path = new URL('../package.json', import.meta.url)
 const manifest = readFileSync(path, 'utf8')
 const present = manifest.includes(entries.checkout) ? entries.checkout : entries.package

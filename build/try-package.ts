@@ -1,4 +1,4 @@
-/** Packs a copy of the checkout, installs the package into an empty folder and uses it as a stranger would. */
+/** Packs a copy of the checkout, installs the package into an empty folder and uses it like a stranger. */
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,12 @@ const project = join(folder, 'project')
 
 function run(cwd: string, command: string, args: readonly string[], timeout: number): string {
   const path = `${dirname(process.execPath)}${delimiter}${process.env.PATH}`
-  const done = spawnSync(command, args, { cwd, timeout, encoding: 'utf8', env: { ...process.env, PATH: path } })
+  const done = spawnSync(command, args, {
+    cwd,
+    timeout,
+    encoding: 'utf8',
+    env: { ...process.env, PATH: path },
+  })
   if (done.status === 0) return done.stdout
   const why = done.error?.message ?? `exit ${done.status}`
   throw new Error(`${[command, ...args].join(' ')}: ${why}\n${done.stdout}\n${done.stderr}`)
@@ -25,7 +30,8 @@ function pack(): string {
   symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
   const before = readFileSync(join(copy, 'package.json'), 'utf8')
   run(copy, 'npm', ['pack', '--pack-destination', folder], 120_000)
-  if (readFileSync(join(copy, 'package.json'), 'utf8') !== before) throw new Error('npm pack left package.json changed')
+  if (readFileSync(join(copy, 'package.json'), 'utf8') !== before)
+    throw new Error('npm pack left package.json changed')
   const { name, version } = JSON.parse(before) as Record<string, string>
   return join(folder, `${name}-${version}.tgz`)
 }
