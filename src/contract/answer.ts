@@ -74,6 +74,6 @@ function sentence(error: Error): string {
   if (error.name === 'TimeoutError') return 'timed out'
   if (/\b407\b/.test(error.message)) return proxyRefused
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
-  if (code.startsWith('HPE_')) return `answered with invalid HTTP (${code})`
+  if (error.name === 'HTTPParserError') return 'it answered with invalid HTTP'
   return sentences[code] ?? code
 }

@@ -1,0 +1,28 @@
+/** Targets for tests: how to reach a collector, with everything at its default. */
+import type { Target } from '../../src/contract/tasks.ts'
+
+type Connection = Target['connection']
+
+export function target(
+  changes: Partial<Omit<Target, 'connection'>> = {},
+  connection: Partial<Connection> = {},
+): Target {
+  return {
+    key: 'key-1',
+    mirror: 'mirror-1',
+    sink: 'salt',
+    format: 'pair',
+    options: {},
+    compression: 'none',
+    ...changes,
+    connection: {
+      baseUrl: null,
+      headers: {},
+      caseSensitive: false,
+      tls: null,
+      proxyUrl: null,
+      sockets: 4,
+      ...connection,
+    },
+  }
+}
