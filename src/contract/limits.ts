@@ -48,7 +48,10 @@ export const limits = Object.freeze({
   sink_grace_ms: 1000,
   /** Open sinks of one shipper thread; the least recently used idle one is closed for another. */
   sinks_per_thread_max: 128,
-  dead_letters_per_leg_max: 10_000,
+  /** Dead letters kept of one leg; beyond it the oldest is dropped (`spool_full`). */
+  dead_letters_per_leg_max: 1000,
+  /** Damaged segment files kept aside for people, of one leg. */
+  quarantined_segments_max: 16,
   dead_letter_page_max: 100,
 
   /** A decoded body may be this many times its encoded size, or `body_bytes`, whichever is larger: a bomb is cut. */

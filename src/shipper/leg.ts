@@ -1,0 +1,451 @@
+/**
+ * The state machine of one leg: takes runs of frames from its queue, sends them, and does with each outcome what the
+ * design's table says. Runs on main; every wait is a timer, every send a task of the shipper pool.
+ *
+ *   delivering ──failure──► retrying ──budget spent──► parked        a success anywhere leads back to delivering
+ *        └──── 401, 403, 404, 410, refused ───────────────┘
+ */
+import path from 'node:path'
+import type { LegState } from '../admin/commands.ts'
+import type { MirrorConfig } from '../config/schema.ts'
+import type { DropReason } from '../contract/errors.ts'
+import { limits } from '../contract/limits.ts'
+import type { IndexResult, IndexTask, ProbeTask, RecordedFrame, ShipResult, ShipTask, Target } from '../contract/tasks.ts'
+import type { Store } from '../store/store.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { type Batch, batchRecord, halve, makeBatch, partId } from './batch.ts'
+import { removeFinished } from './janitor.ts'
+import type { LegLedger } from './ledger.ts'
+import { probeWait, retryWait } from './retry.ts'
+import type { LegQueue, Segment } from './segments.ts'
+
+/** What a leg needs from outside. */
+export interface LegHost {
+  ship(task: ShipTask): Promise<ShipResult>
+  index(task: IndexTask): Promise<IndexResult>
+  probe(task: ProbeTask): Promise<boolean>
+  readonly store: Store
+  readonly log: Logger
+  countAttempt(mirror: string, leg: string, outcome: string): void
+  observeDelivery(mirror: string, leg: string, seconds: number, items: number): void
+}
+
+/** A leg's part of the configuration; null while no mirror of that name is configured. */
+export interface LegSettings {
+  readonly mirror: MirrorConfig
+  readonly url: string
+  readonly target: Target
+}
+
+type Failure = Extract<ShipResult, { ok: false }>
+
+const PROBE_TIMEOUT_MS = 2000
+
+export class Leg {
+  readonly mirror: string
+  readonly name: string
+  readonly folder: string
+  readonly queue: LegQueue
+  readonly ledger: LegLedger
+  readonly #host: LegHost
+  settings: LegSettings | null = null
+  paused = false
+  #mode: 'normal' | 'retrying' | 'parked' = 'normal'
+  readonly #flying = new Set<Batch>()
+  /** Failed batches that wait for their next try. */
+  #failed: Batch[] = []
+  /** Batches that an earlier process had opened: they go first, under their old ids. */
+  #reopened: Batch[] = []
+  #probes = 0
+  #timer: NodeJS.Timeout | null = null
+  #loading = false
+  #hurry = false
+  #stopped = false
+  #nextSendAt = 0
+  #nextConnectProbeAt = 0
+  #deadLetterId: number
+
+  constructor(
+    identity: { mirror: string; name: string; folder: string; deadLetterId: number },
+    parts: { queue: LegQueue; ledger: LegLedger; host: LegHost; reopened: Batch[] },
+  ) {
+    this.mirror = identity.mirror
+    this.name = identity.name
+    this.folder = identity.folder
+    this.#deadLetterId = identity.deadLetterId
+    this.queue = parts.queue
+    this.ledger = parts.ledger
+    this.#host = parts.host
+    this.#reopened = parts.reopened
+  }
+
+  get active(): boolean {
+    return this.settings?.mirror.enabled === true && !this.paused && !this.#stopped
+  }
+
+  get parked(): boolean {
+    return this.#mode === 'parked'
+  }
+
+  /** Whether a batch is on its way. */
+  get busy(): boolean {
+    return this.#flying.size > 0
+  }
+
+  state(waiting: number): LegState {
+    if (this.settings?.mirror.enabled !== true) return 'disabled'
+    if (this.paused) return 'paused'
+    if (this.#mode !== 'normal') return this.#mode
+    return this.#flying.size > 0 || waiting > 0 ? 'delivering' : 'idle'
+  }
+
+  /** When the next try of a leg that is not delivering is due; null otherwise. */
+  nextAttemptAt(): number | null {
+    if (this.#mode === 'normal' || !this.active) return null
+    return this.#oldestFailed()?.nextTryAt ?? null
+  }
+
+  configure(settings: LegSettings | null): void {
+    this.settings = settings
+    this.pump()
+  }
+
+  frame(recorded: RecordedFrame): void {
+    this.ledger.recorded += recorded.items
+    const segment = this.queue.segment(recorded.segment)
+    this.queue.add(segment, { ...recorded, arrivedAt: Date.now() })
+    this.pump()
+  }
+
+  segmentClosed(name: string): void {
+    const segment = this.queue.get(name)
+    if (segment === undefined || segment.closed) return
+    segment.closed = true
+    this.noteSegment(segment)
+    this.pump()
+    void removeFinished(this)
+  }
+
+  /** `replay`: the oldest waiting batch is tried now, whatever the state. */
+  replay(): void {
+    const oldest = this.#oldestFailed()
+    if (oldest !== null) oldest.nextTryAt = 0
+    this.#hurry = true
+    this.pump()
+  }
+
+  /** Sends what waits without waiting for more, as long as the destination takes it. */
+  hurry(): void {
+    this.#hurry = true
+    this.pump()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#clearTimer()
+  }
+
+  /** Starts every send that may start now, and sets the timer for the next one. */
+  pump(): void {
+    this.#clearTimer()
+    const settings = this.settings
+    if (settings === null || !this.active) return
+    let wakeAt = Number.POSITIVE_INFINITY
+    while (this.#flying.size < settings.mirror.concurrency) {
+      const now = Date.now()
+      if (this.#nextSendAt > now) {
+        wakeAt = this.#nextSendAt
+        break
+      }
+      const next = this.#next(settings, now)
+      if (typeof next === 'number') {
+        wakeAt = next
+        break
+      }
+      void this.#send(next, settings)
+      if (this.#mode !== 'normal') break
+    }
+    this.#wake(Math.min(wakeAt, this.#connectProbe(settings)))
+  }
+
+  /** The batch to send now, or when to look again. */
+  #next(settings: LegSettings, now: number): Batch | number {
+    if (this.#mode !== 'normal') {
+      const oldest = this.#oldestFailed()
+      // One try at a time: it says for all whether the destination is back.
+      if (oldest === null || this.#flying.size > 0) return Number.POSITIVE_INFINITY
+      if (oldest.nextTryAt > now) return oldest.nextTryAt
+      return this.#takeFailed(oldest)
+    }
+    const waiting = this.#reopened.shift() ?? this.#oldestFailed()
+    if (waiting !== null && waiting !== undefined) return this.#takeFailed(waiting)
+    const { max_items: maxItems, max_bytes: maxBytes, max_wait_ms: maxWaitMs } = settings.mirror.batch
+    const taken = this.queue.take({ maxItems, maxBytes, maxWaitMs }, now, this.#hurry)
+    if ('run' in taken) return makeBatch(this.ledger.key, taken.run)
+    if ('load' in taken) {
+      void this.#load(taken.load)
+      return Number.POSITIVE_INFINITY
+    }
+    if (taken.wakeAt === Number.POSITIVE_INFINITY) this.#hurry = false
+    return taken.wakeAt
+  }
+
+  #oldestFailed(): Batch | null {
+    let oldest: Batch | null = null
+    for (const batch of this.#failed) {
+      const before = oldest === null || batch.segment.name < oldest.segment.name
+      if (before || (batch.segment === oldest?.segment && batch.from < oldest.from)) oldest = batch
+    }
+    return oldest
+  }
+
+  #takeFailed(batch: Batch): Batch {
+    this.#failed = this.#failed.filter((other) => other !== batch)
+    return batch
+  }
+
+  async #load(segment: Segment): Promise<void> {
+    if (this.#loading) return
+    this.#loading = true
+    try {
+      const task = { path: path.join(this.folder, segment.name), from: 0, verify: false }
+      const { frames } = await this.#host.index(task)
+      const flying = [...this.#flying, ...this.#failed, ...this.#reopened].filter((batch) => batch.segment === segment)
+      this.queue.load(segment, frames, flying)
+      this.#checkLoaded(segment)
+    } catch (error) {
+      this.#host.log.error({ mirror: this.mirror, leg: this.name, segment: segment.name, err: error }, 'spool unreadable')
+      this.#lost(segment, this.queue.giveUp(segment))
+    } finally {
+      this.#loading = false
+    }
+    this.pump()
+  }
+
+  /** What the file no longer holds, although it was counted, is lost. */
+  #checkLoaded(segment: Segment): void {
+    const found = (segment.pending ?? []).reduce((sum, { items }) => sum + items, 0)
+    const missing = segment.pendingItems - found
+    if (missing <= 0) return
+    segment.pendingItems -= missing
+    segment.settledItems += missing
+    this.queue.waitingItems -= missing
+    this.#lost(segment, missing)
+  }
+
+  #lost(segment: Segment, items: number): void {
+    segment.damaged = true
+    this.account('spool_corrupt', items)
+  }
+
+  /** Counts items of the backlog that are given up, and says so. */
+  account(reason: DropReason, items: number): void {
+    if (items === 0) return
+    this.ledger.drop(reason, items)
+    this.#host.log.warn({ mirror: this.mirror, leg: this.name, reason, items }, 'items dropped')
+  }
+
+  async #send(batch: Batch, settings: LegSettings): Promise<void> {
+    this.#flying.add(batch)
+    if (!batch.recorded) {
+      this.ledger.putBatch(batchRecord(batch))
+      // A store that refuses (disk full) must not stop deliveries: they are what frees the disk.
+      batch.recorded = await this.ledger.flush()
+    }
+    const [itemFrom, itemTo] = batch.parts[0] as [number, number]
+    this.#pace(batch, settings)
+    this.ledger.attempts += 1
+    this.ledger.lastAttemptAt = Date.now()
+    const result = await this.#host.ship({
+      target: settings.target,
+      leg: this.name,
+      batchId: partId(batch),
+      timeoutMs: settings.mirror.timeout_ms,
+      source: { path: path.join(this.folder, batch.segment.name), from: batch.from, to: batch.to, itemFrom, itemTo },
+      keepItem: true,
+    })
+    this.#flying.delete(batch)
+    this.ledger.touch()
+    this.#host.countAttempt(this.mirror, this.name, result.ok ? 'delivered' : result.kind)
+    if (result.ok) this.#delivered(batch, settings)
+    else this.#failedWith(batch, result, settings)
+    this.pump()
+  }
+
+  #pace(batch: Batch, settings: LegSettings): void {
+    const rate = settings.mirror.max_bytes_per_second
+    if (rate === 0) return
+    this.#nextSendAt = Math.max(Date.now(), this.#nextSendAt) + (batch.bytes / rate) * 1000
+  }
+
+  #delivered(batch: Batch, settings: LegSettings): void {
+    this.ledger.lastResponseCode = settings.url.startsWith('http') ? 200 : null
+    this.ledger.lastError = null
+    const [from, to] = batch.parts[0] as [number, number]
+    this.ledger.delivered += to - from
+    const oldest = (batch.frames[0]?.oldest ?? Date.now()) as number
+    this.#host.observeDelivery(this.mirror, this.name, Math.max(0, Date.now() - oldest) / 1000, to - from)
+    this.#settlePart(batch)
+    this.#recovered()
+  }
+
+  /** The destination takes items again: everything that failed is due at once. */
+  #recovered(): void {
+    if (this.#mode === 'normal') return
+    this.#host.log.info({ mirror: this.mirror, leg: this.name, was: this.#mode }, 'mirror recovered')
+    this.#mode = 'normal'
+    this.#probes = 0
+    this.#nextConnectProbeAt = 0
+    for (const batch of this.#failed) batch.failures = 0
+  }
+
+  /** The first part of a batch needs nothing more. */
+  #settlePart(batch: Batch): void {
+    const [from, to] = batch.parts.shift() as [number, number]
+    this.queue.settleItems(batch.segment, to - from)
+    batch.failures = 0
+    if (batch.parts.length > 0) {
+      this.ledger.putBatch(batchRecord(batch))
+      this.noteSegment(batch.segment)
+      this.#failed.push(batch)
+      return
+    }
+    this.queue.settleRange(batch.segment, batch.from, batch.to, batch.bytes)
+    this.ledger.removeBatch(batch.id)
+    this.noteSegment(batch.segment)
+    void this.ledger.flush()
+    if (batch.segment.closed) void removeFinished(this)
+  }
+
+  #failedWith(batch: Batch, failure: Failure, settings: LegSettings): void {
+    this.ledger.lastResponseCode = failure.status
+    this.ledger.lastError = failure.message
+    if (failure.kind === 'corrupt') return this.#corrupt(batch, failure)
+    if (failure.kind === 'too_large' || failure.kind === 'rejected') return this.#refusedItems(batch, failure)
+    const now = Date.now()
+    if (batch.failures === 0) batch.firstFailedAt = now
+    batch.failures += 1
+    batch.unreachable = failure.network
+    this.#failed.push(batch)
+    const retryable = failure.kind === 'retry' || failure.kind === 'bug'
+    if (retryable && batch.failures <= settings.mirror.retry.attempts && this.#mode !== 'parked') {
+      const clock = {
+        now,
+        firstFailedAt: batch.firstFailedAt,
+        timeoutMs: settings.mirror.timeout_ms,
+        retryAfterMs: failure.retryAfterMs,
+      }
+      batch.nextTryAt = now + retryWait(settings.mirror.retry, batch.failures, clock)
+      this.#enter('retrying', failure)
+    } else {
+      // Batches that were on their way when the leg parked are no probes of their own.
+      if (this.#mode === 'parked' && this.#flying.size === 0) this.#probes += 1
+      batch.nextTryAt = now + Math.max(probeWait(settings.mirror.retry, this.#probes), failure.retryAfterMs ?? 0)
+      this.#enter('parked', failure)
+    }
+  }
+
+  #enter(mode: 'retrying' | 'parked', failure: Failure): void {
+    if (this.#mode === mode || (mode === 'retrying' && this.#mode === 'parked')) return
+    this.#mode = mode
+    const { kind, status, message } = failure
+    const what = mode === 'parked' ? 'mirror parked: items wait on disk' : 'mirror retrying'
+    this.#host.log.warn({ mirror: this.mirror, leg: this.name, kind, status, error: message }, what)
+  }
+
+  /** 413 and 400: half by half down to the item that is refused, which goes to the dead letters. */
+  #refusedItems(batch: Batch, failure: Failure): void {
+    this.#recovered()
+    const [from, to] = batch.parts[0] as [number, number]
+    if (to - from > 1) {
+      halve(batch)
+      this.ledger.putBatch(batchRecord(batch))
+      this.#failed.push(batch)
+      return
+    }
+    this.#deadLetterId += 1
+    this.ledger.deadLettered += 1
+    this.ledger.putDeadLetter(this.#deadLetterId, {
+      at: Date.now(),
+      reason: failure.kind,
+      status: failure.status,
+      answer: failure.answer,
+      batch_id: partId(batch),
+      item: failure.item ?? '',
+    })
+    this.#settlePart(batch)
+  }
+
+  /** Frames that cannot be read are dropped; the others of the batch wait again, for a batch of their own. */
+  #corrupt(batch: Batch, failure: Failure): void {
+    const bad = failure.corrupt
+    const isBad = (offset: number): boolean =>
+      bad.some((frame) => offset >= frame.offset && offset < frame.offset + frame.length)
+    const lost = batch.frames.filter(({ offset }) => isBad(offset))
+    // Nothing named: the file itself is gone or cannot be opened.
+    const dropped = lost.length === 0 ? batch.frames : lost
+    for (const frame of dropped) {
+      this.queue.settleItems(batch.segment, frame.items)
+      this.queue.settleRange(batch.segment, frame.offset, frame.offset + frame.length, frame.length)
+      this.#lost(batch.segment, frame.items)
+    }
+    this.queue.putBack(batch.segment, batch.frames.filter((frame) => !dropped.includes(frame)))
+    this.ledger.removeBatch(batch.id)
+    this.noteSegment(batch.segment)
+    if (batch.segment.closed) void removeFinished(this)
+  }
+
+  /** Gives up batches that wait for their next try; those on their way are left alone. The count of items. */
+  giveUpBatches(expired: (batch: Batch) => boolean): number {
+    let items = 0
+    for (const batch of [...this.#failed, ...this.#reopened].filter(expired)) {
+      this.#takeFailed(batch)
+      this.#reopened = this.#reopened.filter((other) => other !== batch)
+      const rest = batch.parts.reduce((sum, [from, to]) => sum + to - from, 0)
+      this.queue.settleItems(batch.segment, rest)
+      this.queue.settleRange(batch.segment, batch.from, batch.to, batch.bytes)
+      this.ledger.removeBatch(batch.id)
+      this.noteSegment(batch.segment)
+      items += rest
+    }
+    return items
+  }
+
+  noteSegment(segment: Segment): void {
+    const items = segment.settledItems + segment.pendingItems + segment.flyingItems
+    this.ledger.putSegment(segment.name, {
+      items: segment.closed ? items : null,
+      settled: segment.settled,
+      settled_items: segment.settledItems,
+    })
+  }
+
+  /** After a network error a connection that comes about brings the next try forward. */
+  #connectProbe(settings: LegSettings): number {
+    const oldest = this.#oldestFailed()
+    const wanted = this.#mode === 'retrying' && oldest?.unreachable === true && settings.url.startsWith('http')
+    if (!wanted || oldest === null) return Number.POSITIVE_INFINITY
+    const now = Date.now()
+    if (this.#nextConnectProbeAt === 0) this.#nextConnectProbeAt = now + settings.mirror.retry.probe_ms
+    if (this.#nextConnectProbeAt > now) return this.#nextConnectProbeAt
+    this.#nextConnectProbeAt = now + settings.mirror.retry.probe_ms
+    const timeoutMs = Math.min(PROBE_TIMEOUT_MS, settings.mirror.timeout_ms)
+    void this.#host.probe({ url: settings.url, timeoutMs }).then((reachable) => {
+      if (!reachable || this.#mode !== 'retrying') return
+      oldest.nextTryAt = 0
+      this.pump()
+    })
+    return this.#nextConnectProbeAt
+  }
+
+  #wake(at: number): void {
+    if (at === Number.POSITIVE_INFINITY || this.#stopped) return
+    const delay = Math.min(Math.max(0, at - Date.now()), limits.retry_after_ms_max)
+    this.#timer = setTimeout(() => this.pump(), delay)
+  }
+
+  #clearTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+  }
+}

@@ -1,0 +1,151 @@
+/** Rebuilds a leg from what an earlier process left: its segment files and its records in the store. */
+import { readdirSync, renameSync, statSync } from 'node:fs'
+import path from 'node:path'
+import type { FrameMeta, IndexResult } from '../contract/tasks.ts'
+import type { BatchRecord, SegmentRecord, Store, StoredLeg } from '../store/store.ts'
+import { type Batch, makeBatch } from './batch.ts'
+import { removeFinished } from './janitor.ts'
+import { Leg, type LegHost } from './leg.ts'
+import { LegLedger, type MemoryCounts } from './ledger.ts'
+import { LegQueue } from './segments.ts'
+
+export interface LegIdentity {
+  readonly mirror: string
+  readonly name: string
+  readonly folder: string
+}
+
+export function legKey({ mirror, name }: { readonly mirror: string; readonly name: string }): string {
+  return `${mirror}/${name}`
+}
+
+/** Reads a leg back. After it the counts go on exactly where they stood durably. */
+export async function recoverLeg(identity: LegIdentity, host: LegHost, memory: () => MemoryCounts): Promise<Leg> {
+  const key = legKey(identity)
+  const stored = host.store.leg(key)
+  const queue = new LegQueue()
+  const ledger = new LegLedger(key, host.store, memory, stored.record)
+  const deadLetterId = host.store.lastDeadLetter(key)
+  const reopened: Batch[] = []
+  const leg = new Leg({ ...identity, deadLetterId }, { queue, ledger, host, reopened })
+  for (const name of segmentFiles(identity.folder, stored)) {
+    const record = stored.segments.get(name)
+    const index = await host.index({ path: path.join(identity.folder, name), from: 0, verify: true })
+    recoverSegment(leg, name, { record, partlySettled: partlySettled(stored, name) }, index)
+  }
+  for (const [name, record] of stored.segments) if (queue.get(name) === undefined) missingFile(leg, name, record)
+  for (const segment of queue.segments) ledger.capturedBefore += segment.settledItems + segment.pendingItems
+  ledger.capturedBefore += ledger.gone
+  reopenBatches(leg, stored, reopened)
+  await ledger.flush()
+  await removeFinished(leg)
+  return leg
+}
+
+/** Files of the leg, oldest first. A draft whose dead letters were already taken over is finished here. */
+function segmentFiles(folder: string, stored: StoredLeg): string[] {
+  let names: string[]
+  try {
+    names = readdirSync(folder)
+  } catch {
+    return []
+  }
+  const files = names.filter((name) => name.endsWith('.seg'))
+  for (const draft of names.filter((name) => name.endsWith('.seg.draft'))) {
+    const name = draft.slice(0, -'.draft'.length)
+    if (!stored.segments.has(name)) continue
+    renameSync(path.join(folder, draft), path.join(folder, name))
+    files.push(name)
+  }
+  return files.sort()
+}
+
+function recoverSegment(
+  leg: Leg,
+  name: string,
+  known: { readonly record: SegmentRecord | undefined; readonly partlySettled: number },
+  index: IndexResult,
+): void {
+  const segment = leg.queue.segment(name, known.record)
+  segment.closed = true
+  leg.queue.grow(segment, statSync(path.join(leg.folder, name)).size)
+  const isSettled = ({ offset }: FrameMeta): boolean =>
+    segment.settled.some(([from, to]) => offset >= from && offset < to)
+  for (const frame of index.frames) if (!isSettled(frame)) leg.queue.add(segment, { ...frame, arrivedAt: 0 })
+  const corrupt = index.corrupt.filter((frame) => !isSettled(frame))
+  let lost = 0
+  for (const frame of corrupt) {
+    segment.settledItems += frame.items
+    leg.queue.settleRange(segment, frame.offset, frame.offset + frame.length, 0)
+    lost += frame.items
+  }
+  // A damaged header hides its frame; the record of a closed segment still knows how many items there were.
+  const found = segment.settledItems + segment.pendingItems - known.partlySettled
+  const missing = Math.max(0, (known.record?.items ?? 0) - found)
+  segment.settledItems += missing
+  if (lost + missing > 0 || index.skipped > 0) segment.damaged = true
+  leg.account('spool_corrupt', lost + missing)
+  leg.noteSegment(segment)
+}
+
+/** Settled items of batches whose range is still open: they stand among the settled and in a frame. */
+function partlySettled(stored: StoredLeg, segment: string): number {
+  return stored.batches
+    .filter((batch) => batch.segment === segment)
+    .reduce((sum, batch) => sum + settledOf(batch), 0)
+}
+
+function settledOf(batch: BatchRecord): number {
+  return batch.items - batch.parts.reduce((sum, [from, to]) => sum + to - from, 0)
+}
+
+/** A record without its file: deleted by us when everything was settled, by someone else when not. */
+function missingFile(leg: Leg, name: string, record: SegmentRecord): void {
+  const items = Math.max(record.items ?? 0, record.settled_items)
+  leg.ledger.gone += items
+  leg.account('spool_corrupt', items - record.settled_items)
+  leg.ledger.putSegment(name, null)
+}
+
+/** Batches that were open: the same ranges under the same ids, less the parts that were already settled. */
+function reopenBatches(leg: Leg, stored: StoredLeg, reopened: Batch[]): void {
+  for (const record of stored.batches) {
+    const segment = leg.queue.get(record.segment)
+    const run = segment === undefined ? null : leg.queue.takeRange(segment, record.from, record.to)
+    if (segment === undefined || run === null || run.items !== record.items) {
+      leg.ledger.removeBatch(record.id)
+      if (segment !== undefined && run !== null) leg.queue.putBack(segment, run.frames)
+      continue
+    }
+    const batch = makeBatch(leg.ledger.key, run)
+    batch.parts = record.parts
+    batch.recorded = true
+    reopened.push(batch)
+    const settled = settledOf(record)
+    segment.flyingItems -= settled
+    leg.queue.waitingItems -= settled
+    leg.ledger.capturedBefore -= settled
+  }
+}
+
+/** Keys of legs that the store or the spool folder knows, whether configured or not. */
+export function knownLegs(store: Store, spoolDir: string): { mirror: string; name: string }[] {
+  const keys = new Set(store.legs())
+  for (const mirror of foldersIn(spoolDir)) {
+    for (const name of foldersIn(path.join(spoolDir, mirror))) keys.add(legKey({ mirror, name }))
+  }
+  return [...keys].map((key) => {
+    const [mirror = '', name = ''] = key.split('/')
+    return { mirror, name }
+  })
+}
+
+function foldersIn(folder: string): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * The backlog of one leg: its segments in order, which frames still wait, which are on their way, which are settled.
+ * Knows files by name only; reading and deleting them is the leg's.
+ *
+ *   segment   |settled|settled| flying | flying | pending | pending |
+ *                                 └ in a batch      └ taken as runs of neighbouring frames
+ */
+import { limits } from '../contract/limits.ts'
+import type { FrameMeta } from '../contract/tasks.ts'
+import type { SegmentRecord } from '../store/store.ts'
+
+export interface Frame extends FrameMeta {
+  /** When main learned of it, Unix milliseconds; 0 for what an earlier process left. */
+  readonly arrivedAt: number
+}
+
+export interface Segment {
+  readonly name: string
+  /** Nothing will be appended any more. */
+  closed: boolean
+  /** Bytes of the file. */
+  size: number
+  settled: [from: number, to: number][]
+  settledItems: number
+  /** Waiting frames by offset; null when there are too many to keep: read again when their turn comes. */
+  pending: Frame[] | null
+  pendingItems: number
+  pendingBytes: number
+  flyingItems: number
+  /** Start of the newest exchange that waits. */
+  newest: number
+  oldest: number
+  /** Some frame could not be read: the file is kept aside instead of deleted. */
+  damaged: boolean
+  removing: boolean
+}
+
+export interface Run {
+  readonly segment: Segment
+  readonly frames: readonly Frame[]
+  readonly items: number
+  readonly bytes: number
+}
+
+export interface RunLimits {
+  readonly maxItems: number
+  readonly maxBytes: number
+  readonly maxWaitMs: number
+}
+
+/** What `take` found: a run to send, a segment whose frames must be read first, or when to look again. */
+export type Taken = { run: Run } | { load: Segment } | { wakeAt: number }
+
+/** Segments at the head of the queue whose frames stay in memory. */
+const LOADED_AHEAD = 4
+/** A segment with fewer waiting frames than this is not worth unloading. */
+const UNLOAD_FRAMES_MIN = 64
+
+export class LegQueue {
+  readonly #segments = new Map<string, Segment>()
+  waitingItems = 0
+  waitingBytes = 0
+  /** Bytes of all files. */
+  fileBytes = 0
+
+  get segments(): IterableIterator<Segment> {
+    return this.#segments.values()
+  }
+  get segmentCount(): number {
+    return this.#segments.size
+  }
+
+  get(name: string): Segment | undefined {
+    return this.#segments.get(name)
+  }
+
+  /** The segment of a name, made when it is new. */
+  segment(name: string, record?: SegmentRecord): Segment {
+    const known = this.#segments.get(name)
+    if (known !== undefined) return known
+    const segment: Segment = {
+      name,
+      closed: false,
+      size: 0,
+      settled: record?.settled ?? [],
+      settledItems: record?.settled_items ?? 0,
+      pending: [],
+      pendingItems: 0,
+      pendingBytes: 0,
+      flyingItems: 0,
+      oldest: Number.POSITIVE_INFINITY,
+      newest: 0,
+      damaged: false,
+      removing: false,
+    }
+    this.#segments.set(name, segment)
+    return segment
+  }
+
+  /** A frame that was just appended, or found at start-up. */
+  add(segment: Segment, frame: Frame): void {
+    this.#wait(segment, frame)
+    segment.pending?.push(frame)
+    this.grow(segment, frame.offset + frame.length)
+    if (segment.closed || this.#segments.size <= LOADED_AHEAD) return
+    this.#unloadBehindHead()
+  }
+
+  grow(segment: Segment, size: number): void {
+    if (size <= segment.size) return
+    this.fileBytes += size - segment.size
+    segment.size = size
+  }
+
+  #wait(segment: Segment, frame: Frame): void {
+    segment.pendingItems += frame.items
+    segment.pendingBytes += frame.length
+    segment.oldest = Math.min(segment.oldest, frame.oldest)
+    segment.newest = Math.max(segment.newest, frame.newest)
+    this.waitingItems += frame.items
+    this.waitingBytes += frame.length
+  }
+
+  /** Frames of a segment read again from its file: those that are neither settled nor flying. */
+  load(segment: Segment, frames: readonly FrameMeta[], flying: readonly { from: number; to: number }[]): void {
+    const busy = [...segment.settled.map(([from, to]) => ({ from, to })), ...flying]
+    segment.pending = frames
+      .filter((frame) => !busy.some(({ from, to }) => frame.offset >= from && frame.offset < to))
+      .map((frame) => ({ ...frame, arrivedAt: 0 }))
+  }
+
+  #unloadBehindHead(): void {
+    let place = 0
+    for (const segment of this.#segments.values()) {
+      place += 1
+      if (place <= LOADED_AHEAD || !segment.closed || segment.flyingItems > 0) continue
+      if (segment.pending !== null && segment.pending.length >= UNLOAD_FRAMES_MIN) segment.pending = null
+    }
+  }
+
+  /** The next run of waiting frames, oldest segment first. */
+  take(bounds: RunLimits, now: number, hurry: boolean): Taken {
+    let wakeAt = Number.POSITIVE_INFINITY
+    for (const segment of this.#segments.values()) {
+      if (segment.pendingItems === 0 || segment.removing) continue
+      if (segment.pending === null) return { load: segment }
+      const run = headRun(segment, segment.pending, bounds)
+      if (run === null) continue
+      const due = (run.frames[0] as Frame).arrivedAt + bounds.maxWaitMs
+      const full = run.frames.length < segment.pending.length || run.items >= bounds.maxItems
+      if (!hurry && !full && !segment.closed && due > now) {
+        wakeAt = Math.min(wakeAt, due)
+        continue
+      }
+      segment.pending.splice(0, run.frames.length)
+      this.#fly(segment, run)
+      return { run }
+    }
+    return { wakeAt }
+  }
+
+  /** A batch that was on its way when the process ended: its frames leave the waiting ones again. */
+  takeRange(segment: Segment, from: number, to: number): Run | null {
+    const inside = (segment.pending ?? []).filter(({ offset }) => offset >= from && offset < to)
+    if (inside.length === 0) return null
+    segment.pending = (segment.pending ?? []).filter(({ offset }) => offset < from || offset >= to)
+    const items = inside.reduce((sum, frame) => sum + frame.items, 0)
+    const bytes = inside.reduce((sum, frame) => sum + frame.length, 0)
+    const run = { segment, frames: inside, items, bytes }
+    this.#fly(segment, run)
+    return run
+  }
+
+  #fly(segment: Segment, run: Run): void {
+    segment.pendingItems -= run.items
+    segment.pendingBytes -= run.bytes
+    segment.flyingItems += run.items
+  }
+
+  /** Items of a flying batch need nothing more. */
+  settleItems(segment: Segment, items: number): void {
+    segment.flyingItems -= items
+    segment.settledItems += items
+    this.waitingItems -= items
+  }
+
+  /** The whole range of a batch is settled. */
+  settleRange(segment: Segment, from: number, to: number, bytes: number): void {
+    segment.settled = mergeRange(segment.settled, from, to)
+    this.waitingBytes -= bytes
+  }
+
+  /** Frames of a batch that is dissolved wait again. */
+  putBack(segment: Segment, frames: readonly Frame[]): void {
+    for (const frame of frames) {
+      segment.flyingItems -= frame.items
+      segment.pendingItems += frame.items
+      segment.pendingBytes += frame.length
+    }
+    if (segment.pending !== null) {
+      segment.pending = [...segment.pending, ...frames].sort((a, b) => a.offset - b.offset)
+    }
+  }
+
+  /** Everything that waits in a segment is given up; the count of items, for the caller to account. */
+  giveUp(segment: Segment, until = Number.POSITIVE_INFINITY): number {
+    const frames = segment.pending
+    if (frames === null || until === Number.POSITIVE_INFINITY) return this.#giveUpAll(segment)
+    let items = 0
+    while (frames[0] !== undefined && frames[0].newest < until) {
+      const frame = frames.shift() as Frame
+      items += frame.items
+      segment.pendingItems -= frame.items
+      segment.pendingBytes -= frame.length
+      segment.settledItems += frame.items
+      this.waitingItems -= frame.items
+      this.settleRange(segment, frame.offset, frame.offset + frame.length, frame.length)
+    }
+    return items
+  }
+
+  #giveUpAll(segment: Segment): number {
+    const items = segment.pendingItems
+    segment.settledItems += items
+    this.waitingItems -= items
+    this.waitingBytes -= segment.pendingBytes
+    for (const frame of segment.pending ?? []) {
+      segment.settled = mergeRange(segment.settled, frame.offset, frame.offset + frame.length)
+    }
+    // Not loaded means closed and nothing flying: the whole file is done.
+    if (segment.pending === null) segment.settled = [[0, segment.size]]
+    segment.pending = []
+    segment.pendingItems = 0
+    segment.pendingBytes = 0
+    return items
+  }
+
+  /** Closed segments with nothing left to do: their files may go. */
+  *finished(): Generator<Segment> {
+    for (const segment of this.#segments.values()) {
+      const waiting = segment.pendingItems + segment.flyingItems
+      if (segment.closed && waiting === 0 && !segment.removing) yield segment
+    }
+  }
+
+  forget(segment: Segment): void {
+    if (this.#segments.delete(segment.name)) this.fileBytes -= segment.size
+  }
+
+  /** Start of the oldest exchange that waits, Unix milliseconds; null when none does. */
+  oldest(): number | null {
+    for (const segment of this.#segments.values()) {
+      if (segment.flyingItems > 0) return segment.oldest
+      if (segment.pendingItems > 0) return segment.pending?.[0]?.oldest ?? segment.oldest
+    }
+    return null
+  }
+}
+
+/** The longest run of neighbouring frames within the bounds; always at least one frame. */
+function headRun(segment: Segment, pending: readonly Frame[], bounds: RunLimits): Run | null {
+  const frames: Frame[] = []
+  let items = 0
+  let bytes = 0
+  for (const frame of pending) {
+    const last = frames.at(-1)
+    const follows = last === undefined || last.offset + last.length === frame.offset
+    const fits = items + frame.items <= bounds.maxItems && bytes + frame.length <= bounds.maxBytes
+    if (!follows || (last !== undefined && !fits)) break
+    frames.push(frame)
+    items += frame.items
+    bytes += frame.length
+  }
+  return frames.length === 0 ? null : { segment, frames, items, bytes }
+}
+
+/** Adds [from, to) to merged ascending ranges. */
+export function mergeRange(ranges: readonly [number, number][], from: number, to: number): [number, number][] {
+  const merged: [number, number][] = []
+  let [start, end] = [from, to]
+  for (const [a, b] of ranges) {
+    if (b < start || a > end) merged.push([a, b])
+    else {
+      start = Math.min(start, a)
+      end = Math.max(end, b)
+    }
+  }
+  merged.push([start, end])
+  return merged.sort((x, y) => x[0] - y[0])
+}
+
+/** Bytes after which the segments of a leg roll: a small spool has small segments, so that drop_oldest gives up little. */
+export function segmentBytesFor(spoolBytes: number): number {
+  const share = Math.floor(spoolBytes * limits.segment_share_of_spool)
+  return Math.max(limits.segment_bytes_min, Math.min(limits.segment_bytes, share))
+}

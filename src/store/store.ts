@@ -1,0 +1,177 @@
+/**
+ * The LMDB environment: what must survive a restart beside the spool. One writer (main), readers anywhere.
+ *
+ * Every write is a command, plain data with absolute values, applied by one function in one transaction: applying
+ * it twice changes nothing, and an ordered log of commands from elsewhere could drive the same function.
+ */
+import path from 'node:path'
+import { type Database, type RootDatabase, open } from 'lmdb'
+import type { DropReason } from '../contract/errors.ts'
+
+/** Counts of one leg that no longer stand in a segment on disk. */
+export interface LegRecord {
+  /** Captured items that are in no segment any more: segments that are gone, and drops before the disk. */
+  gone: number
+  delivered: number
+  dead_lettered: number
+  dropped: Partial<Record<DropReason, number>>
+  attempts: number
+  last_attempt_at: number
+  last_response_code: number | null
+  last_error: string | null
+}
+
+/** Byte ranges of a segment whose items need nothing more: delivered, dead-lettered or dropped. */
+export interface SegmentRecord {
+  /** All items of the segment, once it is closed. */
+  items: number | null
+  /** Merged, ascending, [from, to) offsets. */
+  settled: [from: number, to: number][]
+  settled_items: number
+}
+
+/** A batch on its way, written before its first send: after a crash it is sent again under the same id. */
+export interface BatchRecord {
+  segment: string
+  from: number
+  to: number
+  items: number
+  id: string
+  /** Item ranges that are still to be delivered; more than one after a split. */
+  parts: [from: number, to: number][]
+}
+
+export interface DeadLetter {
+  at: number
+  reason: string
+  status: number | null
+  answer: string | null
+  batch_id: string
+  /** The item as it was sent: one JSON text. */
+  item: string
+}
+
+/** Everything that changed of one leg; absolute values, null deletes. */
+export interface LegCommand {
+  type: 'leg'
+  leg: string
+  record: LegRecord
+  segments: [name: string, record: SegmentRecord | null][]
+  batches: [id: string, record: BatchRecord | null][]
+  dead: [id: number, letter: DeadLetter | null][]
+}
+
+/** A switch that a person set: paused mirrors, disconnected connections, the clean-stop mark. */
+export interface SettingCommand {
+  type: 'setting'
+  name: string
+  value: string | number | boolean | null
+}
+
+export type Command = LegCommand | SettingCommand
+
+export interface StoredLeg {
+  record: LegRecord | null
+  segments: Map<string, SegmentRecord>
+  batches: BatchRecord[]
+}
+
+export class Store {
+  readonly #env: RootDatabase
+  readonly #legs: Database<LegRecord, string>
+  readonly #segments: Database<SegmentRecord, [leg: string, segment: string]>
+  readonly #batches: Database<BatchRecord, [leg: string, id: string]>
+  readonly #dead: Database<DeadLetter, [leg: string, id: number]>
+  readonly #settings: Database<string | number | boolean, string>
+
+  constructor(dataDir: string) {
+    this.#env = open({ path: path.join(dataDir, 'store'), maxDbs: 32, encoding: 'msgpack' })
+    this.#legs = this.#env.openDB({ name: 'legs' })
+    this.#segments = this.#env.openDB({ name: 'segments' })
+    this.#batches = this.#env.openDB({ name: 'batches' })
+    this.#dead = this.#env.openDB({ name: 'dead' })
+    this.#settings = this.#env.openDB({ name: 'settings' })
+  }
+
+  /** Applies commands in one transaction; resolves when it is committed, rejects when nothing was written. */
+  async apply(commands: readonly Command[]): Promise<void> {
+    await this.#env.transaction(() => {
+      for (const command of commands) this.#applyOne(command)
+    })
+  }
+
+  #applyOne(command: Command): void {
+    if (command.type === 'setting') {
+      if (command.value === null) this.#settings.remove(command.name)
+      else this.#settings.put(command.name, command.value)
+      return
+    }
+    const { leg } = command
+    this.#legs.put(leg, command.record)
+    for (const [name, record] of command.segments) {
+      if (record === null) this.#segments.remove([leg, name])
+      else this.#segments.put([leg, name], record)
+    }
+    for (const [id, record] of command.batches) {
+      if (record === null) this.#batches.remove([leg, id])
+      else this.#batches.put([leg, id], record)
+    }
+    for (const [id, letter] of command.dead) {
+      if (letter === null) this.#dead.remove([leg, id])
+      else this.#dead.put([leg, id], letter)
+    }
+  }
+
+  setting(name: string): string | number | boolean | undefined {
+    return this.#settings.get(name)
+  }
+
+  /** Names of the settings that begin with a prefix and are true. */
+  settingsOn(prefix: string): string[] {
+    const names: string[] = []
+    for (const { key, value } of this.#settings.getRange({ start: prefix, end: `${prefix}\uffff` })) {
+      if (value === true) names.push(key.slice(prefix.length))
+    }
+    return names
+  }
+
+  /** Keys of all legs that were ever written. */
+  legs(): string[] {
+    return [...this.#legs.getKeys()]
+  }
+
+  leg(key: string): StoredLeg {
+    const segments = new Map<string, SegmentRecord>()
+    for (const { key: at, value } of this.#segments.getRange(legRange(key, ''))) segments.set(at[1], value)
+    const batches: BatchRecord[] = []
+    for (const { value } of this.#batches.getRange(legRange(key, ''))) batches.push(value)
+    return { record: this.#legs.get(key) ?? null, segments, batches }
+  }
+
+  /** Dead letters of a leg by ascending id, after an id. */
+  *deadLetters(key: string, after: number): Generator<{ id: number; letter: DeadLetter }> {
+    const range = { start: [key, after + 1] as [string, number], end: [key, Number.MAX_SAFE_INTEGER] as [string, number] }
+    for (const { key: at, value } of this.#dead.getRange(range)) yield { id: at[1], letter: value }
+  }
+
+  lastDeadLetter(key: string): number {
+    const range = {
+      start: [key, Number.MAX_SAFE_INTEGER] as [string, number],
+      end: [key, 0] as [string, number],
+      reverse: true,
+      limit: 1,
+    }
+    for (const at of this.#dead.getKeys(range)) return at[1]
+    return 0
+  }
+
+  /** Resolves when everything committed is on the disk, and the files are closed. */
+  async close(): Promise<void> {
+    await this.#env.flushed
+    await this.#env.close()
+  }
+}
+
+function legRange(leg: string, from: string): { start: [string, string]; end: [string, string] } {
+  return { start: [leg, from], end: [leg, '\uffff'] }
+}
