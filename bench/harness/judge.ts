@@ -1,0 +1,168 @@
+/** The targets, and what a run says about each: met, missed, or not measured and why. */
+import { type Shape, shapes } from '../bed/payload.ts'
+import type { LoopDelay } from '../cases/loop-delay.ts'
+import type { SoakResult } from '../cases/soak.ts'
+import type { Driver } from './drive.ts'
+import type { Measurement } from './measure.ts'
+import { median } from './statistics.ts'
+
+/** A core below this had time to spare, so its throughput says something about the load generator only. */
+export const saturatedCore = 0.95
+/** Copies may be missing from this share of requests at most, for a cost per mirrored exchange to count. */
+const mirroredMin = 0.99
+
+export interface Verdict {
+  readonly target: string
+  readonly how: string
+  /** Null when it could not be measured. */
+  readonly value: number | null
+  readonly bound: string
+  readonly met: boolean | null
+  readonly note: string
+}
+
+export interface Run {
+  readonly measurements: readonly Measurement[]
+  readonly soak: SoakResult | null
+  readonly loops: readonly LoopDelay[]
+  /** Whether this machine can hold the load generator away from what is measured. */
+  readonly twoCores: boolean
+}
+
+type Figure = 'cpuUs' | 'perSecond' | 'p99Ms'
+
+interface Ratio {
+  readonly target: string
+  readonly of: string
+  readonly to: string
+  readonly atLeast?: number
+  readonly atMost?: number
+  /** What is compared: cost counts as its inverse where more is better. */
+  readonly figure: Figure
+  readonly driver: Driver
+  readonly shape: Shape
+}
+
+/** Rounds of a row that may be judged. */
+export function usable(run: Run, row: string, shape: Shape, driver: Driver, figure: Figure): Measurement[] {
+  return run.measurements.filter(
+    (each) =>
+      each.row === row &&
+      each.shape === shape &&
+      each.driver === driver &&
+      each.invalid === null &&
+      (figure !== 'perSecond' || each.coreBusy >= saturatedCore),
+  )
+}
+
+function figureOf(run: Run, row: string, ratio: Ratio): number | string {
+  const all = run.measurements.filter(
+    (each) => each.row === row && each.shape === ratio.shape && each.driver === ratio.driver,
+  )
+  if (all.length === 0) return `no row ${row} with ${ratio.driver}`
+  const good = usable(run, row, ratio.shape, ratio.driver, ratio.figure)
+  // A median of the few rounds that happened to count would be a chosen one.
+  if (good.length * 2 <= all.length) {
+    const invalid = all.find((each) => each.invalid !== null)?.invalid
+    const why = invalid ? ` (${invalid})` : ', core not saturated'
+    return `${row}: ${good.length} of ${all.length} rounds count${why}`
+  }
+  return median(good.map((each) => each[ratio.figure]))
+}
+
+function mirroredNote(run: Run, ratio: Ratio): string | null {
+  for (const row of [ratio.of, ratio.to]) {
+    const shares = usable(run, row, ratio.shape, ratio.driver, 'cpuUs').map((each) => each.mirrored ?? 1)
+    if (shares.length > 0 && median(shares) < mirroredMin) {
+      return `${row} mirrored ${(median(shares) * 100).toFixed(1)} % of its requests`
+    }
+  }
+  return null
+}
+
+function judgeRatio(run: Run, ratio: Ratio): Verdict {
+  const [of, to] = [figureOf(run, ratio.of, ratio), figureOf(run, ratio.to, ratio)]
+  const names = { cpuUs: 'CPU per request', perSecond: 'throughput, saturated', p99Ms: 'p99' } as const
+  const how = `${names[ratio.figure]}, ${ratio.shape.toUpperCase()}, ${ratio.driver}`
+  const bound = ratio.atLeast === undefined ? `<= ${ratio.atMost}` : `>= ${ratio.atLeast}`
+  const head = { target: ratio.target, how, bound }
+  if (typeof of === 'string') return { ...head, value: null, met: null, note: of }
+  if (typeof to === 'string') return { ...head, value: null, met: null, note: to }
+  const inverse = ratio.figure === 'cpuUs' && ratio.atLeast !== undefined
+  const value = inverse ? to / of : of / to
+  const met = ratio.atLeast === undefined ? value <= (ratio.atMost ?? 0) : value >= ratio.atLeast
+  const doubt = ratio.figure === 'p99Ms' ? null : mirroredNote(run, ratio)
+  // Work that was dropped is work that was not paid for: such a cost may miss a target, never meet it.
+  const counted = doubt === null || !met
+  return { ...head, value, met: counted ? met : null, note: doubt ?? '' }
+}
+
+/** The ratios of the rows: by CPU per request under both loads, by throughput where it counts. */
+function ratios(): Ratio[] {
+  const all: Ratio[] = []
+  for (const shape of shapes) {
+    const both = (target: string, of: string, to: string, atLeast: number): void => {
+      for (const driver of ['autocannon', 'wrk'] as const) {
+        all.push({ target, of, to, atLeast, figure: 'cpuUs', driver, shape })
+      }
+      all.push({ target, of, to, atLeast, figure: 'perSecond', driver: 'wrk', shape })
+    }
+    both('on / off', 'on', 'off', 0.8)
+    for (const row of ['hung', 'dead']) {
+      both(`${row} / on`, row, 'on', 0.95)
+      all.push({
+        target: `${row} / on`,
+        of: row,
+        to: 'on',
+        atMost: 1.1,
+        figure: 'p99Ms',
+        driver: 'wrk',
+        shape,
+      })
+    }
+    both('on / http-proxy-3 alone', 'on', 'http-proxy-3', 1.4)
+    both('on / nginx mirror', 'on', 'nginx-mirror', 2)
+    const lua = {
+      target: 'cost of a mirrored exchange, on / nginx + Lua',
+      of: 'on',
+      to: 'nginx-lua',
+      atMost: 1.7,
+    }
+    for (const driver of ['autocannon', 'wrk'] as const) all.push({ ...lua, figure: 'cpuUs', driver, shape })
+  }
+  return all
+}
+
+function judgeSoak(soak: SoakResult | null): Verdict {
+  const target = 'memory with a dead collector'
+  const bound = '<= 350 MiB'
+  if (soak === null) return { target, how: 'RSS', value: null, bound, met: null, note: 'not run' }
+  const how = `highest RSS over ${soak.requests.toLocaleString('en')} requests, MiB`
+  const full = soak.requests >= 5_000_000
+  const met = soak.peakMiB <= 350 ? (full ? true : null) : false
+  const note = full ? '' : 'the target is set for 5 million requests (`--soak 5000000`)'
+  return { target, how, value: soak.peakMiB, bound, met, note }
+}
+
+function judgeLoops(loops: readonly LoopDelay[]): Verdict[] {
+  const of = (mirror: 'off' | 'on', figure: 'meanMs' | 'p99Ms'): number =>
+    median(loops.filter((each) => each.mirror === mirror).map((each) => each[figure]))
+  return (['meanMs', 'p99Ms'] as const).map((figure) => {
+    const value = of('on', figure) / of('off', figure)
+    const name = figure === 'meanMs' ? 'mean' : 'p99'
+    const how = `${name} at 5,000 requests/s, recorder on the other core`
+    const head = { target: 'event-loop delay of a data thread, on / off', how, bound: '<= 1.2' }
+    if (!Number.isFinite(value)) return { ...head, value: null, met: null, note: 'not run' }
+    return { ...head, value, met: value <= 1.2, note: '' }
+  })
+}
+
+export function judge(run: Run): Verdict[] {
+  const verdicts = [
+    ...ratios().map((each) => judgeRatio(run, each)),
+    judgeSoak(run.soak),
+    ...judgeLoops(run.loops),
+  ]
+  if (run.twoCores) return verdicts
+  return verdicts.map((each) => ({ ...each, met: null, note: 'load and gateway shared one core' }))
+}

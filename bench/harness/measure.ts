@@ -1,0 +1,96 @@
+/** One measurement: a load on a target, and what it cost. */
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Shape } from '../bed/payload.ts'
+import type { Bed } from './bed.ts'
+import { type Driven, type Driver, drivers } from './drive.ts'
+import { coreSample, cpuByThread, cpuOf } from './procfs.ts'
+import type { Row, Target } from './target.ts'
+
+export interface Measurement {
+  readonly row: string
+  readonly shape: Shape
+  readonly driver: Driver
+  readonly round: number
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly failures: number
+  /** CPU of the process and its children per request, from the load's start until its copies rest, µs. */
+  readonly cpuUs: number
+  /** The same by thread name. */
+  readonly threadsUs: Readonly<Record<string, number>>
+  /** Share of the measured core that was in use while the load ran. */
+  readonly coreBusy: number
+  /** Share of the load core that was in use. */
+  readonly loadCoreBusy: number
+  /** Share of requests whose copy is delivered or on disk; null where nothing is copied. */
+  readonly mirrored: number | null
+  readonly dropped: Readonly<Record<string, number>>
+  /** Why the row does not count, or null. */
+  readonly invalid: string | null
+}
+
+/** Samples a core until told to stop; the start of the load generator is left out. */
+function watchCore(core: number): () => number {
+  let first = coreSample(core)
+  let last = first
+  let seen = 0
+  const clock = setInterval(() => {
+    last = coreSample(core)
+    seen += 1
+    if (seen === 4) first = last
+  }, 100)
+  return () => {
+    clearInterval(clock)
+    if (seen <= 4) last = coreSample(core)
+    return last.all === first.all ? 0 : (last.busy - first.busy) / (last.all - first.all)
+  }
+}
+
+function whyInvalid(driven: Driven, ended: boolean, proof: string | null): string | null {
+  if (ended) return 'the process ended during the measurement'
+  if (driven.requests === 0) return 'no request was answered'
+  if (driven.failures > 0) return `${driven.failures} requests failed`
+  return proof
+}
+
+export async function measure(
+  bed: Bed,
+  row: Row,
+  target: Target,
+  what: { shape: Shape; driver: Driver; seconds: number; round: number },
+): Promise<Measurement> {
+  await target.begin?.()
+  const before = cpuOf(target.child.pid)
+  const cores = [watchCore(Number(bed.core)), watchCore(Number(bed.loadCore))] as const
+  const driven = await drivers[what.driver](bed, target.port, what.shape, { seconds: what.seconds })
+  const [coreBusy, loadCoreBusy] = [cores[0](), cores[1]()]
+  const settled = await target.settle?.(driven.requests)
+  const after = cpuOf(target.child.pid)
+  const proof = row.proof?.(await bed.stats(), what.shape) ?? null
+  const threads = [...cpuByThread(before, after)].map(([name, us]) => [name, us / driven.requests] as const)
+  return {
+    row: row.name,
+    ...what,
+    perSecond: driven.requests / driven.seconds,
+    p50Ms: driven.p50Ms,
+    p99Ms: driven.p99Ms,
+    failures: driven.failures,
+    cpuUs: (after.total - before.total) / driven.requests,
+    threadsUs: Object.fromEntries(threads.filter(([, us]) => us >= 0.05)),
+    coreBusy,
+    loadCoreBusy,
+    mirrored: settled === undefined ? null : Math.min(1, settled.exchanges / driven.requests),
+    dropped: settled?.dropped ?? {},
+    invalid: whyInvalid(driven, target.child.ended(), proof),
+  }
+}
+
+/** Load that is not measured: compiles hot code, opens connections. */
+export async function warm(bed: Bed, target: Target, seconds: number): Promise<void> {
+  if (seconds <= 0) return
+  const driver: Driver = bed.machine.tools.wrk === null ? 'autocannon' : 'wrk'
+  for (const shape of ['get', 'post'] as const) await drivers[driver](bed, target.port, shape, { seconds })
+  await target.settle?.(0)
+  await wait(100)
+}
