@@ -1,0 +1,98 @@
+/** A file without problems → the one frozen configuration that the gateway runs on. */
+import { createHash } from 'node:crypto'
+import { resolve } from 'node:path'
+import type { ItemFormat, SinkDefinition } from '../contract/plugin.ts'
+import type { Draft, MirrorDraft } from './draft.ts'
+import { normalHost, normalPrefix } from './rules/collections.ts'
+import { tlsFiles } from './rules/connections.ts'
+import { defaultThreads } from './rules/memory.ts'
+import { DEFAULT_WITHIN_MS, sinkOptions } from './rules/mirrors.ts'
+import type { Config, ConnectionConfig, GatewayFile, MirrorConfig } from './schema.ts'
+
+export function assemble(draft: Draft, generation: number): Config {
+  const { file } = draft
+  const effective = {
+    ...file,
+    data_dir: resolve(draft.folder, file.data_dir),
+    listen: {
+      ...file.listen,
+      threads: file.listen.threads ?? defaultThreads(draft.machineThreads, file.capture.buffer_bytes),
+    },
+    admin: {
+      ...file.admin,
+      clients: file.admin.clients.map((client) => ({ environment: file.environment, ...client })),
+    },
+    collections: file.collections.map((collection) => ({
+      ...collection,
+      hosts: collection.hosts.map(normalHost),
+      prefix: normalPrefix(collection.prefix),
+      upstreams: collection.upstreams.map((upstream) => ({ ...upstream, url: new URL(upstream.url).origin })),
+    })),
+    connections: file.connections.map((connection) => withFiles(connection, draft.folder)),
+    mirrors: draft.mirrors().map(({ value }) => mirrorConfig(value, file, draft.sinks)),
+  }
+  // Through JSON, so that it is plain data: what a plugin's `legs` returns could be anything.
+  const plain = JSON.parse(JSON.stringify(effective)) as Omit<Config, 'generation' | 'hash'>
+  const hash = createHash('sha256').update(JSON.stringify(ordered(plain))).digest('hex').slice(0, 16)
+  return freeze({ ...plain, generation, hash })
+}
+
+function mirrorConfig(
+  mirror: MirrorDraft,
+  file: GatewayFile,
+  sinks: ReadonlyMap<string, SinkDefinition>,
+): MirrorConfig {
+  const sink = sinks.get(mirror.sink)
+  const [firstFormat] = sink?.formats ?? []
+  if (sink === undefined || firstFormat === undefined) throw new Error(`sink ${mirror.sink} has no format`)
+  const connection = file.connections.find(({ name }) => name === mirror.connection)
+  const { options } = sinkOptions(sink, mirror, connection?.base_url)
+  const common = Object.entries(mirror).filter(([key]) => !(key in sink.options.properties))
+  return {
+    ...(Object.fromEntries(common) as GatewayFile['mirrors'][number]),
+    retry: retryOf(mirror.retry),
+    options,
+    item_format: (mirror.format as ItemFormat | undefined) ?? firstFormat,
+    legs: sink.legs(options),
+    item_bytes_max: sink.limits.item_bytes,
+  }
+}
+
+/** Each of the two forms with all of its values: the window, or the waits. */
+function retryOf(retry: MirrorDraft['retry']): MirrorDraft['retry'] {
+  const { min_wait_ms: min, max_wait_ms: max } = retry
+  if (min === undefined && max === undefined) {
+    return { ...retry, within_ms: retry.within_ms ?? DEFAULT_WITHIN_MS }
+  }
+  return {
+    ...retry,
+    min_wait_ms: min ?? Math.min(1000, max ?? 1000),
+    max_wait_ms: max ?? Math.max(30_000, min ?? 30_000),
+  }
+}
+
+function withFiles(connection: ConnectionConfig, folder: string): ConnectionConfig {
+  if (connection.tls === undefined) return connection
+  const tls = { ...connection.tls }
+  for (const key of tlsFiles) {
+    const file = tls[key]
+    if (file !== undefined) tls[key] = resolve(folder, file)
+  }
+  return { ...connection, tls }
+}
+
+/** The same data with its keys in order, so that moving lines in the file does not change the hash. */
+function ordered(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(ordered)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+  return Object.fromEntries(entries.map(([key, inner]) => [key, ordered(inner)]))
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    for (const inner of Object.values(value)) freeze(inner)
+    Object.freeze(value)
+  }
+  return value
+}

@@ -1,0 +1,126 @@
+/** A configuration whose shape was validated, on its way through the rules about its meaning. */
+import type { SinkDefinition } from '../contract/plugin.ts'
+import { type Place, type Places, pointerTo } from './places.ts'
+import { hasReference } from './references.ts'
+import type { GatewayFile } from './schema.ts'
+import { isSection, mirrorsOf } from './validate.ts'
+import { show } from './wording.ts'
+
+export type MirrorDraft = GatewayFile['mirrors'][number] & Readonly<Record<string, unknown>>
+
+export interface Remark {
+  readonly pointer: string
+  readonly place: Place
+  readonly message: string
+}
+
+/** One element of a list, with its place. */
+export interface Entry<T> {
+  readonly value: T
+  readonly pointer: string
+}
+
+export interface DraftInput {
+  readonly tree: unknown
+  readonly places: Places
+  readonly raw: ReadonlyMap<string, string>
+  /** Pointers whose values are wrong already. */
+  readonly broken: readonly string[]
+  readonly sinks: readonly SinkDefinition[]
+  /** Folder that relative paths start from. */
+  readonly folder: string
+  /** Data threads of the machine, where the file says nothing. */
+  readonly threads: number
+}
+
+/**
+ * What a rule works on. `file` has the shape of the schema, except where `sound` says no: rules ask before they read.
+ */
+export class Draft {
+  readonly file: GatewayFile
+  readonly folder: string
+  readonly machineThreads: number
+  readonly sinks: ReadonlyMap<string, SinkDefinition>
+  readonly problems: Remark[] = []
+  readonly warnings: Remark[] = []
+  readonly #input: DraftInput
+
+  constructor(input: DraftInput) {
+    this.#input = input
+    this.file = input.tree as GatewayFile
+    this.folder = input.folder
+    this.machineThreads = input.threads
+    this.sinks = new Map(input.sinks.map((sink) => [sink.name, sink]))
+  }
+
+  /** Whether nothing at, in or around any of these is known to be wrong. */
+  sound(...pointers: string[]): boolean {
+    return pointers.every((pointer) =>
+      this.#input.broken.every(
+        (broken) =>
+          pointer !== broken &&
+          broken !== '' &&
+          !broken.startsWith(`${pointer}/`) &&
+          !pointer.startsWith(`${broken}/`),
+      ),
+    )
+  }
+
+  /** Whether the file is a section at all. */
+  isSection(): boolean {
+    return isSection(this.file)
+  }
+
+  collections(): Entry<GatewayFile['collections'][number]>[] {
+    return this.#entries('collections')
+  }
+  connections(): Entry<GatewayFile['connections'][number]>[] {
+    return this.#entries('connections')
+  }
+  adminClients(): Entry<GatewayFile['admin']['clients'][number]>[] {
+    return isSection(this.file.admin) ? this.#list(this.file.admin.clients, '/admin/clients') : []
+  }
+  mirrors(): Entry<MirrorDraft>[] {
+    return mirrorsOf(this.file).map(({ mirror, pointer }) => ({ value: mirror as MirrorDraft, pointer }))
+  }
+
+  #entries<K extends 'collections' | 'connections'>(key: K): Entry<GatewayFile[K][number]>[] {
+    return this.#list<GatewayFile[K][number]>(this.file[key] as GatewayFile[K][number][], `/${key}`)
+  }
+
+  #list<T>(list: readonly T[] | undefined, pointer: string): Entry<T>[] {
+    if (!Array.isArray(list)) return []
+    return list.flatMap((value: T, at) =>
+      isSection(value) ? [{ value, pointer: pointerTo(pointer, at) }] : [],
+    )
+  }
+
+  /** A value as the file has it: references stay references. */
+  shown(pointer: string, value: unknown): string {
+    return show(this.#input.raw.get(pointer) ?? value)
+  }
+
+  /** Whether a text stands in the file itself, without any reference. */
+  isClear(pointer: string): boolean {
+    return !hasReference(this.#input.raw.get(pointer) ?? '')
+  }
+
+  /** Whether the file itself says it, rather than a default. */
+  isSet(pointer: string): boolean {
+    return this.#input.places.has(pointer)
+  }
+
+  problem(pointer: string, message: string): void {
+    this.problems.push({ pointer, place: this.#input.places.value(pointer), message })
+  }
+  problemAtKey(pointer: string, message: string): void {
+    this.problems.push({ pointer, place: this.#input.places.key(pointer), message })
+  }
+  /** A problem whose own path may not be shown. */
+  problemAt(place: string, pointer: string, message: string): void {
+    this.problems.push({ pointer, place: this.#input.places.key(place), message })
+  }
+  warn(pointer: string, message: string): void {
+    this.warnings.push({ pointer, place: this.#input.places.value(pointer), message })
+  }
+}

@@ -1,0 +1,82 @@
+/** Formats of texts: each says what is wrong, or null. */
+import { isIP } from 'node:net'
+
+type Check = (text: string) => string | null
+
+/** RFC 4632 §3.1, RFC 4291 §2.3; a single address stands for itself. */
+function checkCidr(text: string): string | null {
+  const rule = 'must be an address or a network like 10.0.0.0/8'
+  const [address = '', prefix, ...rest] = text.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return rule
+  if (prefix === undefined) return null
+  const bits = version === 4 ? 32 : 128
+  if (!/^\d{1,3}$/.test(prefix)) return rule
+  return Number(prefix) <= bits ? null : `must have a prefix length of at most ${bits}`
+}
+
+/** A URL without anything that could carry a secret or be lost on the way; null rule when fine. */
+export function checkHttpUrl(text: string): string | null {
+  if (!/^https?:\/\//i.test(text)) return 'must be an absolute http or https URL'
+  if (/[\s\\]/.test(text)) return 'must be a URL without spaces and backslashes'
+  const url = URL.parse(text)
+  if (url === null) return 'must be a valid URL'
+  if (url.username !== '' || url.password !== '')
+    return 'must not hold credentials, use headers of the connection'
+  if (url.hash !== '' || text.includes('#')) return 'must not have a fragment'
+  return null
+}
+
+function checkBaseUrl(text: string): string | null {
+  return checkHttpUrl(text) ?? (text.includes('?') ? 'must not have a query' : null)
+}
+
+function checkProxyUrl(text: string): string | null {
+  const rule = checkHttpUrl(text)
+  if (rule !== null) return rule
+  const url = new URL(text)
+  if (url.protocol !== 'http:') return 'must be an http URL'
+  return url.pathname === '/' && !text.includes('?') ? null : 'must be scheme, host and port alone'
+}
+
+function checkUpstreamUrl(text: string): string | null {
+  if (/^(https:|unix:)/i.test(text))
+    return 'must be an http URL, https and unix are not available in this version'
+  if (!/^http:\/\//i.test(text)) return 'must be an http URL like http://127.0.0.1:3000'
+  const rule = checkHttpUrl(text)
+  if (rule !== null) return rule.replace(', use headers of the connection', '')
+  const url = new URL(text)
+  if (url.port === '0') return 'must have a port of at least 1'
+  return url.pathname === '/' && !text.includes('?') ? null : 'must be scheme, host and port alone'
+}
+
+/** RFC 1123 §2.1 names, addresses, and a wildcard for the leftmost labels. */
+function checkHostPattern(text: string): string | null {
+  const rule = 'must be a host name like api.example.com, or *.example.com'
+  if (text.length > 255) return 'must be at most 255 characters'
+  if (/:\d+$/.test(text) && isIP(text) === 0 && !text.endsWith(']')) return 'must be a host without a port'
+  if (/^\[.*\]$/.test(text)) return isIP(text.slice(1, -1)) === 6 ? null : rule
+  if (isIP(text) === 6) return 'must be an IPv6 address in brackets'
+  const name = text.startsWith('*.') ? text.slice(2) : text
+  const labels = name.replace(/\.$/, '').split('.')
+  return labels.every((label) => /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/.test(label)) ? null : rule
+}
+
+function checkTimeZone(text: string): string | null {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: text })
+    return null
+  } catch {
+    return 'must be an IANA time zone like Europe/Berlin'
+  }
+}
+
+export const formats: Readonly<Record<string, Check>> = Object.freeze({
+  cidr: checkCidr,
+  'http-url': checkHttpUrl,
+  'base-url': checkBaseUrl,
+  'proxy-url': checkProxyUrl,
+  'upstream-url': checkUpstreamUrl,
+  'host-pattern': checkHostPattern,
+  'time-zone': checkTimeZone,
+})

@@ -1,0 +1,154 @@
+/** gateway.yaml → one frozen configuration, or every problem at once: syntax, schema and meaning together. */
+import { createReadStream } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { dirname, resolve } from 'node:path'
+import { limits } from '../contract/limits.ts'
+import type { SinkDefinition } from '../contract/plugin.ts'
+import { assemble } from './assemble.ts'
+import { type Finding, parseText, type ParsedText } from './document.ts'
+import { Draft, type Remark } from './draft.ts'
+import { pathOf, type Place } from './places.ts'
+import type { Problem } from './problems.ts'
+import { type Environment, isReference, resolveReferences } from './references.ts'
+import { checkCollections } from './rules/collections.ts'
+import { checkConnections } from './rules/connections.ts'
+import { checkListen } from './rules/listen.ts'
+import { checkMemory } from './rules/memory.ts'
+import { checkMirrors } from './rules/mirrors.ts'
+import { checkNames } from './rules/names.ts'
+import type { Config } from './schema.ts'
+import type { SchemaFinding } from './schema-wording.ts'
+import { validate } from './validate.ts'
+
+export type Loaded =
+  | { readonly ok: true; readonly config: Config; readonly warnings: Problem[]; readonly file: string }
+  | { readonly ok: false; readonly problems: Problem[] }
+
+export interface LoadOptions {
+  /** Path as the user gave it; `-` reads stdin. */
+  readonly file: string
+  /** Text to use instead of the content of `file`, which then only names it. */
+  readonly text?: string
+  /** Where `${env:NAME}` looks; the process's own by default. */
+  readonly env?: Environment
+  readonly sinks: readonly SinkDefinition[]
+  readonly generation: number
+  /** Data threads where the file sets none; cores - 1 by default. */
+  readonly threads?: number
+}
+
+export async function loadConfig(options: LoadOptions): Promise<Loaded> {
+  const { file } = options
+  const text = options.text === undefined ? await readText(file) : { content: options.text }
+  if ('message' in text) return { ok: false, problems: [{ file, line: 1, column: 1, path: '', ...text }] }
+  if (Buffer.byteLength(text.content) > limits.config_file_bytes) {
+    return { ok: false, problems: [{ file, line: 1, column: 1, path: '', message: tooLarge }] }
+  }
+  const parsed = parseText(text.content)
+  const { problems, draft } = await examine(parsed, options)
+  if (problems.length > 0) return { ok: false, problems: bounded(toProblems(problems, file)) }
+  const warnings = toProblems(draft.warnings, file)
+  return { ok: true, config: assemble(draft, options.generation), warnings, file }
+}
+
+const tooLarge = `must be at most ${limits.config_file_bytes} bytes`
+
+/** Reads a bounded UTF-8 text, or says why not. */
+async function readText(file: string): Promise<{ content: string } | { message: string }> {
+  const stream = file === '-' ? process.stdin : createReadStream(file)
+  const chunks: Buffer[] = []
+  let bytes = 0
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      chunks.push(chunk)
+      bytes += chunk.length
+      if (bytes > limits.config_file_bytes) return { message: tooLarge }
+    }
+  } catch (error) {
+    return { message: `cannot be read: ${readFailure(error)}` }
+  }
+  try {
+    return { content: new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)) }
+  } catch {
+    return { message: 'must be UTF-8 text' }
+  }
+}
+
+const readFailures: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'it is a folder',
+  EACCES: 'permission denied',
+}
+
+function readFailure(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code ?? 'unknown error'
+  return readFailures[code] ?? code
+}
+
+/** The three steps; each later one leaves out what an earlier one found to be broken. */
+async function examine(
+  parsed: ParsedText,
+  { file, env, sinks, threads }: LoadOptions,
+): Promise<{ problems: Remark[]; draft: Draft }> {
+  const { places, plain, brokenAt } = parsed
+  const { value: tree, raw, findings: references } = resolveReferences(parsed.value, env ?? process.env)
+  const unresolved = new Set(references.map(({ pointer }) => pointer))
+  const schema = validate(tree, sinks, {
+    raw,
+    mayBeNumber: (pointer) => plain.has(pointer) && isReference(raw.get(pointer) ?? ''),
+  }).filter(({ pointer }) => !unresolved.has(pointer))
+  const remarks: Finding[] = [
+    ...parsed.findings,
+    ...references.map(({ pointer, message }) => ({ pointer, place: places.value(pointer), message })),
+    ...schema
+      .map((finding) => ({
+        ...finding,
+        place: finding.atKey ? places.key(finding.pointer) : places.value(finding.pointer),
+      }))
+      .filter((finding) => brokenAt === null || isCertain(finding, brokenAt)),
+  ]
+  const draft = new Draft({
+    ...{ tree, places, raw, sinks },
+    broken: [...unresolved, ...schema.filter(({ breaks }) => breaks).map(({ pointer }) => pointer)],
+    folder: file === '-' ? process.cwd() : dirname(resolve(file)),
+    threads: threads ?? Math.max(1, availableParallelism() - 1),
+  })
+  // What follows a broken line was guessed by the parser: its meaning is not worth a word.
+  if (brokenAt === null && draft.isSection()) await checkMeaning(draft)
+  return { problems: [...remarks, ...draft.problems], draft }
+}
+
+async function checkMeaning(draft: Draft): Promise<void> {
+  checkListen(draft)
+  checkCollections(draft)
+  await checkConnections(draft)
+  checkMirrors(draft)
+  checkMemory(draft)
+  checkNames(draft)
+}
+
+function isCertain(finding: SchemaFinding & { place: Place }, brokenAt: Place): boolean {
+  return !finding.guessed && comparePlaces(finding.place, brokenAt) < 0
+}
+
+function comparePlaces(a: Place, b: Place): number {
+  return a.line - b.line || a.column - b.column
+}
+
+function toProblems(remarks: readonly Remark[], file: string): Problem[] {
+  return [...remarks]
+    .sort((a, b) => comparePlaces(a.place, b.place))
+    .map(({ pointer, place, message }) => ({ file, ...place, path: pathOf(pointer), message }))
+}
+
+/** The first problems, and how many more there are. */
+function bounded(problems: Problem[]): Problem[] {
+  const most = limits.config_problems_max
+  const next = problems[most - 1]
+  if (problems.length <= most || next === undefined) return problems
+  const more = problems.length - most + 1
+  return [
+    ...problems.slice(0, most - 1),
+    { ...next, path: '', message: `${more} more problems follow from here` },
+  ]
+}

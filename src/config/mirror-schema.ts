@@ -1,0 +1,62 @@
+/** One schema per sink: what every mirror has, and the sink's own keys beside it. */
+import type { TSchema } from 'typebox'
+import type { SinkDefinition } from '../contract/plugin.ts'
+import { GatewaySchema, MirrorCommon } from './schema.ts'
+
+/** JSON Schema as plain data, for ajv and for the generated files. */
+export interface JsonSchema {
+  type?: string | string[]
+  properties?: Record<string, JsonSchema>
+  patternProperties?: Record<string, JsonSchema>
+  additionalProperties?: boolean | JsonSchema
+  required?: string[]
+  items?: JsonSchema
+  enum?: unknown[]
+  default?: unknown
+  description?: string
+  later?: boolean
+  laterValues?: unknown[]
+  secret?: boolean
+  rule?: string
+  [keyword: string]: unknown
+}
+
+export function plainSchema(schema: TSchema): JsonSchema {
+  return JSON.parse(JSON.stringify(schema)) as JsonSchema
+}
+
+/** Schema of a mirror that uses this sink; its batch defaults are within the sink's own limits. */
+export function mirrorSchema(sink: SinkDefinition): JsonSchema {
+  const schema = plainSchema(MirrorCommon)
+  const own = plainSchema(sink.options)
+  const properties = schema.properties ?? {}
+  for (const [key, option] of Object.entries(own.properties ?? {})) {
+    if (key in properties) throw new Error(`sink ${sink.name}: option ${key} is a key of every mirror`)
+    properties[key] = option
+  }
+  schema.required = [...(schema.required ?? []), ...(own.required ?? [])]
+  properties['sink'] = { ...properties['sink'], type: 'string', enum: [sink.name] }
+  properties['format'] = { enum: [...sink.formats], description: properties['format']?.description }
+  const batch = properties['batch']?.properties ?? {}
+  lowerDefault(batch['max_items'], sink.limits.batch_items)
+  lowerDefault(batch['max_bytes'], sink.limits.batch_bytes)
+  return schema
+}
+
+function lowerDefault(schema: JsonSchema | undefined, limit: number): void {
+  if (schema !== undefined && typeof schema.default === 'number')
+    schema.default = Math.min(schema.default, limit)
+}
+
+/** Schema of the file with mirrors left open: each is validated by the schema of its sink. */
+export function fileSchema(): JsonSchema {
+  const schema = plainSchema(GatewaySchema)
+  const mirrors = schema.properties?.['mirrors']
+  if (mirrors !== undefined) mirrors.items = { type: 'object' }
+  return schema
+}
+
+/** Schema of a mirror whose sink is not known: what it shares with all others. */
+export function openMirrorSchema(): JsonSchema {
+  return { ...plainSchema(MirrorCommon), additionalProperties: true }
+}

@@ -1,0 +1,165 @@
+/** Rules about mirrors: destinations, and bounds that must fit each other. */
+import type { SinkDefinition } from '../../contract/plugin.ts'
+import { destinationOf } from '../destinations.ts'
+import type { Draft, Entry, MirrorDraft } from '../draft.ts'
+import { pointerTo } from '../places.ts'
+import { plural } from '../wording.ts'
+
+export function checkMirrors(draft: Draft): void {
+  for (const entry of draft.mirrors()) {
+    const { value, pointer } = entry
+    if (draft.sound(`${pointer}/retry`, `${pointer}/timeout_ms`)) retry(draft, entry)
+    if (draft.sound(`${pointer}/spool`, `${pointer}/batch`)) waiting(draft, entry)
+    if (draft.sound(`${pointer}/redact`)) redaction(draft, entry)
+    const sink = draft.sinks.get(value.sink)
+    if (sink === undefined) continue
+    if (draft.sound(`${pointer}/batch`)) batch(draft, entry, sink)
+    destinations(draft, entry, sink)
+    clearOptions(draft, entry, sink)
+  }
+}
+
+function retry(draft: Draft, { value, pointer }: Entry<MirrorDraft>): void {
+  const at = `${pointer}/retry`
+  const { attempts, within_ms, min_wait_ms, max_wait_ms, probe_ms } = value.retry
+  const spread = min_wait_ms === undefined && max_wait_ms === undefined
+  if (within_ms !== undefined && !spread) {
+    const key = min_wait_ms === undefined ? 'max_wait_ms' : 'min_wait_ms'
+    draft.problemAtKey(`${at}/${key}`, 'must not stand beside within_ms, choose one of the two forms')
+    return
+  }
+  if (!spread) {
+    if (min_wait_ms !== undefined && max_wait_ms !== undefined && max_wait_ms < min_wait_ms) {
+      draft.problem(`${at}/max_wait_ms`, `must be at least min_wait_ms ${min_wait_ms}, got ${max_wait_ms}`)
+    }
+    return
+  }
+  const window = within_ms ?? DEFAULT_WITHIN_MS
+  const needed = (attempts + 1) * value.timeout_ms
+  if (needed > window) {
+    const tries = `${plural(attempts + 1, 'attempt')} of timeout_ms ${value.timeout_ms}`
+    if (within_ms !== undefined)
+      draft.problem(`${at}/within_ms`, `must be at least ${needed} for ${tries}, got ${window}`)
+    else {
+      const key = draft.isSet(`${pointer}/timeout_ms`) ? `${pointer}/timeout_ms` : `${at}/attempts`
+      draft.problem(key, `must let ${tries} fit into retry.within_ms ${window}, got ${needed}`)
+    }
+  }
+  if (probe_ms > window) {
+    const key = draft.isSet(`${at}/probe_ms`) ? 'probe_ms' : 'within_ms'
+    if (key === 'probe_ms')
+      draft.problem(`${at}/probe_ms`, `must be at most within_ms ${window}, got ${probe_ms}`)
+    else draft.problem(`${at}/within_ms`, `must be at least probe_ms ${probe_ms}, got ${window}`)
+  }
+}
+
+/** Window of the retries where a mirror sets no wait at all. */
+export const DEFAULT_WITHIN_MS = 600_000
+
+function waiting(draft: Draft, { value, pointer }: Entry<MirrorDraft>): void {
+  const { max_wait_ms } = value.batch
+  const { retention_ms } = value.spool
+  if (max_wait_ms < retention_ms) return
+  if (draft.isSet(`${pointer}/batch/max_wait_ms`)) {
+    draft.problem(
+      `${pointer}/batch/max_wait_ms`,
+      `must be below spool.retention_ms ${retention_ms}, got ${max_wait_ms}`,
+    )
+  } else {
+    draft.problem(
+      `${pointer}/spool/retention_ms`,
+      `must be above batch.max_wait_ms ${max_wait_ms}, got ${retention_ms}`,
+    )
+  }
+}
+
+function redaction(draft: Draft, { value, pointer }: Entry<MirrorDraft>): void {
+  const at = `${pointer}/redact`
+  if (!value.redact.defaults)
+    draft.warn(`${at}/defaults`, 'the built-in names of credentials are not redacted')
+  for (const [index, field] of value.redact.json_fields.entries()) {
+    const here = pointerTo(`${at}/json_fields`, index)
+    // RFC 6901 §3.
+    if (field.startsWith('/') && /~(?![01])/.test(field)) {
+      draft.problem(
+        here,
+        `must be a JSON pointer with ~0 for ~ and ~1 for /, got ${draft.shown(here, field)}`,
+      )
+    }
+  }
+}
+
+function batch(draft: Draft, { value, pointer }: Entry<MirrorDraft>, sink: SinkDefinition): void {
+  const bounds = [
+    ['max_items', sink.limits.batch_items],
+    ['max_bytes', sink.limits.batch_bytes],
+  ] as const
+  for (const [key, limit] of bounds) {
+    const set = value.batch[key]
+    if (set <= limit) continue
+    draft.problem(
+      `${pointer}/batch/${key}`,
+      `must be at most ${limit}, the limit of sink ${sink.name}, got ${set}`,
+    )
+  }
+}
+
+function destinations(draft: Draft, { value, pointer }: Entry<MirrorDraft>, sink: SinkDefinition): void {
+  const connection = draft.connections().find((candidate) => candidate.value.name === value.connection)
+  const lost = value.connection !== undefined && connection === undefined
+  if (lost || (connection !== undefined && !draft.sound(`${connection.pointer}/base_url`))) return
+  const { options, problems } = sinkOptions(sink, value, connection?.value.base_url)
+  for (const { key, rule } of problems) {
+    const at = pointerTo(pointer, key)
+    if (draft.sound(at)) draft.problem(at, `${rule}, got ${draft.shown(at, value[key])}`)
+  }
+  if (problems.length === 0 && draft.sound(pointer))
+    spoolShare(draft, { value, pointer }, sink.legs(options).length)
+}
+
+/** The sink's own keys, with absolute URLs, and what is wrong with them. */
+export function sinkOptions(
+  sink: SinkDefinition,
+  mirror: MirrorDraft,
+  baseUrl: string | undefined,
+): { options: Record<string, unknown>; problems: { key: string; rule: string }[] } {
+  const options: Record<string, unknown> = {}
+  const problems: { key: string; rule: string }[] = []
+  for (const key of Object.keys(sink.options.properties)) {
+    const value = mirror[key]
+    if (value === undefined) continue
+    options[key] = value
+    if (!sink.urls.includes(key) || typeof value !== 'string') continue
+    const destination = destinationOf(value, baseUrl)
+    if ('rule' in destination) problems.push({ key, rule: destination.rule })
+    else options[key] = destination.url
+  }
+  return { options, problems }
+}
+
+/** Each leg has its share of the spool: a batch must fit into it. */
+function spoolShare(draft: Draft, { value, pointer }: Entry<MirrorDraft>, legs: number): void {
+  const needed = legs * value.batch.max_bytes
+  if (value.spool.max_bytes >= needed) return
+  const why = `${plural(legs, 'leg')} of batch.max_bytes ${value.batch.max_bytes}`
+  const key = draft.isSet(`${pointer}/spool/max_bytes`)
+    ? `${pointer}/spool/max_bytes`
+    : `${pointer}/batch/max_bytes`
+  if (key.endsWith('/spool/max_bytes'))
+    draft.problem(key, `must be at least ${needed} for ${why}, got ${value.spool.max_bytes}`)
+  else
+    draft.problem(
+      key,
+      `must let ${plural(legs, 'batch')} fit into spool.max_bytes ${value.spool.max_bytes}, got ${value.batch.max_bytes}`,
+    )
+}
+
+function clearOptions(draft: Draft, { value, pointer }: Entry<MirrorDraft>, sink: SinkDefinition): void {
+  const options = sink.options.properties as Readonly<Record<string, { secret?: boolean }>>
+  for (const [key, option] of Object.entries(options)) {
+    const at = pointerTo(pointer, key)
+    if (option.secret === true && typeof value[key] === 'string' && draft.isClear(at)) {
+      draft.warn(at, 'holds a secret in clear text, use ${env:NAME}')
+    }
+  }
+}

@@ -1,0 +1,56 @@
+/** How problems speak of values and names: never a secret, never more than a line. */
+
+const SHOWN_CHARS = 60
+
+/** A value as it may be shown: credentials and queries of URLs are covered. */
+export function show(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing'
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`
+  if (typeof value === 'object') return 'a section'
+  if (typeof value !== 'string') return String(value)
+  const covered = value.replace(/\/\/[^/?#]*@/g, '//***@').replace(/(:\/\/[^?]*)\?.*$/s, '$1?***')
+  const characters = [...covered]
+  return JSON.stringify(
+    characters.length > SHOWN_CHARS ? `${characters.slice(0, SHOWN_CHARS).join('')}…` : covered,
+  )
+}
+
+/** A secret as it may be shown. */
+export function cover(value: unknown): string {
+  return typeof value === 'string' ? `a text of ${plural(value.length, 'character')}` : kindOf(value)
+}
+
+function kindOf(value: unknown): string {
+  if (typeof value === 'number') return 'a number'
+  if (typeof value === 'boolean') return 'true or false'
+  return show(value)
+}
+
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+/** The known name that a wrong one was probably meant to be. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  const wanted = name.toLowerCase().replaceAll('-', '_').slice(0, 64)
+  const allowed = Math.max(1, Math.floor(wanted.length / 3))
+  const ranked = known
+    .map((candidate) => ({ candidate, edits: editDistance(wanted, candidate.toLowerCase()) }))
+    .filter(({ edits }) => edits <= allowed)
+    .sort((a, b) => a.edits - b.edits)
+  return ranked[0]?.candidate
+}
+
+/** Levenshtein's distance, one row at a time. */
+function editDistance(from: string, to: string): number {
+  let above = Array.from({ length: to.length + 1 }, (_, at) => at)
+  for (let row = 1; row <= from.length; row++) {
+    const current = [row]
+    for (let at = 1; at <= to.length; at++) {
+      const swap = (above[at - 1] as number) + (from[row - 1] === to[at - 1] ? 0 : 1)
+      current.push(Math.min(swap, (above[at] as number) + 1, (current[at - 1] as number) + 1))
+    }
+    above = current
+  }
+  return above[to.length] as number
+}
