@@ -8,19 +8,25 @@ import { formatBytes, formatMs, liveScreen, plainScreen, type Screen } from './s
 import { Cleanup, mirrorName, type Stage, setStage } from './stage.ts'
 import { endText, exampleText, introduction } from './story.ts'
 
-const help = `Usage: mirrorgate demo [--rate N]
+const help = `Usage: mirrorgate demo [--rate N] [--seconds N]
 
 Starts a gateway before a sample API, with a SALT-style collector, on free ports of this machine; sends
 requests, takes the collector down, brings it back, and ends with the account. Removes everything at the end.
 
-  --rate N   requests per second, 10 to 2000 (default 300)
-  --help     this text
+  --rate N      requests per second, 10 to 2000 (default 300)
+  --seconds N   length of each part of the story, 1 to 10 (default 6)
+  --help        this text
 
 On a terminal it stays up until Ctrl-C. Elsewhere it ends by itself within a minute, with exit code 0 only
 if the account adds up.
 `
 
-const seconds = Object.freeze({ up: 6, down: 7, back: 4 })
+interface Options {
+  rate: number
+  /** Length of each part of the story. */
+  seconds: number
+}
+
 /** Time for the backlog to be delivered once clients have stopped. */
 const settleMs = 20_000
 
@@ -58,7 +64,7 @@ export async function runDemo(args: string[]): Promise<number> {
       figures: new FiguresReader(stage.admin, stage.load),
       startedAt: performance.now(),
     }
-    return await play(scene, options.rate, live)
+    return await play(scene, options, live)
   } catch (error) {
     const reason: unknown = over.signal.aborted ? over.signal.reason : error
     if (reason instanceof Interrupted) {
@@ -73,21 +79,31 @@ export async function runDemo(args: string[]): Promise<number> {
   }
 }
 
-function readArgs(args: string[]): { rate: number } | number {
+function readArgs(args: string[]): Options | number {
+  const value = { type: 'string' } as const
   try {
-    const { values } = parseArgs({ args, options: { rate: { type: 'string' }, help: { type: 'boolean' } } })
+    const { values } = parseArgs({
+      args,
+      options: { rate: value, seconds: value, help: { type: 'boolean' } },
+    })
     if (values.help === true) {
       process.stdout.write(help)
       return 0
     }
-    const rate = Number(values.rate ?? 300)
-    if (Number.isInteger(rate) && rate >= 10 && rate <= 2000) return { rate }
-    process.stderr.write(`--rate must be a whole number from 10 to 2000, got ${values.rate}\n`)
+    return {
+      rate: wholeNumber('--rate', values.rate ?? '300', 10, 2000),
+      seconds: wholeNumber('--seconds', values.seconds ?? '6', 1, 10),
+    }
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n`)
+    process.stderr.write(`${(error as Error).message}\nmirrorgate demo --help shows how it is used\n`)
+    return 2
   }
-  process.stderr.write('mirrorgate demo --help shows how it is used\n')
-  return 2
+}
+
+function wholeNumber(name: string, text: string, minimum: number, maximum: number): number {
+  const value = Number(text)
+  if (Number.isInteger(value) && value >= minimum && value <= maximum) return value
+  throw new Error(`${name} must be a whole number from ${minimum} to ${maximum}, got ${text}`)
 }
 
 /** Ctrl-C ends the story politely; a second one at least a second later ends it at once. */
@@ -111,20 +127,20 @@ function onInterrupt(over: AbortController): { remove: () => void } {
   }
 }
 
-async function play(scene: Scene, rate: number, live: boolean): Promise<number> {
+async function play(scene: Scene, { rate, seconds }: Options, live: boolean): Promise<number> {
   const { screen, collector, load, admin } = scene
   screen.say(...introduction(scene, rate))
   load.start()
 
   screen.chapter('1. Everything is up', 'Each exchange reaches the collector as a pair, within a moment.')
-  const up = await watch(scene, seconds.up)
+  const up = await watch(scene, seconds)
 
   await collector.stop()
   screen.chapter(
     '2. The collector is down',
     'Its port refuses connections. The backlog grows on disk; clients go on.',
   )
-  const down = await watch(scene, seconds.down)
+  const down = await watch(scene, seconds)
 
   await collector.start()
   await admin.replay(mirrorName)
@@ -132,7 +148,7 @@ async function play(scene: Scene, rate: number, live: boolean): Promise<number> 
     '3. The collector is back',
     'Replay was asked for: the oldest batch of each leg is tried now.',
   )
-  const back = await watch(scene, seconds.back)
+  const back = await watch(scene, seconds)
 
   await load.stop()
   const mirror = await settle(scene)

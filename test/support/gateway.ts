@@ -1,0 +1,162 @@
+/** A real gateway process for one test: started, watched, signalled, and gone when the test ends. */
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { AdminClient } from '../../demo/admin-client.ts'
+import { GatewayProcess, type LogLine } from '../../demo/gateway-process.ts'
+import type { MirrorView } from '../../src/admin/commands.ts'
+import { onEnd } from './cleanup.ts'
+import { tempDir } from './files.ts'
+import { expectIdentity, until } from './wait.ts'
+
+type Section = Record<string, unknown>
+
+export interface TestGatewayOptions {
+  /** Sections of gateway.yaml; ports, data_dir and thread count are filled in. */
+  config?: Section
+  /** The whole file instead; keep its ports at 0. `data_dir` must be `./data`. */
+  yaml?: string
+  env?: Readonly<Record<string, string | undefined>>
+  /** Folder of an earlier gateway, to go on with its data. */
+  folder?: string
+}
+
+export interface TestGateway {
+  readonly folder: string
+  readonly dataDir: string
+  readonly configFile: string
+  readonly port: number
+  readonly adminPort: number
+  readonly url: string
+  readonly pid: number
+  /** Signed in as admin. */
+  readonly admin: AdminClient
+  readonly process: GatewayProcess
+  logs(): LogLine[]
+  /** Waits until nothing of a mirror is waiting; asserts the identity and returns the view. */
+  delivered(mirror?: string, within_ms?: number): Promise<MirrorView>
+  /** SIGTERM unless told otherwise; resolves with the exit code. */
+  stop(signal?: NodeJS.Signals, within_ms?: number): Promise<number | null>
+  kill9(): Promise<void>
+  /** Writes another configuration; the gateway keeps the old one until it reloads. */
+  rewrite(next: Pick<TestGatewayOptions, 'config' | 'yaml'>): Promise<void>
+}
+
+const mirrorDefault = 'salt'
+
+export async function startTestGateway(options: TestGatewayOptions): Promise<TestGateway> {
+  const folder = options.folder ?? (await tempDir())
+  const configFile = join(folder, 'gateway.yaml')
+  const dataDir = join(folder, 'data')
+  await writeFile(configFile, textOf(options))
+  const gateway = await GatewayProcess.start({
+    configFile,
+    ...(options.env === undefined ? {} : { env: options.env }),
+  })
+  const kill = () => gateway.child.kill('SIGKILL')
+  process.once('exit', kill)
+  onEnd(async () => {
+    process.removeListener('exit', kill)
+    await gateway.stop('SIGKILL')
+  })
+  const admin = new AdminClient(gateway.adminPort, await adminToken(options, dataDir))
+  return {
+    folder,
+    dataDir,
+    configFile,
+    port: gateway.port,
+    adminPort: gateway.adminPort,
+    url: `http://127.0.0.1:${gateway.port}`,
+    pid: gateway.pid,
+    admin,
+    process: gateway,
+    logs: () => gateway.logs(),
+    delivered: (mirror, within_ms) => delivered(admin, mirror ?? mirrorDefault, within_ms ?? 15_000),
+    stop: (signal, within_ms) => gateway.stop(signal, within_ms),
+    kill9: async () => {
+      await gateway.stop('SIGKILL')
+    },
+    rewrite: (next) => writeFile(configFile, textOf(next)),
+  }
+}
+
+export interface MirrorSetup {
+  upstream: string
+  collector: string
+  /** Changes to the mirror. */
+  mirror?: Section
+  /** Changes to the collection. */
+  collection?: Section
+  /** Changes to the connection. */
+  connection?: Section
+  /** Further sections of the file. */
+  rest?: Section
+}
+
+/** One collection before one upstream, mirrored to one collector; times are short. */
+export function mirrorConfig({
+  upstream,
+  collector,
+  mirror,
+  collection,
+  connection,
+  rest,
+}: MirrorSetup): Section {
+  return {
+    collections: [
+      { name: 'orders', upstreams: [{ url: upstream }], mirrors: [mirrorDefault], ...collection },
+    ],
+    connections: [
+      { name: 'collector', base_url: collector, headers: { Authorization: 'Bearer test' }, ...connection },
+    ],
+    mirrors: [
+      {
+        name: mirrorDefault,
+        sink: 'salt',
+        connection: 'collector',
+        request_url: '/requests',
+        response_url: '/responses',
+        batch: { max_wait_ms: 50 },
+        retry: { attempts: 2, min_wait_ms: 100, max_wait_ms: 500, probe_ms: 300 },
+        timeout_ms: 2000,
+        ...mirror,
+      },
+    ],
+    capture: { flush_after_ms: 20 },
+    ...rest,
+  }
+}
+
+function textOf({ config, yaml }: Pick<TestGatewayOptions, 'config' | 'yaml'>): string {
+  if (yaml !== undefined) return yaml
+  const { listen, admin, ...rest } = config ?? {}
+  return stringify({
+    data_dir: './data',
+    listen: {
+      host: '127.0.0.1',
+      port: 0,
+      threads: 1,
+      ...(listen as Section),
+      timeouts: { drain_grace_ms: 50, drain_ms: 20_000, ...((listen as Section)?.timeouts as Section) },
+    },
+    admin: { port: 0, ...(admin as Section) },
+    logging: { level: 'debug', format: 'json' },
+    ...rest,
+  })
+}
+
+async function adminToken({ config }: TestGatewayOptions, dataDir: string): Promise<string> {
+  const clients = (config?.admin as { clients?: { role: string; token: string }[] } | undefined)?.clients
+  const configured = clients?.find(({ role }) => role === 'admin')?.token
+  return configured ?? (await readFile(join(dataDir, 'admin-token'), 'utf8').catch(() => '')).trim()
+}
+
+async function delivered(admin: AdminClient, mirror: string, within_ms: number): Promise<MirrorView> {
+  await until(async () => (await admin.mirror(mirror)).counts.waiting === 0, {
+    what: `nothing of ${mirror} is waiting`,
+    within_ms,
+  })
+  const view = await admin.mirror(mirror)
+  expectIdentity(view)
+  return view
+}
