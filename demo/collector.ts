@@ -248,7 +248,7 @@ export class Collector {
   }
 }
 
-/** `normal`: accept, answer 200 · `accepted`: accept, answered already · `refused`: answered, not accepted. */
+/** `normal`: accept, answer 200 · `accepted`: accept, was answered · `refused`: was answered, not accepted. */
 export type Verdict = 'normal' | 'accepted' | 'refused'
 
 function noTotals(): LegTotals {

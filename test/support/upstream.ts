@@ -47,7 +47,7 @@ const ok: RequestListener = (request, response) => {
   })
 }
 
-/** An HTTP upstream; without a handler it answers every request with `{"ok":true}` once its body has arrived. */
+/** An HTTP upstream; without a handler it answers `{"ok":true}` once the body of a request has arrived. */
 export async function startUpstream(handler: RequestListener = ok): Promise<HttpUpstream> {
   const received: Received[] = []
   const http = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {

@@ -41,7 +41,7 @@ export const droppedOf = (counts: Counts): number => sum(Object.values(counts.dr
 export const accountOf = (counts: Counts): number =>
   counts.delivered + counts.waiting + counts.dead_lettered + droppedOf(counts)
 
-/** captured = delivered + waiting + dead_lettered + Σ dropped, per leg, and the mirror is the sum of its legs. */
+/** captured = delivered + waiting + dead_lettered + Σ dropped per leg; the mirror is the sum of its legs. */
 export function expectIdentity(mirror: MirrorView): void {
   for (const leg of mirror.legs) {
     expect(accountOf(leg.counts), `${mirror.name}/${leg.name}: ${JSON.stringify(leg.counts)}`).toBe(

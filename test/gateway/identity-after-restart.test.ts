@@ -1,0 +1,101 @@
+/** The counts go on exactly over a clean restart, and what was waiting is delivered afterwards. */
+import { expect, test } from 'vitest'
+import type { MirrorView } from '../../src/admin/commands.ts'
+import { Client } from '../support/client.ts'
+import { faults, startCollector } from '../support/collector.ts'
+import { mirrorConfig, startTestGateway } from '../support/gateway.ts'
+import { startUpstream } from '../support/upstream.ts'
+import { expectIdentity, until } from '../support/wait.ts'
+
+async function sendMany(port: number, count: number): Promise<void> {
+  const client = new Client(port)
+  for (let at = 0; at < count; at += 1) {
+    const { status } = await client.send({ method: 'PUT', path: `/orders/${at}`, body: '{}' })
+    expect(status).toBe(200)
+  }
+}
+
+const countsOf = (view: MirrorView) => view.legs.map(({ name, counts }) => ({ name, ...counts }))
+
+async function setUp() {
+  const upstream = await startUpstream()
+  const collector = await startCollector()
+  const config = mirrorConfig({ upstream: upstream.url, collector: collector.url })
+  return { collector, config, gateway: await startTestGateway({ config }) }
+}
+
+test('a clean stop with a backlog: the counts are the same after the start, each item arrives once', async () => {
+  const { collector, config, gateway: first } = await setUp()
+  await sendMany(first.port, 100)
+  await first.delivered()
+  await collector.stop()
+  await sendMany(first.port, 100)
+  const before = await until(
+    async () => {
+      const view = await first.admin.mirror('salt')
+      return view.legs.every(({ durable_items }) => durable_items === 100) && view
+    },
+    { what: 'the backlog is on disk' },
+  )
+  expectIdentity(before)
+  expect(await first.stop()).toBe(0)
+
+  const second = await startTestGateway({ config, folder: first.folder })
+  const after = await second.admin.mirror('salt')
+  expectIdentity(after)
+  expect(countsOf(after)).toEqual(countsOf(before))
+  expect((await second.admin.status()).unclean_shutdown).toBe(false)
+
+  await sendMany(second.port, 50)
+  await collector.start()
+  await second.admin.replay('salt')
+  const end = await second.delivered()
+  expect(end.legs.map(({ counts }) => [counts.captured, counts.delivered])).toEqual([
+    [250, 250],
+    [250, 250],
+  ])
+  expect([collector.pairs, collector.totals('requests').distinct]).toEqual([250, 250])
+  expect(collector.totals('requests').duplicate_batches).toBe(0)
+})
+
+test('a stop right after the last answer loses nothing that was still in memory', async () => {
+  const { collector, config, gateway: first } = await setUp()
+  await collector.stop()
+  await sendMany(first.port, 100)
+  expect(await first.stop()).toBe(0)
+
+  await collector.start()
+  const second = await startTestGateway({ config, folder: first.folder })
+  const end = await second.delivered()
+  expect(end.legs.map(({ counts }) => counts.captured)).toEqual([100, 100])
+  expect(collector.pairs).toBe(100)
+})
+
+test('metrics and the admin port tell the same counts after a restart', async () => {
+  const { config, gateway: first } = await setUp()
+  await sendMany(first.port, 20)
+  await first.delivered()
+  expect(await first.stop()).toBe(0)
+  const second = await startTestGateway({ config, folder: first.folder })
+  const metrics = await second.admin.metrics()
+  for (const { name, captured, delivered } of countsOf(await second.admin.mirror('salt'))) {
+    const labels = { mirror: 'salt', leg: name }
+    expect([captured, delivered]).toEqual([20, 20])
+    expect(metrics.sum('mirror_captured_total', labels)).toBe(captured)
+    expect(metrics.sum('mirror_delivered_total', labels)).toBe(delivered)
+  }
+})
+
+test('dead letters are still there, and still counted, after a restart', async () => {
+  const { collector, config, gateway: first } = await setUp()
+  collector.fault = faults.poison((item) => 'request' in item && item.request.path === '/orders/7')
+  await sendMany(first.port, 20)
+  const before = await first.delivered()
+  expect(before.counts).toMatchObject({ captured: 40, delivered: 39, dead_lettered: 1 })
+  expect(await first.stop()).toBe(0)
+
+  const second = await startTestGateway({ config, folder: first.folder })
+  expect(countsOf(await second.admin.mirror('salt'))).toEqual(countsOf(before))
+  const letters = await second.admin.json<{ total: number }>('GET', '/api/mirrors/salt/dead-letters')
+  expect(letters.total).toBe(1)
+})
