@@ -248,7 +248,7 @@ export class Collector {
   }
 }
 
-/** `normal`: accept, answer 200 · `accepted`: accept, was answered · `refused`: was answered, not accepted. */
+/** `normal`: accept, answer 200 · `accepted`: answered, accept · `refused`: answered, do not accept. */
 export type Verdict = 'normal' | 'accepted' | 'refused'
 
 function noTotals(): LegTotals {

@@ -1,4 +1,4 @@
-/** A collector that is down or hangs costs clients nothing: all are answered, and everything waits on disk. */
+/** A collector that is down or hangs costs clients nothing: all are answered, everything waits on disk. */
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Client, RawClient } from '../support/client.ts'

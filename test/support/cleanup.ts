@@ -1,4 +1,4 @@
-/** What a test opened is closed at its end, last opened first; what a `beforeAll` opened, when its file ends. */
+/** What a test opened is closed at its end, last opened first; what a hook opened, when its file ends. */
 import { afterAll, onTestFinished } from 'vitest'
 
 type Step = () => Promise<unknown> | unknown
