@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { forbiddenImports, orphans } from './tidy/imports.ts'
 import {
+  incompleteLock,
   incompletePlugins,
   missingFiles,
   missingImageFiles,
@@ -37,6 +38,7 @@ const rules: Readonly<Record<string, () => string[] | Promise<string[]>>> = {
   'every code is documented and every documented code exists': undocumentedCodes,
   'documented statuses are the real ones': wrongStatuses,
   'package.json names files that exist': missingFiles,
+  'the lock file holds every platform': incompleteLock,
   'the image copies files that exist': missingImageFiles,
   'every YAML block and every gateway.yaml loads': brokenYaml,
 }

@@ -93,6 +93,21 @@ export function missingFiles(): string[] {
     })
 }
 
+/** npm leaves out of the lock what the registry at hand does not hold; `npm ci` refuses such a lock everywhere. */
+export function incompleteLock(): string[] {
+  const lock = 'package-lock.json'
+  const { packages } = JSON.parse(read(lock)) as {
+    packages: Record<string, { optionalDependencies?: object }>
+  }
+  const held = Object.keys(packages)
+  const wanted = Object.values(packages).flatMap(({ optionalDependencies = {} }) =>
+    Object.keys(optionalDependencies),
+  )
+  return [...new Set(wanted)]
+    .filter((name) => !held.some((path) => path.endsWith(`node_modules/${name}`)))
+    .map((name) => complaint(lock, 1, `has no entry for ${name}, run npm run lock`))
+}
+
 /** What the image copies must exist, and must be let through by .dockerignore. */
 export function missingImageFiles(): string[] {
   const letIn = new Set(
