@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Bed } from '../harness/bed.ts'
 import { paced } from '../harness/drive.ts'
+import { taskset } from '../harness/machine.ts'
 import { cpuByThread, cpuOf } from '../harness/procfs.ts'
 import { median } from '../harness/statistics.ts'
 import { type GatewayTarget, startGateway } from './gateway.ts'
@@ -67,7 +68,7 @@ export async function loopDelay(
     env: { BENCH_LOOP_FOLDER: loopFolder },
   })
   const tid = await dataThread(bed, target)
-  execFileSync('taskset', ['-p', '-c', bed.core, tid], { stdio: 'ignore' })
+  execFileSync(taskset, ['-p', '-c', bed.core, tid], { stdio: 'ignore' })
   await paced(bed, target.port, loopRate, 2)
   const from = Date.now()
   const driven = await paced(bed, target.port, loopRate, what.seconds)

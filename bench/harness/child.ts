@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
+import { taskset } from './machine.ts'
 
 export interface Child {
   readonly pid: number
@@ -21,7 +22,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => pr
 
 /** Command line that runs `command` on the given cores only; taskset execs, so the pid stays the same. */
 export function pinned(cores: string, command: string, args: readonly string[]): [string, string[]] {
-  return ['taskset', ['-c', cores, command, ...args]]
+  return [taskset, ['-c', cores, command, ...args]]
 }
 
 export function startChild(start: {

@@ -7,6 +7,9 @@ import { cpus, release, totalmem } from 'node:os'
 export type Tool = 'nginx' | 'nginx-lua' | 'haproxy' | 'wrk'
 
 export const nginxPath = '/usr/sbin/nginx'
+/** Pins a process or a thread to cores. */
+export const taskset = '/usr/bin/taskset'
+const aptGet = '/usr/bin/apt-get'
 export const haproxyPath = '/usr/sbin/haproxy'
 export const luaModules = '/usr/lib/nginx/modules'
 /** Debian's folder of lua-cjson, which nginx's own search path does not name; null when it is missing. */
@@ -60,9 +63,9 @@ function install(say: (line: string) => void): void {
   if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   try {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-    spawnSync('apt-get', ['update', '-qq'], { env, timeout: 120_000 })
+    spawnSync(aptGet, ['update', '-qq'], { env, timeout: 120_000 })
     const args = ['install', '-y', '-qq', '--no-install-recommends', ...packages]
-    const done = spawnSync('apt-get', args, { env, timeout: 300_000, encoding: 'utf8' })
+    const done = spawnSync(aptGet, args, { env, timeout: 300_000, encoding: 'utf8' })
     if (done.status !== 0)
       say(`apt-get install ended with ${done.status}: ${done.stderr?.trim().split('\n').at(-1)}`)
   } finally {
@@ -87,7 +90,7 @@ function libraryVersions(): Record<string, string> {
 /** Why this machine cannot measure at all, or null. */
 export function unfit(): string | null {
   if (process.platform !== 'linux') return 'the bench reads /proc and pins with taskset: it needs Linux'
-  if (spawnSync('taskset', ['-V']).status !== 0)
+  if (spawnSync(taskset, ['-V']).status !== 0)
     return 'the bench pins with taskset (package util-linux): not found'
   return null
 }
@@ -95,7 +98,7 @@ export function unfit(): string | null {
 export function readMachine(options: { install: boolean; say: (line: string) => void }): Machine {
   let tools = findTools()
   const missing = Object.values(tools).includes(null)
-  const debian = existsSync('/usr/bin/apt-get') && process.getuid?.() === 0
+  const debian = existsSync(aptGet) && process.getuid?.() === 0
   if (missing && options.install && debian) {
     install(options.say)
     tools = findTools()

@@ -136,11 +136,12 @@ export function soakText(run: Run): string {
   const soak = run.soak
   if (soak === null) return ''
   const lost = Object.entries(soak.dropped).map(([reason, items]) => `${whole(items)} ${reason}`)
+  const dropped = lost.length === 0 ? 'none' : lost.join(', ')
   const failures = soak.failures === 0 ? 'none failed' : `${whole(soak.failures)} failed`
   return (
     `${whole(soak.requests)} requests with a dead collector, ${failures}: ` +
     `RSS ${whole(soak.startMiB)} MiB at the start, ${whole(soak.endMiB)} MiB at the end, ` +
-    `${whole(soak.peakMiB)} MiB at most. ${whole(soak.waitingItems)} items wait on disk; dropped: ${lost.length === 0 ? 'none' : lost.join(', ')}.`
+    `${whole(soak.peakMiB)} MiB at most. ${whole(soak.waitingItems)} items wait on disk; dropped: ${dropped}.`
   )
 }
 
@@ -173,7 +174,7 @@ export function page(of: Page): string {
   const missed = of.verdicts.filter((each) => each.met === false).length
   const met = of.verdicts.filter((each) => each.met === true).length
   const sections: [title: string, text: string][] = [
-    ['Targets', verdictTable(of.verdicts)],
+    ['Targets', of.verdicts.length === 0 ? '' : verdictTable(of.verdicts)],
     ['Rows', rowTables(run)],
     ['CPU by thread, µs per request', threadTable(run)],
     ['Event-loop delay of a data thread', loopTable(run)],

@@ -1,6 +1,6 @@
 /**
- * Preloaded into the gateway by the loop-delay case: each thread writes its event-loop delay once per second to a
- * file named by its thread id. Nothing in the gateway knows of it.
+ * Preloaded into the gateway by the loop-delay case: each thread writes its event-loop delay once per second
+ * to a file named by its thread id. Nothing in the gateway knows of it.
  */
 import { appendFileSync, readlinkSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'

@@ -1,6 +1,6 @@
 /**
- * Open-loop load over raw sockets: requests leave on a schedule, whatever the answers do. A latency counts from
- * the moment at which the request was due, so that time spent waiting behind a stall counts.
+ * Open-loop load over raw sockets: requests leave on a schedule, whatever the answers do. A latency counts
+ * from the moment at which the request was due, so that time spent waiting behind a stall counts.
  */
 import { connect, type Socket } from 'node:net'
 import { requestHeaders, requestPath } from '../bed/payload.ts'

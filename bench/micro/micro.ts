@@ -1,12 +1,14 @@
 /** The micro-benches by step of the data path; each module names its steps, this one times them. */
 import { median } from '../harness/statistics.ts'
+import { frameAppend } from './frame.ts'
+import { slabRead, slabWrite } from './slab.ts'
 
 export interface Step {
   readonly name: string
   /** What one call handles: an exchange, an item, a frame. */
   readonly unit: string
   readonly note: string
-  /** Does the step `times` times; may return a promise. */
+  /** Does the step at least `times` times, with an error too small to matter; may return a promise. */
   run(times: number): void | Promise<void>
   close?(): void | Promise<void>
 }
@@ -20,7 +22,7 @@ export interface MicroResult {
   readonly rounds: number
 }
 
-const steps: readonly (() => Step | Promise<Step>)[] = []
+const steps: readonly (() => Step | Promise<Step>)[] = [slabWrite, slabRead, frameAppend]
 
 /** Times one step: enough repetitions for a round to last, CPU time because the machine may be shared. */
 async function time(step: Step, roundMs: number, rounds: number): Promise<MicroResult> {

@@ -1,4 +1,4 @@
-/** nginx as a rival: forwarding only, and with its own `mirror` directive. One worker, kept-alive upstream. */
+/** nginx as a rival: forwarding only, and with its own `mirror` directive. One worker, kept alive. */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { orderWord } from '../bed/payload.ts'
 import type { Bed } from '../harness/bed.ts'
