@@ -1,6 +1,6 @@
 /**
- * What the admin port may ask of the gateway, and the shapes it answers with (contract §4). `gateway.ts` implements it;
- * nothing else of the gateway is visible here.
+ * What the admin port may ask of the gateway, and the shapes it answers with (contract §4). `gateway.ts`
+ * implements it; nothing else of the gateway is visible here.
  */
 import type { DropReason } from '../contract/errors.ts'
 import type { Problem } from '../config/problems.ts'
@@ -49,7 +49,14 @@ export interface CollectionView {
   prefix: string
   mirrors: string[]
   managed_by: 'file'
-  upstreams: { url: string; weight: number; healthy: boolean; requests_in_flight: number; requests: number; failures: number }[]
+  upstreams: {
+    url: string
+    weight: number
+    healthy: boolean
+    requests_in_flight: number
+    requests: number
+    failures: number
+  }[]
 }
 
 export interface DeadLetterView {
@@ -89,7 +96,9 @@ export interface TestResult {
   legs: { name: string; ok: boolean; status: number | null; latency_ms: number; error: string | null }[]
 }
 
-export type ReloadResult = { ok: true; generation: number; hash: string; warnings: string[] } | { ok: false; problems: Problem[] }
+export type ReloadResult =
+  | { ok: true; generation: number; hash: string; warnings: string[] }
+  | { ok: false; problems: Problem[] }
 
 /** A command that cannot be carried out now (409), with the sentence for the caller. */
 export class ConflictError extends Error {
@@ -111,7 +120,10 @@ export interface Commands {
   replayMirror(name: string): Promise<MirrorView | null>
   testMirror(name: string): Promise<TestResult | null>
   purgeBacklog(name: string): Promise<MirrorView | null>
-  deadLetters(name: string, page: { after: string | null; size: number }): { data: DeadLetterView[]; total: number } | null
+  deadLetters(
+    name: string,
+    page: { after: string | null; size: number },
+  ): { data: DeadLetterView[]; total: number } | null
   replayDeadLetters(name: string): Promise<MirrorView | null>
   deleteDeadLetters(name: string): Promise<MirrorView | null>
   setConnection(name: string, connected: boolean): Promise<{ name: string; connected: boolean } | null>

@@ -1,18 +1,20 @@
 /**
  * Counters that data threads write and main reads at scrape time, in one SharedArrayBuffer per data thread.
  *
- *   Float64Array                                                    one writer per buffer: plain stores, no locks
+ *   Float64Array                                               one writer per buffer: plain stores, no locks
  *   ┌────────────┬──────────────────────────┬──────────────────┬─────────────────┐
  *   │ thread     │ collections_max rows     │ upstreams_max    │ mirrors_max     │
  *   │ gauges     │ statuses, histogram      │ rows             │ rows            │
  *   └────────────┴──────────────────────────┴──────────────────┴─────────────────┘
- *   + an Int32 sequence lock in front: odd while the mirror rows change, so that main reads them as one moment
+ *   + an Int32 sequence lock in front: odd while the mirror rows change, so that main reads them whole
  */
 import { gatewayErrors } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 
 /** Upper bounds of `http_request_duration_seconds`, in milliseconds. */
-export const durationBucketsMs = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000] as const
+export const durationBucketsMs = [
+  1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000,
+] as const
 export const statusClasses = ['1xx', '2xx', '3xx', '4xx', '5xx', 'none'] as const
 /** Reasons of `http_rejected_total`. */
 export const rejectReasons = Object.keys(gatewayErrors) as (keyof typeof gatewayErrors)[]

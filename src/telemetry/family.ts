@@ -35,7 +35,7 @@ export class Families {
 
   #add(name: string, type: string, help: string, samples: () => Iterable<Sample>): void {
     const family = { name: prefix + name, help, type, aggregator: 'sum' }
-    // The registry calls get() only; its type asks for one of its own classes, which cannot be set from counters.
+    // The registry calls get() only, but its type asks for one of its own classes, which cannot be set.
     const metric = { ...family, get: async () => ({ ...family, values: [...samples()] }), reset: () => {} }
     this.#registry.registerMetric(metric as unknown as Metric)
   }
@@ -65,7 +65,11 @@ export class Buckets {
     let total = 0
     for (let index = 0; index < this.#labels.length; index += 1) {
       total += counts[index] ?? 0
-      yield { metricName: `${name}_bucket`, labels: { ...labels, le: this.#labels[index] as string }, value: total }
+      yield {
+        metricName: `${name}_bucket`,
+        labels: { ...labels, le: this.#labels[index] as string },
+        value: total,
+      }
     }
     yield { metricName: `${name}_sum`, labels, value: sum }
     yield { metricName: `${name}_count`, labels, value: total }

@@ -1,6 +1,6 @@
 /**
- * The log: pino, JSON lines or pretty ones, with secrets taken out of every line and every line bounded. Callers never
- * pass secrets or bodies; what stands here is the second fence.
+ * The log: pino, JSON lines or pretty ones, with secrets taken out of every line and every line bounded.
+ * Callers never pass secrets or bodies; what stands here is the second fence.
  */
 import { type DestinationStream, destination, type LogFn, pino } from 'pino'
 import pretty from 'pino-pretty'
@@ -27,7 +27,8 @@ const ENTRIES = 50
 const BUFFER_BYTES = 8 * 1024 * 1024
 
 const REDACTED = '[redacted]'
-const secretKey = /authorization|cookie|token|passw(?:or)?d|passphrase|secret|api[-_]?key|private[-_]?key|credential/i
+const secretKey =
+  /authorization|cookie|token|passw(?:or)?d|passphrase|secret|api[-_]?key|private[-_]?key|credential/i
 const bodyKey = /^(?:request|response)?[-_]?body$/i
 const bearer = /\b(bearer|basic)\s+[^\s"',]+/gi
 /** RFC 3986 §3.2.1: user information of a URL. */
@@ -85,7 +86,11 @@ function cleanValue(value: unknown, budget: Budget, depth: number): unknown {
   return cleanFields(value as Record<string, unknown>, budget, depth)
 }
 
-function cleanFields(fields: Record<string, unknown>, budget: Budget, depth: number): Record<string, unknown> {
+function cleanFields(
+  fields: Record<string, unknown>,
+  budget: Budget,
+  depth: number,
+): Record<string, unknown> {
   const result: Record<string, unknown> = {}
   for (const key of Object.keys(fields).slice(0, ENTRIES)) {
     const value = fields[key]
@@ -101,7 +106,8 @@ function cleanFields(fields: Record<string, unknown>, budget: Budget, depth: num
 /** Arguments of a log call, with every text in the message bounded and free of credentials. */
 function cleanMessage(args: readonly unknown[]): Parameters<LogFn> {
   // pino takes the message of a bare error as it is, so it is named here instead.
-  const named = args[0] instanceof Error ? [{ err: args[0] }, args[1] ?? args[0].message, ...args.slice(2)] : args
+  const named =
+    args[0] instanceof Error ? [{ err: args[0] }, args[1] ?? args[0].message, ...args.slice(2)] : args
   return named.map((arg) => (typeof arg === 'string' ? clean(arg, STRING_CHARS) : arg)) as Parameters<LogFn>
 }
 
@@ -113,7 +119,10 @@ function stdout(): DestinationStream {
  * The logger of the process. Without a destination it writes to stdout; with one it writes JSON lines unless
  * `format: pretty` asks otherwise.
  */
-export function createLog(logging: Pick<Config['logging'], 'level' | 'format'>, into?: DestinationStream): Logger {
+export function createLog(
+  logging: Pick<Config['logging'], 'level' | 'format'>,
+  into?: DestinationStream,
+): Logger {
   const isTerminal = into === undefined && process.stdout.isTTY
   const isPretty = logging.format === 'pretty' || (logging.format === 'auto' && isTerminal)
   return pino(

@@ -79,8 +79,10 @@ export function addHttpFamilies(families: Families, source: HttpSource): void {
   families.counter('http_requests_total', 'Requests of a collection, by status class of the answer.', () =>
     requests(source),
   )
-  families.histogram('http_request_duration_seconds', 'Time from request head to the end of the answer.', (name) =>
-    durations(name, source),
+  families.histogram(
+    'http_request_duration_seconds',
+    'Time from request head to the end of the answer.',
+    (name) => durations(name, source),
   )
   families.counter('http_rejected_total', 'Requests that the gateway answered itself, by error code.', () => {
     const counters = source.counters()

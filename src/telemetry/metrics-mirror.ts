@@ -1,7 +1,16 @@
-/** Metric families of mirrors: their counts and states as the admin port shows them, attempts and delivery lag. */
-import { legStates, type LegView, type MirrorView } from '../admin/commands.ts'
+/** Metric families of mirrors: counts and states as the admin port shows them, attempts and delivery lag. */
+import type { LegState, LegView, MirrorView } from '../admin/commands.ts'
 import { dropReasons, type OutcomeKind } from '../contract/errors.ts'
 import { Buckets, Distribution, type Families, type Sample } from './family.ts'
+
+const legStates = Object.keys({
+  idle: true,
+  delivering: true,
+  retrying: true,
+  parked: true,
+  paused: true,
+  disabled: true,
+} satisfies Record<LegState, true>)
 
 /** How one attempt ended; also the label values. */
 export const attemptOutcomes = [
@@ -68,17 +77,27 @@ export function addMirrorFamilies(
   tally: MirrorTally,
 ): void {
   const legs = (): NamedLeg[] =>
-    mirrors().flatMap(({ name, legs }) => legs.map((view) => ({ labels: { mirror: name, leg: view.name }, view })))
+    mirrors().flatMap(({ name, legs }) =>
+      legs.map((view) => ({ labels: { mirror: name, leg: view.name }, view })),
+    )
   const one = (value: (view: LegView) => number) => () =>
     legs().map(({ labels, view }) => ({ labels, value: value(view) }))
   addCounts(families, legs, one)
-  families.gauge('mirror_waiting_bytes', 'Bytes on disk that wait for delivery.', one((leg) => leg.waiting_bytes))
+  families.gauge(
+    'mirror_waiting_bytes',
+    'Bytes on disk that wait for delivery.',
+    one((leg) => leg.waiting_bytes),
+  )
   families.gauge(
     'mirror_oldest_waiting_seconds',
     'Age of the oldest item that waits for delivery; 0 when none does.',
     one((leg) => ageSeconds(leg.oldest_waiting_at)),
   )
-  families.gauge('mirror_durable_items', 'Items that would survive a kill now.', one((leg) => leg.durable_items))
+  families.gauge(
+    'mirror_durable_items',
+    'Items that would survive a kill now.',
+    one((leg) => leg.durable_items),
+  )
   families.gauge('mirror_state', '1 for the state that the leg is in, 0 for the others.', () =>
     legs().flatMap(({ labels, view }) =>
       legStates.map((state) => ({ labels: { ...labels, state }, value: view.state === state ? 1 : 0 })),
@@ -87,8 +106,11 @@ export function addMirrorFamilies(
   families.counter('mirror_attempts_total', 'Delivery attempts since the start, by outcome.', () =>
     legs().flatMap(({ labels }) => attempts(labels, tally)),
   )
-  families.histogram('mirror_delivery_lag_seconds', 'Time from capture to acknowledgement, of items.', (name) =>
-    legs().flatMap(({ labels }) => [...tally.read(labels.mirror, labels.leg).lag.samples(name, labels)]),
+  families.histogram(
+    'mirror_delivery_lag_seconds',
+    'Time from capture to acknowledgement, of items.',
+    (name) =>
+      legs().flatMap(({ labels }) => [...tally.read(labels.mirror, labels.leg).lag.samples(name, labels)]),
   )
 }
 
@@ -98,24 +120,42 @@ function addCounts(
   legs: () => NamedLeg[],
   one: (value: (view: LegView) => number) => () => Sample[],
 ): void {
-  families.counter('mirror_captured_total', 'Items captured for a leg.', one(({ counts }) => counts.captured))
-  families.counter('mirror_delivered_total', 'Items acknowledged.', one(({ counts }) => counts.delivered))
-  families.gauge('mirror_waiting_items', 'Items that wait, in memory and on disk.', one(({ counts }) => counts.waiting))
+  families.counter(
+    'mirror_captured_total',
+    'Items captured for a leg.',
+    one(({ counts }) => counts.captured),
+  )
+  families.counter(
+    'mirror_delivered_total',
+    'Items acknowledged.',
+    one(({ counts }) => counts.delivered),
+  )
+  families.gauge(
+    'mirror_waiting_items',
+    'Items that wait, in memory and on disk.',
+    one(({ counts }) => counts.waiting),
+  )
   families.gauge(
     'mirror_dead_lettered_total',
-    'Items among the dead letters now: part of the identity, so it goes down when they are replayed or deleted.',
+    'Items among the dead letters now: part of the identity, so it falls when they are replayed or deleted.',
     one(({ counts }) => counts.dead_lettered),
   )
   families.counter('mirror_dropped_total', 'Items dropped, by reason.', () =>
     legs().flatMap(({ labels, view }) =>
-      dropReasons.map((reason) => ({ labels: { ...labels, reason }, value: view.counts.dropped[reason] ?? 0 })),
+      dropReasons.map((reason) => ({
+        labels: { ...labels, reason },
+        value: view.counts.dropped[reason] ?? 0,
+      })),
     ),
   )
 }
 
 function attempts(labels: NamedLeg['labels'], tally: MirrorTally): Sample[] {
   const { attempts: counted } = tally.read(labels.mirror, labels.leg)
-  return attemptOutcomes.map((outcome) => ({ labels: { ...labels, outcome }, value: counted.get(outcome) ?? 0 }))
+  return attemptOutcomes.map((outcome) => ({
+    labels: { ...labels, outcome },
+    value: counted.get(outcome) ?? 0,
+  }))
 }
 
 function ageSeconds(at: string | null): number {

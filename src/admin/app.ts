@@ -1,0 +1,81 @@
+/** What a resource of the admin port is given: the typed server, the commands, and the rules of a route. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  FastifyTypeProvider,
+  RawServerDefault,
+  RouteOptions,
+} from 'fastify'
+import { type Static, type TSchema, Type } from 'typebox'
+import type { Logger } from '../telemetry/log.ts'
+import type { Access, SignedIn } from './auth.ts'
+import type { Commands } from './commands.ts'
+import { ErrorAnswer } from './views.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Every route says who may use it. */
+    access?: Access
+  }
+  interface FastifyRequest {
+    signedIn: SignedIn | null
+  }
+}
+
+/** Types of parts of requests and of answers, from the same schemas that validate and document them. */
+export interface SchemaTypes extends FastifyTypeProvider {
+  readonly validator: this['schema'] extends TSchema ? Static<this['schema']> : unknown
+  readonly serializer: this['schema'] extends TSchema ? Static<this['schema']> : unknown
+}
+
+export type AdminApp = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  SchemaTypes
+>
+
+export interface AdminContext {
+  readonly commands: Commands
+  readonly log: Logger
+}
+
+/** Adds the routes of one resource. */
+export type Resource = (app: AdminApp, context: AdminContext) => void
+
+/** Path parameters of a route below one named thing. */
+export const NameParams = Type.Object({ name: Type.String() })
+
+const Nothing = Type.Object({}, { additionalProperties: false })
+const NothingOrNull = Type.Union([Nothing, Type.Null()], { description: 'No body, or an empty object.' })
+
+/** The schema of one answer that is a single JSON value. */
+export function answer<T extends TSchema>(schema: T, description: string): T {
+  return { ...schema, description }
+}
+
+/** Gives a route what all have in common, and refuses one that does not say who may use it. */
+export function completeRoute(route: RouteOptions): void {
+  const access = route.config?.access
+  if (access === undefined) throw new Error(`route ${String(route.method)} ${route.url} says no access`)
+  const schema = route.schema ?? {}
+  route.schema = schema
+  const errors = { '4xx': answer(ErrorAnswer, 'The request cannot be answered so.') }
+  schema.response = {
+    ...(schema.response as object),
+    ...errors,
+    '5xx': answer(ErrorAnswer, 'A bug; see the log.'),
+  }
+  if (access === 'open') {
+    schema.security = []
+    return
+  }
+  schema.querystring ??= Nothing
+  if (takesBody(route.method)) schema.body ??= NothingOrNull
+}
+
+function takesBody(method: RouteOptions['method']): boolean {
+  return [method].flat().some((name) => name === 'POST' || name === 'PUT' || name === 'PATCH')
+}

@@ -1,0 +1,115 @@
+/** Mirrors: their counts and states, and what people do to them. */
+import { answer, type AdminApp, NameParams, type Resource } from './app.ts'
+import type { Role } from './auth.ts'
+import type { Commands, MirrorView } from './commands.ts'
+import { notFound } from './errors.ts'
+import { list, MirrorAnswer, TestResultAnswer } from './views.ts'
+
+const tags = ['mirrors']
+
+type Act = (commands: Commands, name: string) => Promise<MirrorView | null>
+
+/** What is done to one mirror and answered with it. */
+const acts: readonly { method: 'POST' | 'DELETE'; path: string; access: Role; summary: string; act: Act }[] =
+  [
+    {
+      method: 'POST',
+      path: 'pause',
+      access: 'operator',
+      summary: 'Stops delivery; capture goes on',
+      act: (commands, name) => commands.pauseMirror(name),
+    },
+    {
+      method: 'POST',
+      path: 'resume',
+      access: 'operator',
+      summary: 'Starts delivery again',
+      act: (commands, name) => commands.resumeMirror(name),
+    },
+    {
+      method: 'POST',
+      path: 'replay',
+      access: 'operator',
+      summary: 'Tries the oldest waiting batch of every leg now; 409 when paused or disabled',
+      act: (commands, name) => commands.replayMirror(name),
+    },
+    {
+      method: 'DELETE',
+      path: 'backlog',
+      access: 'admin',
+      summary: 'Throws the waiting items away, counted as purged',
+      act: (commands, name) => commands.purgeBacklog(name),
+    },
+    {
+      method: 'POST',
+      path: 'dead-letters/replay',
+      access: 'operator',
+      summary: 'Puts the dead letters back into the queue',
+      act: (commands, name) => commands.replayDeadLetters(name),
+    },
+    {
+      method: 'DELETE',
+      path: 'dead-letters',
+      access: 'admin',
+      summary: 'Throws the dead letters away',
+      act: (commands, name) => commands.deleteDeadLetters(name),
+    },
+  ]
+
+export const mirrors: Resource = (app, { commands }) => {
+  addReads(app, commands)
+  for (const { method, path, access, summary, act } of acts) {
+    app.route({
+      method,
+      url: `/api/mirrors/:name/${path}`,
+      config: { access },
+      schema: { tags, summary, params: NameParams, response: { 200: answer(MirrorAnswer, 'The mirror.') } },
+      handler: async ({ params: { name } }) => found(await act(commands, name), name),
+    })
+  }
+  app.post(
+    '/api/mirrors/:name/test',
+    {
+      config: { access: 'operator' },
+      schema: {
+        tags,
+        summary: 'Sends one marked sample per leg now',
+        params: NameParams,
+        response: { 200: answer(TestResultAnswer, 'How each leg fared.') },
+      },
+    },
+    async ({ params: { name } }) => found(await commands.testMirror(name), name),
+  )
+}
+
+function addReads(app: AdminApp, commands: Commands): void {
+  app.get(
+    '/api/mirrors',
+    {
+      config: { access: 'viewer' },
+      schema: { tags, summary: 'All mirrors', response: { 200: answer(list(MirrorAnswer), 'They.') } },
+    },
+    () => {
+      const data = commands.mirrors()
+      return { data, total: data.length }
+    },
+  )
+  app.get(
+    '/api/mirrors/:name',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        tags,
+        summary: 'One mirror',
+        params: NameParams,
+        response: { 200: answer(MirrorAnswer, 'The mirror.') },
+      },
+    },
+    ({ params: { name } }) => found(commands.mirror(name), name),
+  )
+}
+
+function found<T>(value: T | null, name: string): T {
+  if (value === null) throw notFound('mirror', name)
+  return value
+}

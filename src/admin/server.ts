@@ -1,0 +1,171 @@
+/** The admin port: what is true of every route; each resource has its own file. */
+import swagger from '@fastify/swagger'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { StartError } from '../contract/errors.ts'
+import { limits } from '../contract/limits.ts'
+import type { Logger } from '../telemetry/log.ts'
+import { type AdminContext, completeRoute, type Resource, type SchemaTypes } from './app.ts'
+import { assertRole, SignIn } from './auth.ts'
+import { acceptJson } from './bodies.ts'
+import { capture } from './capture.ts'
+import { collections } from './collections.ts'
+import type { Commands } from './commands.ts'
+import { config } from './config.ts'
+import { connections } from './connections.ts'
+import { deadLetters } from './dead-letters.ts'
+import { AdminError, answerClientError, answerError } from './errors.ts'
+import { health } from './health.ts'
+import { logging } from './logging.ts'
+import { metrics } from './metrics.ts'
+import { mirrors } from './mirrors.ts'
+import { openapi, openapiOptions } from './openapi.ts'
+import { RouteTable } from './route-table.ts'
+import { status } from './status.ts'
+import { compileValidator } from './validation.ts'
+import { namedSchemas } from './views.ts'
+
+const resources: readonly Resource[] = [
+  health,
+  metrics,
+  openapi,
+  status,
+  collections,
+  mirrors,
+  deadLetters,
+  connections,
+  capture,
+  logging,
+  config,
+]
+
+/** Names hold at most 64 characters; percent-encoded, three times as many. */
+const NAME_CHARS_MAX = 256
+/** A head, and a whole request: generous for 1 MiB, short for a client that drips bytes to hold a socket. */
+const HEAD_MS = 10_000
+const REQUEST_MS = 30_000
+const IDLE_MS = 60_000
+/** A silent socket, also while a command runs: longer than the longest command. */
+const SILENT_MS = 180_000
+/** After this, answers in progress are cut so that a stop never waits for a slow reader. */
+const CLOSE_MS = 2000
+
+export interface AdminOptions {
+  readonly commands: Commands
+  readonly log: Logger
+  readonly dataDir: string
+  readonly version: string
+}
+
+export interface AdminServer {
+  readonly host: string
+  readonly port: number
+  /** Stops listening; answers in progress get a short while. */
+  close(): Promise<void>
+}
+
+function createApp(log: Logger): FastifyInstance {
+  const app = Fastify({
+    logger: false,
+    bodyLimit: limits.admin_body_bytes,
+    requestTimeout: REQUEST_MS,
+    connectionTimeout: SILENT_MS,
+    keepAliveTimeout: IDLE_MS,
+    http: { headersTimeout: HEAD_MS, connectionsCheckingInterval: 1000 },
+    routerOptions: { maxParamLength: NAME_CHARS_MAX },
+    return503OnClosing: false,
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, request, reply) => answerError(log)(error, request, reply),
+  })
+  app.server.maxConnections = limits.admin_connections_max
+  app.setErrorHandler(answerError(log))
+  app.setValidatorCompiler(compileValidator)
+  // Answers are made by the gateway itself: their schemas document them, and a test holds them to it.
+  app.setSerializerCompiler(() => (value) => JSON.stringify(value))
+  for (const schema of namedSchemas) app.addSchema(schema)
+  acceptJson(app)
+  app.decorateRequest('signedIn', null)
+  return app
+}
+
+/** RFC 9110 §8.4: bodies are taken as they are; a coding that is not undone must not pass for the value. */
+function assertPlainBody({ headers }: FastifyRequest): void {
+  const coding = headers['content-encoding']
+  if (coding !== undefined && coding.toLowerCase() !== 'identity') {
+    throw new AdminError(415, 'the body must not have a content-encoding')
+  }
+}
+
+function addHooks(app: FastifyInstance, signIn: SignIn, { commands, log }: AdminContext): void {
+  const routes = new RouteTable()
+  app.addHook('onRoute', (route) => {
+    completeRoute(route)
+    routes.add(route)
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+    if (request.is404) throw routes.refusal(request)
+    const admin = commands.admin()
+    const { access } = request.routeOptions.config
+    const needed = typeof access === 'function' ? access(admin) : access
+    if (needed === 'open') return
+    const client = signIn.check(admin, request.headers.authorization, request.socket.remoteAddress ?? '')
+    assertRole(client, needed ?? 'admin')
+    request.signedIn = client
+    assertPlainBody(request)
+  })
+  app.addHook('onResponse', async ({ method, routeOptions, params, signedIn }, { statusCode }) => {
+    if (signedIn === null || method === 'GET' || method === 'HEAD') return
+    const fields = { client: signedIn.name, method, route: routeOptions.url, params, status: statusCode }
+    log.info(fields, 'admin request')
+  })
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<number> {
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    await app.close()
+    throw startError(error as NodeJS.ErrnoException, `${host.includes(':') ? `[${host}]` : host}:${port}`)
+  }
+  const address = app.server.address()
+  return typeof address === 'object' && address !== null ? address.port : port
+}
+
+function startError(error: NodeJS.ErrnoException, place: string): unknown {
+  const advice: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'the port is taken: stop what listens there, or set another admin.port',
+    EACCES: 'this user may not listen there: set an admin.port above 1023',
+    EADDRNOTAVAIL: 'this machine has no such address: set another admin.host',
+    ENOTFOUND: 'the name has no address: set another admin.host',
+    EAFNOSUPPORT: 'this machine has no such kind of address: set another admin.host',
+  }
+  const code = error.code ?? ''
+  if (advice[code] === undefined && error.syscall === undefined) return error
+  const sentence = advice[code] ?? `${code}: set another admin.host or admin.port`
+  return new StartError(`cannot listen on ${place} for the admin port: ${sentence}`)
+}
+
+async function close(app: FastifyInstance): Promise<void> {
+  const cut = setTimeout(() => app.server.closeAllConnections(), CLOSE_MS)
+  try {
+    await app.close()
+  } finally {
+    clearTimeout(cut)
+  }
+}
+
+/** Starts the admin port of `commands.admin()`; throws a StartError when it cannot. */
+export async function startAdmin({ commands, log, dataDir, version }: AdminOptions): Promise<AdminServer> {
+  const admin = commands.admin()
+  const signIn = new SignIn(dataDir, log)
+  signIn.prepare(admin)
+  const app = createApp(log)
+  const context: AdminContext = { commands, log }
+  await app.register(swagger, openapiOptions(version))
+  addHooks(app, signIn, context)
+  for (const resource of resources) {
+    app.register(async (scope) => resource(scope.withTypeProvider<SchemaTypes>(), context))
+  }
+  const port = await listen(app, admin.host, admin.port)
+  return { host: admin.host, port, close: () => close(app) }
+}

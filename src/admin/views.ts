@@ -1,0 +1,174 @@
+/** The schemas of the admin port's answers, by name, as they stand in the OpenAPI document. */
+import { type TSchema, type TUnsafe, Type } from 'typebox'
+import type { Problem } from '../config/problems.ts'
+import { dropReasons } from '../contract/errors.ts'
+import {
+  type CollectionView,
+  type DeadLetterView,
+  legStates,
+  type MirrorView,
+  type StatusView,
+  type TestResult,
+} from './commands.ts'
+
+const items = (description: string) => Type.Integer({ minimum: 0, description })
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+const moment = (description: string) => Type.String({ format: 'date-time', description })
+const State = Type.Enum([...legStates], { description: 'Of a mirror: the worst of its legs.' })
+const ManagedBy = Type.Enum(['file'], { description: 'Where the definition lives.' })
+
+const countFields = {
+  captured: items('Items that matched and were sampled.'),
+  delivered: items('Items that the destination acknowledged.'),
+  waiting: items('Items in memory and on disk.'),
+  dead_lettered: items('Items that the destination refused one by one.'),
+  dropped: Type.Partial(
+    Type.Object(Object.fromEntries(dropReasons.map((reason) => [reason, items('Items.')])), {
+      description: 'Items given up, by reason.',
+    }),
+  ),
+}
+const Counts = Type.Object(countFields, {
+  description: 'captured = delivered + waiting + dead_lettered + the sum of dropped',
+})
+
+const Leg = Type.Object({
+  name: Type.String(),
+  url: Type.String({ description: 'Where it delivers to.' }),
+  state: State,
+  counts: Counts,
+  waiting_bytes: items('Bytes on disk.'),
+  oldest_waiting_at: nullable(moment('Start of the oldest exchange that waits.')),
+  durable_items: items('Items that would survive a kill now.'),
+  attempts: items('Delivery attempts.'),
+  last_attempt_at: nullable(moment('Last attempt.')),
+  last_response_code: nullable(Type.Integer()),
+  last_error: nullable(Type.String()),
+  next_attempt_at: nullable(moment('Next attempt, while retrying or parked.')),
+})
+
+const Mirror = Type.Object({
+  name: Type.String(),
+  sink: Type.String(),
+  enabled: Type.Boolean(),
+  state: State,
+  managed_by: ManagedBy,
+  counts: Counts,
+  legs: Type.Array(Leg),
+})
+
+const Collection = Type.Object({
+  name: Type.String(),
+  hosts: Type.Array(Type.String()),
+  prefix: Type.String(),
+  mirrors: Type.Array(Type.String()),
+  managed_by: ManagedBy,
+  upstreams: Type.Array(
+    Type.Object({
+      url: Type.String(),
+      weight: Type.Integer(),
+      healthy: Type.Boolean(),
+      requests_in_flight: items('Requests being answered by it.'),
+      requests: items('Requests sent to it.'),
+      failures: items('Requests that it failed.'),
+    }),
+  ),
+})
+
+const DeadLetter = Type.Object({
+  id: Type.String({ description: 'Opaque; for page[after].' }),
+  leg: Type.String(),
+  at: moment('When it was given up.'),
+  reason: Type.String(),
+  status: nullable(Type.Integer({ description: 'Status of the destination’s answer.' })),
+  answer: nullable(Type.String({ description: 'First 1 KiB of the destination’s answer.' })),
+  batch_id: Type.String(),
+  item: Type.Unknown({ description: 'The item as it would have been delivered.' }),
+})
+
+const TestAnswer = Type.Object({
+  legs: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      ok: Type.Boolean(),
+      status: nullable(Type.Integer()),
+      latency_ms: Type.Number(),
+      error: nullable(Type.String()),
+    }),
+  ),
+})
+
+const ProblemShape = Type.Object({
+  file: Type.String(),
+  line: Type.Integer(),
+  column: Type.Integer(),
+  path: Type.String({ description: 'Like mirrors[0].batch.max_wait_ms; empty for the file as a whole.' }),
+  message: Type.String(),
+})
+
+const Status = Type.Object({
+  version: Type.String(),
+  node: Type.String(),
+  state: Type.Enum(['starting', 'ready', 'draining']),
+  uptime_seconds: Type.Number(),
+  started_at: moment('Start of the gateway.'),
+  environment: Type.String(),
+  unclean_shutdown: Type.Boolean({ description: 'Whether the last run ended without a clean stop.' }),
+  threads: Type.Object({ data: Type.Integer(), recorder: Type.Integer(), shipper: Type.Integer() }),
+  config: Type.Object({
+    file: Type.String(),
+    loaded_at: moment('When the configuration in use was loaded.'),
+    generation: Type.Integer(),
+    hash: Type.String(),
+    last_rejected: nullable(Type.Object({ at: moment('When.'), problems: Type.Array(ProblemShape) })),
+  }),
+  capture: Type.Object({
+    paused: Type.Boolean(),
+    buffer_used_bytes: items('Memory that captures use.'),
+    buffer_limit_bytes: items('Memory that captures may use.'),
+  }),
+  totals: Type.Object({
+    ...countFields,
+    requests: items('Requests.'),
+    rejected: items('Requests that the gateway answered itself.'),
+    connections_open: items('Open client connections.'),
+  }),
+  listen: Type.Object({ host: Type.String(), port: Type.Integer() }),
+})
+
+const ErrorShape = Type.Object({
+  message: Type.String(),
+  errors: Type.Record(Type.String(), Type.Array(Type.String()), { description: 'Sentences by field.' }),
+})
+
+/** Every named schema, for the server to know. */
+export const namedSchemas = Object.entries({
+  Mirror,
+  Collection,
+  DeadLetter,
+  TestResult: TestAnswer,
+  Problem: ProblemShape,
+  Status,
+  Error: ErrorShape,
+}).map(([$id, schema]) => ({ $id, ...schema }))
+
+/** A reference to a named schema. The type is the interface that the gateway answers with. */
+function named<T>(name: string): TUnsafe<T> {
+  return Type.Unsafe<T>({ $ref: `${name}#` })
+}
+
+export const MirrorAnswer = named<MirrorView>('Mirror')
+export const CollectionAnswer = named<CollectionView>('Collection')
+export const DeadLetterAnswer = named<DeadLetterView>('DeadLetter')
+export const TestResultAnswer = named<TestResult>('TestResult')
+export const StatusAnswer = named<StatusView>('Status')
+export const ProblemAnswer = named<Problem>('Problem')
+export const ErrorAnswer = named<{ message: string; errors: Record<string, string[]> }>('Error')
+
+/** A list of things. */
+export function list<T extends TSchema>(item: T) {
+  return Type.Object({
+    data: Type.Array(item),
+    total: Type.Integer({ description: 'All of them, on every page.' }),
+  })
+}
