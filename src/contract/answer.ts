@@ -13,10 +13,15 @@ export interface Answer {
 }
 
 /**
- * What an answer means; null when the batch was accepted. A 2xx whose body breaks off is not an acknowledgement: the
- * collector may have failed while it was still at work, and the same batch id makes a repeat harmless.
+ * What an answer means; null when the batch was accepted. A 2xx whose body breaks off is not an
+ * acknowledgement: the collector may have failed while it was still at work, and the same batch id makes a
+ * repeat harmless.
  */
-export function answerError(answer: Answer, host: string, scrub: (text: string) => string): OutcomeError | null {
+export function answerError(
+  answer: Answer,
+  host: string,
+  scrub: (text: string) => string,
+): OutcomeError | null {
   const { status } = answer
   const said = `the collector answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd()
   const kind = outcomeOfStatus(status)
@@ -36,14 +41,18 @@ export function retryAfterMs(value: string | null, now: number): number | null {
 }
 
 /**
- * What failed before any answer: try again. A time-out on an open connection is no network error: a probe that only
- * connects would succeed and bring the next try forward for nothing.
+ * What failed before any answer: try again. A time-out on an open connection is no network error: a probe
+ * that only connects would succeed and bring the next try forward for nothing.
  */
 export function transportError(error: Error, host: string, started: boolean): OutcomeError {
   const reason = sentence(error)
-  if (reason === proxyRefused) return new OutcomeError('unauthorized', `connecting to ${host}: ${reason}`, { cause: error })
+  if (reason === proxyRefused)
+    return new OutcomeError('unauthorized', `connecting to ${host}: ${reason}`, { cause: error })
   const network = !(started && error.name === 'TimeoutError')
-  return new OutcomeError('retry', `${started ? 'sending' : 'connecting'} to ${host}: ${reason}`, { network, cause: error })
+  return new OutcomeError('retry', `${started ? 'sending' : 'connecting'} to ${host}: ${reason}`, {
+    network,
+    cause: error,
+  })
 }
 
 const proxyRefused = 'the proxy answered 407 Proxy Authentication Required'

@@ -1,6 +1,7 @@
 /**
  * The HTTP client that sinks are given: one pool of sockets per origin, bound to the connection of a mirror.
- * It writes what the connection says, reads a bounded answer, and turns everything else into an `OutcomeError`.
+ * It writes what the connection says, reads a bounded answer, and turns everything else into an
+ * `OutcomeError`.
  */
 import { readFileSync } from 'node:fs'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
@@ -18,7 +19,10 @@ import type { Target } from './tasks.ts'
 type Controller = Dispatcher.DispatchController
 type PostRequest = Parameters<SinkHttp['post']>[1]
 
-/** Fields that frame the message: the host writes them itself, a connection that sets one would break delivery. */
+/**
+ * Fields that frame the message: the host writes them itself, a connection that sets one would break
+ * delivery.
+ */
 const framingHeaders = new Set([
   'connection',
   'content-encoding',
@@ -53,7 +57,9 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
           method: 'POST',
           headers: headerList(target, request),
           body,
-          ...(destination.protocol === 'https:' && { servername: serverName(connection.tls?.server_name, destination) }),
+          ...(destination.protocol === 'https:' && {
+            servername: serverName(connection.tls?.server_name, destination),
+          }),
         }
         const answer = await sockets.send(options, destination.host, signal)
         const error = answerError(answer, destination.host, scrub)
@@ -75,7 +81,8 @@ class Sockets {
 
   constructor(connection: Target['connection']) {
     const tls = tlsOptions(connection.tls)
-    // The caller's signal bounds every attempt, so undici's own clocks are off. HTTP/2 would lose header case.
+    // The caller's signal bounds every attempt, so undici's own clocks are off. HTTP/2 would lose header
+    // case.
     const options = { connections: connection.sockets, headersTimeout: 0, bodyTimeout: 0, allowH2: false }
     const factory = (origin: string | URL, pool: object) => new Pool(origin, { ...pool, ...options })
     if (connection.proxyUrl !== null) {
@@ -96,8 +103,9 @@ class Sockets {
   }
 
   /**
-   * A kept-alive socket that the collector closed while it was idle fails before any byte of an answer: that says
-   * nothing about the collector, so it is tried again at once (RFC 9112 §9.3.1; the batch id makes a repeat harmless).
+   * A kept-alive socket that the collector closed while it was idle fails before any byte of an answer: that
+   * says nothing about the collector, so it is tried again at once (RFC 9112 §9.3.1; the batch id makes a
+   * repeat harmless).
    */
   async send(options: Dispatcher.DispatchOptions, host: string, signal: AbortSignal): Promise<Answer> {
     const before = this.#connections
@@ -130,7 +138,11 @@ class AnswerReader implements Dispatcher.DispatchHandler {
   #settle: ((answer: Answer | Error) => void) | null = null
 
   /** Resolves with the answer, or with the error that came before any answer. */
-  async read(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, signal: AbortSignal): Promise<Answer | Error> {
+  async read(
+    dispatcher: Dispatcher,
+    options: Dispatcher.DispatchOptions,
+    signal: AbortSignal,
+  ): Promise<Answer | Error> {
     const settled = Promise.withResolvers<Answer | Error>()
     this.#settle = settled.resolve
     const abort = () => {
@@ -152,7 +164,11 @@ class AnswerReader implements Dispatcher.DispatchHandler {
     this.started = true
   }
 
-  onResponseStart(_controller: Controller, status: number, headers: Record<string, string | string[] | undefined>): void {
+  onResponseStart(
+    _controller: Controller,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
     // RFC 9110 §15.2: interim answers are not the answer.
     if (status < 200) return
     this.#status = status
@@ -195,13 +211,15 @@ class AnswerReader implements Dispatcher.DispatchHandler {
 }
 
 /**
- * Where a post goes: an absolute URL, or a path under the connection's base URL. A destination outside the base URL
- * is refused, because the connection's secrets travel with it.
+ * Where a post goes: an absolute URL, or a path under the connection's base URL. A destination outside the
+ * base URL is refused, because the connection's secrets travel with it.
  */
 export function resolveDestination(baseUrl: string | null, url: string): URL {
   const absolute = /^https?:\/\//i.test(url)
-  if (!absolute && baseUrl === null) throw new OutcomeError('refused', 'the URL is a path, and the connection has no base_url')
-  const joined = absolute || baseUrl === null ? url : `${baseUrl.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}`
+  if (!absolute && baseUrl === null)
+    throw new OutcomeError('refused', 'the URL is a path, and the connection has no base_url')
+  const joined =
+    absolute || baseUrl === null ? url : `${baseUrl.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}`
   if (!URL.canParse(joined)) throw new OutcomeError('refused', 'the URL is not valid')
   const destination = new URL(joined)
   if (baseUrl === null) return destination
@@ -239,7 +257,8 @@ async function compress(body: Buffer, compression: Target['compression']): Promi
 function assertHeaders(headers: Readonly<Record<string, string>>, proxied: boolean): void {
   for (const [name, value] of Object.entries(headers)) {
     const lower = name.toLowerCase()
-    if (framingHeaders.has(lower)) throw new OutcomeError('refused', `connection header ${name} is written by the gateway`)
+    if (framingHeaders.has(lower))
+      throw new OutcomeError('refused', `connection header ${name} is written by the gateway`)
     if (proxied && lower === 'proxy-authorization') {
       throw new OutcomeError('refused', 'credentials of a proxy belong into proxy_url')
     }
@@ -247,7 +266,10 @@ function assertHeaders(headers: Readonly<Record<string, string>>, proxied: boole
       validateHeaderName(name)
       validateHeaderValue(name, value)
     } catch {
-      throw new OutcomeError('refused', `connection header ${JSON.stringify(name)} holds a character that HTTP forbids`)
+      throw new OutcomeError(
+        'refused',
+        `connection header ${JSON.stringify(name)} holds a character that HTTP forbids`,
+      )
     }
   }
 }
@@ -272,7 +294,9 @@ function readTlsFile(key: string, file: string): Buffer {
   }
 }
 
-/** RFC 6066 §3: the server name is never an address. Set always, or undici would take it from a Host header. */
+/**
+ * RFC 6066 §3: the server name is never an address. Set always, or undici would take it from a Host header.
+ */
 function serverName(configured: string | undefined, destination: URL): string | undefined {
   if (configured !== undefined) return configured
   const host = destination.hostname.replace(/^\[|\]$/g, '')

@@ -11,7 +11,9 @@ export function scrubber(target: Pick<Target, 'connection'>): (text: string) => 
   const { proxyUrl } = target.connection
   if (proxyUrl !== null && URL.canParse(proxyUrl)) secrets.add(decodeURIComponent(new URL(proxyUrl).password))
   // Longest first: a value before the token that is part of it.
-  const found = [...secrets].filter((secret) => secret.length >= secretCharsMin).sort((a, b) => b.length - a.length)
+  const found = [...secrets]
+    .filter((secret) => secret.length >= secretCharsMin)
+    .sort((a, b) => b.length - a.length)
   return (text) => found.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
 }
 

@@ -1,6 +1,6 @@
 /**
- * Sends one batch, in a shipper thread: reads it, finds its sink, writes within the time-out, and says what came of it.
- * A batch is retried elsewhere; here nothing is kept but the open sinks.
+ * Sends one batch, in a shipper thread: reads it, finds its sink, writes within the time-out, and says what
+ * came of it. A batch is retried elsewhere; here nothing is kept but the open sinks.
  */
 import { OutcomeError } from '../contract/errors.ts'
 import { createSinkHttp } from '../contract/http.ts'
@@ -51,7 +51,13 @@ export async function deliver(task: ShipTask): Promise<ShipResult> {
   if (payload.items === 0) return failure('bug', 'the range holds no items')
   const { ndjson, items } = payload
   const { target } = task
-  const batch: Batch = Object.freeze({ id: task.batchId, mirror: target.mirror, leg: task.leg, items, ndjson })
+  const batch: Batch = Object.freeze({
+    id: task.batchId,
+    mirror: target.mirror,
+    leg: task.leg,
+    items,
+    ndjson,
+  })
   const started = performance.now()
   try {
     await write(target, batch, task.timeoutMs)
@@ -95,7 +101,8 @@ async function write(target: Target, batch: Batch, timeoutMs: number): Promise<v
   const signal = AbortSignal.timeout(timeoutMs)
   const bound = Promise.withResolvers<never>()
   const timer = setTimeout(
-    () => bound.reject(new OutcomeError('retry', `timed out after ${timeoutMs} ms, and the sink did not stop`)),
+    () =>
+      bound.reject(new OutcomeError('retry', `timed out after ${timeoutMs} ms, and the sink did not stop`)),
     timeoutMs + limits.sink_grace_ms,
   )
   const writing = open.sink.then((sink) => {
@@ -117,7 +124,10 @@ async function write(target: Target, batch: Batch, timeoutMs: number): Promise<v
   }
 }
 
-/** The sink of a target, opened if need be. A sink that cannot be opened is forgotten, so that the next try opens anew. */
+/**
+ * The sink of a target, opened if need be. A sink that cannot be opened is forgotten, so that the next try
+ * opens anew.
+ */
 function acquire(target: Target): OpenSink {
   const known = openSinks.get(target.key)
   if (known !== undefined) {

@@ -2,7 +2,10 @@
 import { connect } from 'node:net'
 import type { ProbeTask } from '../contract/tasks.ts'
 
-/** Opens and closes a TCP connection to the host of a URL. A destination without a host (a file) is always there. */
+/**
+ * Opens and closes a TCP connection to the host of a URL. A destination without a host (a file) is always
+ * there.
+ */
 export async function probe(task: ProbeTask): Promise<boolean> {
   if (!URL.canParse(task.url)) return false
   const { protocol, hostname, port } = new URL(task.url)

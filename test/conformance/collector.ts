@@ -22,6 +22,7 @@ export interface Collector {
   connections(): number
   /** What happens to the next deliveries; `accept` unless told. */
   behave(behaviour: Behaviour): void
+  /** Ends every connection; once more is fine. */
   close(): Promise<void>
 }
 
@@ -70,6 +71,7 @@ export async function startCollector(): Promise<Collector> {
   const deliveries: Delivery[] = []
   let behaviour = accept
   let connections = 0
+  let closed: Promise<void> | null = null
   const server = http.createServer(async (request, response) => {
     const chunks: Buffer[] = []
     try {
@@ -78,7 +80,12 @@ export async function startCollector(): Promise<Collector> {
       return
     }
     const { headers, rawHeaders, url: path = '' } = request
-    const delivery = { path, headers, rawHeaders, body: decode(Buffer.concat(chunks), headers['content-encoding']) }
+    const delivery = {
+      path,
+      headers,
+      rawHeaders,
+      body: decode(Buffer.concat(chunks), headers['content-encoding']),
+    }
     deliveries.push(delivery)
     behaviour(response, delivery)
   })
@@ -94,11 +101,11 @@ export async function startCollector(): Promise<Collector> {
     behave(next) {
       behaviour = next
     },
-    async close() {
-      const closed = once(server, 'close')
+    close() {
+      closed ??= once(server, 'close').then(() => undefined)
       server.close()
       server.closeAllConnections()
-      await closed
+      return closed
     },
   }
 }

@@ -1,4 +1,6 @@
-/** Delivery of one batch in a shipper thread: where it is read from, what comes back, which sinks stay open. */
+/**
+ * Delivery of one batch in a shipper thread: where it is read from, what comes back, which sinks stay open.
+ */
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -86,7 +88,14 @@ function segment() {
   return { frames, path: path.join(folder, first.segment), from: first.offset, to: last.offset + last.length }
 }
 
-const numbers = () => written.map(({ ndjson }) => ndjson.toString().trim().split('\n').map((line) => JSON.parse(line).n))
+const numbers = () =>
+  written.map(({ ndjson }) =>
+    ndjson
+      .toString()
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).n),
+  )
 
 describe('what is read', () => {
   test.each([
@@ -100,7 +109,12 @@ describe('what is read', () => {
     const result = await deliver(task({ source: { path: file, from, to, itemFrom, itemTo } }))
     expect(result).toMatchObject({ ok: true, bytes: expected.length * 8 })
     expect(numbers()).toEqual([expected])
-    expect(written[0]).toMatchObject({ id: 'batch-1', mirror: 'mirror-1', leg: 'exchanges', items: expected.length })
+    expect(written[0]).toMatchObject({
+      id: 'batch-1',
+      mirror: 'mirror-1',
+      leg: 'exchanges',
+      items: expected.length,
+    })
   })
 
   test('a damaged frame is named, and nothing is sent', async () => {
@@ -119,16 +133,27 @@ describe('what is read', () => {
   test('a segment that cannot be read is tried again', async () => {
     const source = { path: path.join(folder, 'gone.seg'), from: 16, to: 100, itemFrom: 0, itemTo: 1 }
     const result = await deliver(task({ source }))
-    expect(result).toMatchObject({ ok: false, kind: 'retry', network: false, message: 'reading the spool: ENOENT' })
+    expect(result).toMatchObject({
+      ok: false,
+      kind: 'retry',
+      network: false,
+      message: 'reading the spool: ENOENT',
+    })
   })
 })
 
 describe('what comes of it', () => {
   test('an outcome keeps its kind and detail, without the secrets of the connection', async () => {
     write = async () => {
-      throw new OutcomeError('rejected', 'no: hunter2-token', { status: 422, answer: 'bad hunter2-token', retryAfterMs: 5 })
+      throw new OutcomeError('rejected', 'no: hunter2-token', {
+        status: 422,
+        answer: 'bad hunter2-token',
+        retryAfterMs: 5,
+      })
     }
-    const result = await deliver(task({ keepItem: true, target: aim('a', {}, { authorization: 'Bearer hunter2-token' }) }))
+    const result = await deliver(
+      task({ keepItem: true, target: aim('a', {}, { authorization: 'Bearer hunter2-token' }) }),
+    )
     expect(result).toMatchObject({
       ok: false,
       kind: 'rejected',
@@ -166,11 +191,18 @@ describe('what comes of it', () => {
   test('a sink that ignores its signal is given up', async () => {
     write = () => new Promise(() => undefined)
     const result = await deliver(task({ timeoutMs: 100 }))
-    expect(result).toMatchObject({ ok: false, kind: 'retry', message: 'timed out after 100 ms, and the sink did not stop' })
+    expect(result).toMatchObject({
+      ok: false,
+      kind: 'retry',
+      message: 'timed out after 100 ms, and the sink did not stop',
+    })
   })
 
   test('a sink that is unknown, or cannot be opened, says so; the next try opens it anew', async () => {
-    expect(await deliver(task({ target: aim('x', { sink: 'nowhere' }) }))).toMatchObject({ ok: false, kind: 'refused' })
+    expect(await deliver(task({ target: aim('x', { sink: 'nowhere' }) }))).toMatchObject({
+      ok: false,
+      kind: 'refused',
+    })
     create = () => {
       throw new OutcomeError('unauthorized', 'no key')
     }

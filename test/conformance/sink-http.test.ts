@@ -56,7 +56,8 @@ async function rawServer(): Promise<{ url: string; head(): string; close(): Prom
     socket.on('error', () => undefined)
     socket.on('data', (chunk) => {
       received += chunk.toString('latin1')
-      if (received.includes('\r\n\r\n')) socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok')
+      if (received.includes('\r\n\r\n'))
+        socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok')
     })
   })
   server.listen(0, '127.0.0.1')
@@ -72,11 +73,21 @@ async function rawServer(): Promise<{ url: string; head(): string; close(): Prom
 }
 
 describe('header names on the wire', () => {
-  const headers = { 'X-API-Key': 'abcdef', AUTHORIZATION: 'Basic dXNlcjpwYXNz', 'Content-Type': 'application/vnd.x+json' }
+  const headers = {
+    'X-API-Key': 'abcdef',
+    AUTHORIZATION: 'Basic dXNlcjpwYXNz',
+    'Content-Type': 'application/vnd.x+json',
+  }
 
   test.each([
-    [true, ['X-API-Key: abcdef', 'AUTHORIZATION: Basic dXNlcjpwYXNz', 'Content-Type: application/vnd.x+json']],
-    [false, ['x-api-key: abcdef', 'authorization: Basic dXNlcjpwYXNz', 'content-type: application/vnd.x+json']],
+    [
+      true,
+      ['X-API-Key: abcdef', 'AUTHORIZATION: Basic dXNlcjpwYXNz', 'Content-Type: application/vnd.x+json'],
+    ],
+    [
+      false,
+      ['x-api-key: abcdef', 'authorization: Basic dXNlcjpwYXNz', 'content-type: application/vnd.x+json'],
+    ],
   ])('case_sensitive_headers: %s', async (caseSensitive, lines) => {
     const server = await rawServer()
     const post = client({}, { headers, caseSensitive }).post
@@ -92,7 +103,11 @@ describe('header names on the wire', () => {
     const sinkHttp = client({}, { headers, caseSensitive: true, proxyUrl: server.url })
     await sinkHttp.post('http://collector.invalid/in', { body }, never)
     expect(server.head().split('\r\n')).toEqual(
-      expect.arrayContaining(['POST http://collector.invalid/in HTTP/1.1', 'host: collector.invalid', 'X-API-Key: abcdef']),
+      expect.arrayContaining([
+        'POST http://collector.invalid/in HTTP/1.1',
+        'host: collector.invalid',
+        'X-API-Key: abcdef',
+      ]),
     )
     await server.close()
   })
@@ -132,14 +147,21 @@ describe('what is sent', () => {
 
   test('the sockets through a proxy are bounded too', async () => {
     const sinkHttp = client({}, { sockets: 2, proxyUrl: collector.url })
-    const posts = Array.from({ length: 20 }, () => sinkHttp.post('http://collector.invalid/in', { body }, never))
+    const posts = Array.from({ length: 20 }, () =>
+      sinkHttp.post('http://collector.invalid/in', { body }, never),
+    )
     await Promise.all(posts)
     expect(collector.connections()).toBeLessThanOrEqual(2)
   })
 
-  test.each(['Content-Length', 'Transfer-Encoding', 'Connection', 'Expect'])('a connection cannot set %s', (name) => {
-    expect(() => createSinkHttp(target({}, { headers: { [name]: '1' } }))).toThrow(`connection header ${name} is written by`)
-  })
+  test.each(['Content-Length', 'Transfer-Encoding', 'Connection', 'Expect'])(
+    'a connection cannot set %s',
+    (name) => {
+      expect(() => createSinkHttp(target({}, { headers: { [name]: '1' } }))).toThrow(
+        `connection header ${name} is written by`,
+      )
+    },
+  )
 
   test('a value that HTTP forbids is refused without being quoted', () => {
     const make = () => createSinkHttp(target({}, { headers: { 'x-key': 'secret\r\nx: y' } }))
@@ -188,7 +210,9 @@ describe('answers', () => {
     [500, 'retry'],
     [503, 'retry'],
   ])('%i means %s', async (status, kind) => {
-    collector.behave(answer(status, { location: `${collector.url}/elsewhere`, 'retry-after': '7' }, 'because'))
+    collector.behave(
+      answer(status, { location: `${collector.url}/elsewhere`, 'retry-after': '7' }, 'because'),
+    )
     const error = await failureOf(client().post(collector.url, { body }, never))
     expect(error).toMatchObject({ kind, status, network: false, answer: 'because', retryAfterMs: 7000 })
     expect(error.message).toBe(`the collector answered ${status} ${http.STATUS_CODES[status]}`)
@@ -231,7 +255,10 @@ describe('answers', () => {
       response.writeHead(401, { 'content-length': 100 })
       response.write('no', () => response.socket?.resetAndDestroy())
     })
-    expect(await failureOf(client().post(collector.url, { body }, never))).toMatchObject({ kind: 'unauthorized', status: 401 })
+    expect(await failureOf(client().post(collector.url, { body }, never))).toMatchObject({
+      kind: 'unauthorized',
+      status: 401,
+    })
   })
 
   test('secrets are taken out of the kept answer, which is bounded', async () => {

@@ -1,0 +1,32 @@
+/** Sends whole exchanges to any URL, as a JSON array or as NDJSON. */
+import { defineSink, jsonArray, publicUrl, Type } from 'mirrorgate/plugin'
+
+const MIB = 1024 * 1024
+
+export default defineSink({
+  name: 'http',
+  summary: 'Posts whole exchanges to any URL, as a JSON array or as NDJSON.',
+  options: Type.Object(
+    {
+      url: Type.String({
+        minLength: 1,
+        maxLength: 4096,
+        description: 'Where exchanges are posted: a URL, or a path under the base_url of the connection.',
+      }),
+    },
+    { additionalProperties: false },
+  ),
+  formats: ['exchange', 'ndjson'],
+  urls: ['url'],
+  limits: { batch_bytes: 64 * MIB, batch_items: 100_000, item_bytes: 64 * MIB },
+  legs: ({ url }) => [{ name: 'exchanges', half: 'exchange', url: publicUrl(url) }],
+  create: ({ options, format, http }) => ({
+    async write(batch, signal) {
+      const lines = format === 'ndjson'
+      const body = lines ? batch.ndjson : jsonArray(batch.ndjson)
+      const headers = { 'content-type': lines ? 'application/x-ndjson' : 'application/json' }
+      await http.post(options.url, { body, headers, batch }, signal)
+    },
+    close() {},
+  }),
+})
