@@ -1,7 +1,7 @@
 /**
- * Adds to package-lock.json the platform packages that the registry at hand does not hold. npm leaves them out
- * of the lock without a word, and `npm ci` then refuses the whole lock on every machine. An entry added here has
- * a version and a platform but no integrity: machines of other platforms skip it, those of its own fetch it.
+ * Adds to package-lock.json the platform packages that the registry at hand does not hold. npm leaves them
+ * out of the lock without a word, and `npm ci` then refuses the whole lock on every machine. An entry added
+ * here has a version and a platform but no integrity: its own platform fetches it, all others skip it.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 

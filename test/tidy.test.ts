@@ -7,6 +7,7 @@ import {
   missingFiles,
   missingImageFiles,
   undocumentedCodes,
+  undocumentedExits,
   wrongStatuses,
 } from './tidy/project.ts'
 import {
@@ -36,6 +37,7 @@ const rules: Readonly<Record<string, () => string[] | Promise<string[]>>> = {
   'no package registry is named': registryAddresses,
   'every plugin is listed, tested and conforms': incompletePlugins,
   'every code is documented and every documented code exists': undocumentedCodes,
+  'every exit code is documented': undocumentedExits,
   'documented statuses are the real ones': wrongStatuses,
   'package.json names files that exist': missingFiles,
   'the lock file holds every platform': incompleteLock,

@@ -63,6 +63,23 @@ export function undocumentedCodes(): string[] {
   })
 }
 
+/** Exit codes of the command line against the page's table. */
+export function undocumentedExits(): string[] {
+  const declared = /exitCodes = Object\.freeze\(\{([^}]*)\}/.exec(read('src/main.ts'))?.[1] ?? ''
+  const codes = [...declared.matchAll(/: (\d+)/g)].map(([, code = '']) => code)
+  const page = read(referencePage)
+  const section = page.slice(page.indexOf('## Exit codes'))
+  const explained = [...section.matchAll(/^\| (\d+) \|/gm)].map(([, code = '']) => code)
+  const missing = codes
+    .filter((code) => !explained.includes(code))
+    .map((code) => `does not explain ${code}, add a row`)
+  const gone = explained
+    .filter((code) => !codes.includes(code))
+    .map((code) => `explains ${code}, which is gone`)
+  const line = lineOf(page, page.indexOf('## Exit codes'))
+  return [...missing, ...gone].map((message) => complaint(referencePage, line, message))
+}
+
 /** The status that the page names is the one that clients get. */
 export function wrongStatuses(): string[] {
   return Object.entries(gatewayErrors).flatMap(([code, { status }]) => {
@@ -93,7 +110,7 @@ export function missingFiles(): string[] {
     })
 }
 
-/** npm leaves out of the lock what the registry at hand does not hold; `npm ci` refuses such a lock everywhere. */
+/** npm leaves out of the lock what the registry at hand does not hold; `npm ci` refuses such a lock. */
 export function incompleteLock(): string[] {
   const lock = 'package-lock.json'
   const { packages } = JSON.parse(read(lock)) as {

@@ -1,15 +1,21 @@
 /** Every example loads: ```yaml blocks of Markdown as a whole gateway.yaml, `yaml fragment` ones as YAML. */
 import { parseDocument } from 'yaml'
+import { sinks } from '../../plugins/index.ts'
+import { loadConfig } from '../../src/config/load.ts'
 import { complaint, lineOf, paths, read } from './tree.ts'
 
-interface Block {
+interface Example {
   readonly path: string
+  /** Where its text starts. */
   readonly line: number
   readonly text: string
   readonly fragment: boolean
 }
 
-function blocksOf(path: string): Block[] {
+/** Examples may name any variable: what it holds is the reader's. */
+const env = new Proxy<Record<string, string>>({}, { get: () => 'example-value', has: () => true })
+
+function blocksOf(path: string): Example[] {
   const text = read(path)
   return [...text.matchAll(/^```ya?ml([^\n]*)\n([\s\S]*?)^```$/gm)].map((match) => {
     const [, info = '', body = ''] = match
@@ -17,11 +23,28 @@ function blocksOf(path: string): Block[] {
   })
 }
 
-export function brokenYaml(): string[] {
-  const examples = paths.filter((path) => path.endsWith('gateway.yaml'))
-  const whole = examples.map((path) => ({ path, line: 1, text: read(path), fragment: false }))
-  const blocks = [...paths.filter((path) => path.endsWith('.md')).flatMap(blocksOf), ...whole]
-  return blocks.flatMap(({ path, line, text }) =>
-    parseDocument(text).errors.map((error) => complaint(path, line, `is no YAML: ${error.message}, mend it`)),
+function brokenFragment({ path, line, text }: Example): string[] {
+  return parseDocument(text).errors.map(({ message }) =>
+    complaint(path, line, `is no YAML, mend it: ${message}`),
   )
+}
+
+async function brokenConfig({ path, line, text }: Example): Promise<string[]> {
+  const loaded = await loadConfig({ file: path, text, env, sinks, generation: 1 })
+  if (loaded.ok) return []
+  const advice = 'mend it, or mark a part of a file as `yaml fragment`'
+  return loaded.problems.map((problem) =>
+    complaint(path, line + problem.line - 1, `${problem.path} ${problem.message}, ${advice}`),
+  )
+}
+
+export async function brokenYaml(): Promise<string[]> {
+  const whole = paths
+    .filter((path) => /(^|\/)gateway\.yaml$/.test(path) && !path.startsWith('test/'))
+    .map((path) => ({ path, line: 1, text: read(path), fragment: false }))
+  const examples = [...paths.filter((path) => path.endsWith('.md')).flatMap(blocksOf), ...whole]
+  const broken = examples.map((example) =>
+    example.fragment ? brokenFragment(example) : brokenConfig(example),
+  )
+  return (await Promise.all(broken)).flat()
 }
