@@ -1,0 +1,263 @@
+/** The command line: start, check, demo, audit; exit codes as in the table of `--help`. */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { loadConfig, type Loaded } from './config/load.ts'
+import { formatProblem, type Problem } from './config/problems.ts'
+import { StartError } from './contract/errors.ts'
+import type { SinkDefinition } from './contract/plugin.ts'
+import type { Gateway } from './gateway.ts'
+
+const exitCodes = Object.freeze({
+  fine: 0,
+  wrongData: 1,
+  wrongUsage: 2,
+  cannotStart: 3,
+  drainOverTime: 4,
+  bug: 70,
+})
+
+/** A signal that comes again after this is meant: npm and a terminal deliver one signal twice. */
+const SECOND_SIGNAL_MS = 1000
+
+/** Time for the last log lines to be written after a stop. */
+const FORGOTTEN_MS = 1000
+
+const help = `Usage: mirrorgate [command] [options]
+
+A reverse proxy that copies request and response payloads to security collectors.
+
+Commands:
+  start    run the gateway until a signal (the default)
+  check    check a configuration: every problem at once, with its line
+  demo     play a gateway, an API and a collector on free ports of this machine
+  audit    verify or export the audit log
+
+Options:
+  --config FILE   configuration file, - for stdin (default: gateway.yaml)
+  --help          this text, or that of a command: mirrorgate check --help
+  --version       version of mirrorgate
+
+Exit codes: 0 fine, 1 the configuration is wrong, 2 wrong usage, 3 cannot start, 4 a drain ran over its time.
+`
+
+const startHelp = `Usage: mirrorgate start [--config FILE]
+
+Runs the gateway until SIGTERM or SIGINT: then it drains and ends. A second signal, a second later or more,
+ends it at once. SIGHUP reads the configuration again.
+
+  --config FILE   configuration file, - for stdin (default: gateway.yaml)
+  --help          this text
+
+Exit codes: 0 after a clean drain, 1 the configuration is wrong, 2 wrong usage, 3 cannot start,
+4 a drain ran over its time.
+`
+
+const checkHelp = `Usage: mirrorgate check [--config FILE] [--json]
+
+Prints every problem of a configuration, one per line: file:line:column path: rule, got value.
+Warnings go to stderr and do not count.
+
+  --config FILE   configuration file, - for stdin (default: gateway.yaml)
+  --json          print one JSON object: ok, file, collections, mirrors, problems, warnings
+  --help          this text
+
+Exit codes: 0 fine, 1 the configuration is wrong, 2 wrong usage.
+`
+
+const auditHelp = `Usage: mirrorgate audit verify DIR|FILE
+       mirrorgate audit export
+
+Checks or writes the signed audit log. Not available in this version: it arrives with the audit log.
+`
+
+/** Wrong usage, with the sentence for the person. */
+class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+type Command = (args: string[]) => Promise<number>
+
+const commands: Readonly<Record<string, Command>> = { start, check, demo, audit }
+
+async function main(args: string[]): Promise<number> {
+  const [first = ''] = args
+  const command = commands[first]
+  if (command !== undefined && Object.hasOwn(commands, first)) return command(args.slice(1))
+  if (first !== '' && !first.startsWith('-')) {
+    throw new UsageError(
+      `there is no command ${JSON.stringify(first)}, known are ${Object.keys(commands).join(', ')}`,
+    )
+  }
+  if (args.includes('--help') || args.includes('-h')) return print(help)
+  if (args.includes('--version') || args.includes('-v')) return print(`${version()}\n`)
+  return start(args)
+}
+
+interface Options {
+  readonly config: string
+  readonly json: boolean
+  readonly help: boolean
+}
+
+function parse(args: string[], allowed: readonly ('config' | 'json')[]): Options {
+  const all = { config: { type: 'string' }, json: { type: 'boolean' } } as const
+  const chosen = Object.fromEntries(allowed.map((name) => [name, all[name]]))
+  try {
+    const { values } = parseArgs({ args, options: { ...chosen, help: { type: 'boolean', short: 'h' } } })
+    const { config, json, help } = values as { config?: string; json?: boolean; help?: boolean }
+    return { config: config ?? 'gateway.yaml', json: json ?? false, help: help ?? false }
+  } catch (error) {
+    throw new UsageError(sentence(error))
+  }
+}
+
+/** The first sentence of what parseArgs throws, in the project's manner. */
+function sentence(error: unknown): string {
+  const [message = ''] = (error as Error).message.split(/\. |\n/)
+  return message.charAt(0).toLowerCase() + message.slice(1)
+}
+
+function version(): string {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(manifest) as { version: string }).version
+}
+
+function print(text: string): number {
+  process.stdout.write(text)
+  return exitCodes.fine
+}
+
+async function check(args: string[]): Promise<number> {
+  const options = parse(args, ['config', 'json'])
+  if (options.help) return print(checkHelp)
+  const { sinks } = await import('../plugins/index.ts')
+  const loaded = await loadConfig({ file: options.config, sinks, generation: 1 })
+  const summary = summarise(loaded, options.config)
+  if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
+  else if (loaded.ok) {
+    process.stdout.write(
+      `ok: ${counted(summary.collections, 'collection')}, ${counted(summary.mirrors, 'mirror')}\n`,
+    )
+    for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`)
+  } else for (const problem of loaded.problems) process.stdout.write(`${formatProblem(problem)}\n`)
+  return loaded.ok ? exitCodes.fine : exitCodes.wrongData
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+function summarise(loaded: Loaded, file: string) {
+  return {
+    ok: loaded.ok,
+    file,
+    collections: loaded.ok ? loaded.config.collections.length : 0,
+    mirrors: loaded.ok ? loaded.config.mirrors.length : 0,
+    problems: loaded.ok ? [] : loaded.problems,
+    warnings: loaded.ok ? loaded.warnings : [],
+  }
+}
+
+async function demo(args: string[]): Promise<number> {
+  const { runDemo } = await import('../demo/run.ts')
+  return runDemo(args)
+}
+
+async function audit(args: string[]): Promise<number> {
+  if (args.includes('--help') || args.includes('-h')) return print(auditHelp)
+  throw new UsageError('audit is not available in this version, it arrives with the audit log')
+}
+
+async function start(args: string[]): Promise<number> {
+  const options = parse(args, ['config'])
+  if (options.help) return print(startHelp)
+  const { sinks } = await import('../plugins/index.ts')
+  const loaded = await loadConfig({ file: options.config, sinks, generation: 1 })
+  if (!loaded.ok) {
+    for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`)
+    return exitCodes.wrongData
+  }
+  const { config, warnings, file } = loaded
+  const signals = new Signals()
+  const { startGateway } = await import('./gateway.ts')
+  try {
+    const gateway = await startGateway({ config, warnings, file, load: loader(file, sinks), sinks })
+    return await signals.obey(gateway)
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error
+    process.stderr.write(`mirrorgate: ${error.message}\n`)
+    return exitCodes.cannotStart
+  }
+}
+
+/** How a running gateway reads its configuration again; what came from stdin cannot be. */
+function loader(file: string, sinks: readonly SinkDefinition[]) {
+  return async (generation: number, text?: string): Promise<Loaded> => {
+    if (text !== undefined) return loadConfig({ file, text, sinks, generation })
+    if (file !== '-') return loadConfig({ file, sinks, generation })
+    const message = 'came from stdin, which cannot be read again'
+    const problem: Problem = { file, line: 1, column: 1, path: '', message }
+    return { ok: false, problems: [problem] }
+  }
+}
+
+/** Signals from the first moment on: one that comes before the gateway stands is obeyed once it does. */
+class Signals {
+  readonly #stopWanted: Promise<void>
+  #reload: () => void = () => {}
+  #kill: () => void = () => {}
+
+  constructor() {
+    this.#stopWanted = new Promise((resolve) => {
+      let first: number | null = null
+      const stop = () => {
+        if (first === null) {
+          first = performance.now()
+          resolve()
+        } else if (performance.now() - first >= SECOND_SIGNAL_MS) {
+          this.#kill()
+          process.exit(exitCodes.drainOverTime)
+        }
+      }
+      process.on('SIGTERM', stop)
+      process.on('SIGINT', stop)
+    })
+    process.on('SIGHUP', () => this.#reload())
+  }
+
+  /** Resolves with the exit code when the gateway has stopped. */
+  async obey(gateway: Gateway): Promise<number> {
+    this.#kill = () => gateway.kill()
+    // Its result is in the log and in the status; only a bug rejects.
+    this.#reload = () => void gateway.commands.reload().catch(crash)
+    await this.#stopWanted
+    const { clean } = await gateway.stop()
+    // A handle that was forgotten must not keep a drained gateway alive.
+    setTimeout(() => process.exit(), FORGOTTEN_MS).unref()
+    return clean ? exitCodes.fine : exitCodes.drainOverTime
+  }
+}
+
+/** A bug: what was thrown goes to stderr, since nothing else can be trusted now. */
+function crash(error: unknown): never {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  process.stderr.write(`mirrorgate: this is a bug, please report it: ${text}\n`)
+  process.exit(exitCodes.bug)
+}
+
+process.on('uncaughtException', crash)
+process.on('unhandledRejection', crash)
+// A reader that leaves early, as in `mirrorgate check | head`, is no error.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') crash(error)
+  })
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  if (!(error instanceof UsageError)) crash(error)
+  process.stderr.write(`mirrorgate: ${error.message}\nTry mirrorgate --help\n`)
+  process.exitCode = exitCodes.wrongUsage
+}
