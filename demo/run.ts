@@ -27,6 +27,8 @@ interface Options {
   seconds: number
 }
 
+/** Connections are opened and code is compiled meanwhile; nothing of it is shown. */
+const warmUpMs = 1000
 /** Time for the backlog to be delivered once clients have stopped. */
 const settleMs = 20_000
 
@@ -131,6 +133,7 @@ async function play(scene: Scene, { rate, seconds }: Options, live: boolean): Pr
   const { screen, collector, load, admin } = scene
   screen.say(...introduction(scene, rate))
   load.start()
+  await delay(warmUpMs, undefined, { signal: scene.signal })
 
   screen.chapter('1. Everything is up', 'Each exchange reaches the collector as a pair, within a moment.')
   const up = await watch(scene, seconds)
@@ -158,6 +161,7 @@ async function play(scene: Scene, { rate, seconds }: Options, live: boolean): Pr
 }
 
 interface Phase {
+  median_ms: number | null
   p99_ms: number | null
   errors: number
   backlog_bytes_max: number
@@ -179,6 +183,7 @@ async function watch(
     screen.show((performance.now() - startedAt) / 1000, last)
   }
   return {
+    median_ms: load.latencies.percentile(0.5),
     p99_ms: load.latencies.percentile(0.99),
     errors: load.figures().errors - errors,
     backlog_bytes_max: backlog,
@@ -197,9 +202,9 @@ async function settle({ admin, signal, screen, figures, startedAt }: Scene): Pro
 }
 
 function phaseTable({ up, down, back }: Record<'up' | 'down' | 'back', Phase>): string[] {
-  const row = (title: string, { p99_ms, errors, backlog_bytes_max }: Phase) =>
-    `  ${title.padEnd(16)}p99 ${formatMs(p99_ms).padStart(6)} ms   ${errors} errors   ` +
-    `largest backlog ${formatBytes(backlog_bytes_max)}`
+  const row = (title: string, { median_ms, p99_ms, errors, backlog_bytes_max }: Phase) =>
+    `  ${title.padEnd(16)}median ${formatMs(median_ms).padStart(5)} ms   p99 ${formatMs(p99_ms).padStart(6)} ms   ` +
+    `${errors} errors   largest backlog ${formatBytes(backlog_bytes_max)}`
   return [row('collector up', up), row('collector down', down), row('replay', back)]
 }
 

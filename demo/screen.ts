@@ -24,13 +24,13 @@ interface Column {
 }
 
 const columns: readonly Column[] = [
-  { title: 'req/s', width: 6, value: (f) => whole.format(f.requests_per_second) },
-  { title: 'captured', width: 9, value: (f) => whole.format(f.captured) },
-  { title: 'delivered', width: 10, value: (f) => whole.format(f.delivered) },
-  { title: 'waiting', width: 8, value: (f) => whole.format(f.waiting) },
-  { title: 'backlog', width: 8, value: (f) => formatBytes(f.waiting_bytes) },
-  { title: 'dropped', width: 8, value: (f) => whole.format(f.dropped + f.dead_lettered) },
-  { title: 'lag s', width: 6, value: (f) => f.lag_seconds.toFixed(1) },
+  { title: 'req/s', width: 7, value: (f) => whole.format(f.requests_per_second) },
+  { title: 'captured', width: 10, value: (f) => whole.format(f.captured) },
+  { title: 'delivered', width: 11, value: (f) => whole.format(f.delivered) },
+  { title: 'waiting', width: 9, value: (f) => whole.format(f.waiting) },
+  { title: 'backlog', width: 9, value: (f) => formatBytes(f.waiting_bytes) },
+  { title: 'dropped', width: 9, value: (f) => whole.format(f.dropped + f.dead_lettered) },
+  { title: 'lag s', width: 7, value: (f) => f.lag_seconds.toFixed(1) },
   { title: 'client p99 ms', width: 14, value: (f) => formatMs(f.client_p99_ms) },
   { title: 'errors', width: 7, value: (f) => whole.format(f.client_errors) },
   { title: 'mirror', width: 12, value: (f) => f.state },
@@ -81,7 +81,7 @@ export function liveScreen(terminal: WriteStream): Screen {
     },
     show: (elapsed, figures) => {
       erase()
-      const lines = block(elapsed, figures).map((line) => line.slice(0, Math.max(20, terminal.columns - 1)))
+      const lines = block(elapsed, figures).map((line) => line.slice(0, (terminal.columns || 80) - 1))
       terminal.write(lines.map((line) => `${paint(line)}\n`).join(''))
       drawn = lines.length
     },
