@@ -1,4 +1,5 @@
 /** `npm run bench`: starts every row by turns, measures, judges, prints; --publish writes README.md. */
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -13,7 +14,7 @@ import { soak, type SoakResult } from './cases/soak.ts'
 import { type Bed, openBed } from './harness/bed.ts'
 import type { Driver } from './harness/drive.ts'
 import { judge, type Run } from './harness/judge.ts'
-import { commitOf, type Machine, readMachine, unfit } from './harness/machine.ts'
+import { commitOf, type Machine, readMachine, taskset, unfit } from './harness/machine.ts'
 import { type Measurement, measure, warm } from './harness/measure.ts'
 import { page, publish } from './harness/report.ts'
 import type { Row } from './harness/target.ts'
@@ -136,7 +137,7 @@ async function measureRow(bed: Bed, row: Row, plan: Plan, round: number): Promis
     for (const [shape, driver] of loads(bed.machine, plan)) {
       const one = await measure(bed, row, target, { shape, driver, seconds: plan.seconds, round })
       found.push(one)
-      const busy = `core ${Math.round(one.coreBusy * 100)} %`
+      const busy = `core ${Math.round(one.coreBusy * 100)} % (${Math.round(one.ownBusy * 100)} %)`
       const figures = `${one.cpuUs.toFixed(1)} µs, ${Math.round(one.perSecond)}/s, ${busy}`
       const copies = one.mirrored === null ? '' : `, mirrored ${(one.mirrored * 100).toFixed(1)} %`
       say(`round ${round} ${row.name} ${shape} ${driver}: ${one.invalid ?? figures + copies}`)
@@ -216,6 +217,9 @@ async function main(): Promise<number> {
     .filter((row) => !able.includes(row))
     .map((row) => `Skipped ${row.name}: ${row.needs.join(', ')} is not installed here.`)
   for (const line of skipped) say(line)
+  // This process polls; it must not do so on the core that is measured.
+  if (machine.cores > 1)
+    execFileSync(taskset, ['-a', '-p', '-c', '1', String(process.pid)], { stdio: 'ignore' })
   const folder = mkdtempSync(`${tmpdir()}/mirrorgate-bench-`)
   const bed = await openBed(machine, folder)
   try {

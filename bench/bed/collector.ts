@@ -5,7 +5,7 @@
  */
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 
-/** Start of the first body per path that is kept as proof of what arrives. */
+/** Start of the latest body per path that is kept as proof of what arrives. */
 const SAMPLE_BYTES = 65_536
 
 const headEnd = Buffer.from('\r\n\r\n')
@@ -14,8 +14,9 @@ const accepted = Buffer.from(
 )
 
 interface Sample {
+  readonly path: string
+  readonly chunks: Buffer[]
   bytes: number
-  chunks: Buffer[]
 }
 
 let requests = 0
@@ -24,7 +25,10 @@ let bytes = 0
 let samples = new Map<string, Sample>()
 
 function statistics(reset: boolean): Buffer {
-  const texts = [...samples].map(([path, { chunks }]) => [path, Buffer.concat(chunks).toString('latin1')])
+  const texts = [...samples].map(([path, { chunks }]) => [
+    path,
+    Buffer.concat(chunks).toString('latin1', 0, SAMPLE_BYTES),
+  ])
   const body = JSON.stringify({ requests, items, bytes, samples: Object.fromEntries(texts) })
   if (reset) {
     requests = items = bytes = 0
@@ -41,7 +45,7 @@ class Conversation {
   readonly #socket: Socket
   #head: Buffer<ArrayBufferLike> = Buffer.alloc(0)
   #bodyLeft = 0
-  #sample: Sample | null = null
+  #sample: Sample = { path: '', chunks: [], bytes: 0 }
 
   constructor(socket: Socket) {
     this.#socket = socket
@@ -56,11 +60,14 @@ class Conversation {
     const part = rest.subarray(0, this.#bodyLeft)
     this.#bodyLeft -= part.length
     bytes += part.length
-    if (this.#sample !== null && this.#sample.bytes < SAMPLE_BYTES) {
+    if (this.#sample.bytes < SAMPLE_BYTES) {
       this.#sample.bytes += part.length
-      this.#sample.chunks.push(Buffer.from(part.subarray(0, SAMPLE_BYTES)))
+      this.#sample.chunks.push(part)
     }
-    if (this.#bodyLeft === 0) this.#socket.write(accepted)
+    if (this.#bodyLeft === 0) {
+      samples.set(this.#sample.path, this.#sample)
+      this.#socket.write(accepted)
+    }
     return rest.subarray(part.length)
   }
 
@@ -84,11 +91,7 @@ class Conversation {
     }
     requests += 1
     items += Number(/\r\nx-(?:mirrorgate-)?items: *(\d+)/i.exec(head)?.[1] ?? 1)
-    this.#sample = null
-    if (!samples.has(path)) {
-      this.#sample = { bytes: 0, chunks: [] }
-      samples.set(path, this.#sample)
-    }
+    this.#sample = { path, chunks: [], bytes: 0 }
     if (/\r\ntransfer-encoding:/i.test(head)) {
       this.#socket.end('HTTP/1.1 411 Length Required\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
       return

@@ -9,7 +9,7 @@ export interface CollectorStats {
   requests: number
   items: number
   bytes: number
-  /** Start of the first body by path. */
+  /** Start of the latest body by path. */
   samples: Record<string, string>
 }
 

@@ -7,7 +7,12 @@ import type { Measurement } from './measure.ts'
 import { median } from './statistics.ts'
 
 /** A core below this had time to spare, so its throughput says something about the load generator only. */
-export const saturatedCore = 0.95
+const saturatedCore = 0.95
+/** A core of which others took more than the rest says too little about the process. */
+const ownShareMin = 0.9
+
+export const saturated = (one: Measurement): boolean =>
+  one.coreBusy >= saturatedCore && one.ownBusy >= ownShareMin
 /** Copies may be missing from this share of requests at most, for a cost per mirrored exchange to count. */
 const mirroredMin = 0.99
 
@@ -51,7 +56,7 @@ export function usable(run: Run, row: string, shape: Shape, driver: Driver, figu
       each.shape === shape &&
       each.driver === driver &&
       each.invalid === null &&
-      (figure !== 'perSecond' || each.coreBusy >= saturatedCore),
+      (figure !== 'perSecond' || saturated(each)),
   )
 }
 
@@ -64,7 +69,7 @@ function figureOf(run: Run, row: string, ratio: Ratio): number | string {
   // A median of the few rounds that happened to count would be a chosen one.
   if (good.length * 2 <= all.length) {
     const invalid = all.find((each) => each.invalid !== null)?.invalid
-    const why = invalid ? ` (${invalid})` : ', core not saturated'
+    const why = invalid ? ` (${invalid})` : ', core not saturated by it'
     return `${row}: ${good.length} of ${all.length} rounds count${why}`
   }
   return median(good.map((each) => each[ratio.figure]))

@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Shape } from '../bed/payload.ts'
 import type { Bed } from './bed.ts'
 import { type Driven, type Driver, drivers } from './drive.ts'
-import { coreSample, cpuByThread, cpuOf } from './procfs.ts'
+import { type CoreSample, coreSample, cpuByThread, cpuOf } from './procfs.ts'
 import type { Row, Target } from './target.ts'
 
 export interface Measurement {
@@ -21,6 +21,8 @@ export interface Measurement {
   readonly threadsUs: Readonly<Record<string, number>>
   /** Share of the measured core that was in use while the load ran. */
   readonly coreBusy: number
+  /** Share of it that this process used: the difference is somebody else, or interrupts. */
+  readonly ownBusy: number
   /** Share of the load core that was in use. */
   readonly loadCoreBusy: number
   /** Share of requests whose copy is delivered or on disk; null where nothing is copied. */
@@ -30,20 +32,38 @@ export interface Measurement {
   readonly invalid: string | null
 }
 
-/** Samples a core until told to stop; the start of the load generator is left out. */
-function watchCore(core: number): () => number {
-  let first = coreSample(core)
+interface Shares {
+  readonly core: number
+  readonly loadCore: number
+  readonly own: number
+}
+
+/** Samples both cores and the process until told to stop; the start of the load generator is left out. */
+function watch(bed: Bed, pid: number): () => Shares {
+  const sample = () => ({
+    core: coreSample(Number(bed.core)),
+    loadCore: coreSample(Number(bed.loadCore)),
+    own: cpuOf(pid).total,
+    at: performance.now(),
+  })
+  let first = sample()
   let last = first
   let seen = 0
   const clock = setInterval(() => {
-    last = coreSample(core)
+    last = sample()
     seen += 1
     if (seen === 4) first = last
   }, 100)
   return () => {
     clearInterval(clock)
-    if (seen <= 4) last = coreSample(core)
-    return last.all === first.all ? 0 : (last.busy - first.busy) / (last.all - first.all)
+    if (seen <= 4) last = sample()
+    const used = (was: CoreSample, is: CoreSample): number =>
+      is.all === was.all ? 0 : (is.busy - was.busy) / (is.all - was.all)
+    return {
+      core: used(first.core, last.core),
+      loadCore: used(first.loadCore, last.loadCore),
+      own: (last.own - first.own) / ((last.at - first.at) * 1000),
+    }
   }
 }
 
@@ -62,9 +82,9 @@ export async function measure(
 ): Promise<Measurement> {
   await target.begin?.()
   const before = cpuOf(target.child.pid)
-  const cores = [watchCore(Number(bed.core)), watchCore(Number(bed.loadCore))] as const
+  const stop = watch(bed, target.child.pid)
   const driven = await drivers[what.driver](bed, target.port, what.shape, { seconds: what.seconds })
-  const [coreBusy, loadCoreBusy] = [cores[0](), cores[1]()]
+  const shares = stop()
   const settled = await target.settle?.(driven.requests)
   const after = cpuOf(target.child.pid)
   const proof = row.proof?.(await bed.stats(), what.shape) ?? null
@@ -78,8 +98,9 @@ export async function measure(
     failures: driven.failures,
     cpuUs: (after.total - before.total) / driven.requests,
     threadsUs: Object.fromEntries(threads.filter(([, us]) => us >= 0.05)),
-    coreBusy,
-    loadCoreBusy,
+    coreBusy: shares.core,
+    loadCoreBusy: shares.loadCore,
+    ownBusy: shares.own,
     mirrored: settled === undefined ? null : Math.min(1, settled.exchanges / driven.requests),
     dropped: settled?.dropped ?? {},
     invalid: whyInvalid(driven, target.child.ended(), proof),

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { shapes } from '../bed/payload.ts'
 import type { MicroResult } from '../micro/micro.ts'
-import { type Run, saturatedCore, type Verdict } from './judge.ts'
+import { type Run, saturated, type Verdict } from './judge.ts'
 import type { Machine } from './machine.ts'
 import type { Measurement } from './measure.ts'
 import { median, spread } from './statistics.ts'
@@ -20,7 +20,7 @@ const whole = (value: number): string => Math.round(value).toLocaleString('en')
 
 /** A throughput counts only where the core had nothing left; otherwise it is put in brackets. */
 function throughput(rounds: readonly Measurement[]): string {
-  const full = rounds.filter((each) => each.coreBusy >= saturatedCore)
+  const full = rounds.filter(saturated)
   const text = whole(median(rounds.map((each) => each.perSecond)))
   return full.length * 2 > rounds.length ? text : `(${text})`
 }
@@ -31,14 +31,14 @@ function droppedText(rounds: readonly Measurement[]): string {
 }
 
 function rowCells(rounds: readonly Measurement[]): string[] {
-  const of = (figure: 'cpuUs' | 'perSecond' | 'p50Ms' | 'p99Ms' | 'coreBusy'): number =>
+  const of = (figure: 'cpuUs' | 'p50Ms' | 'p99Ms' | 'coreBusy' | 'ownBusy'): number =>
     median(rounds.map((each) => each[figure]))
   const shares = rounds.map((each) => each.mirrored).filter((each) => each !== null)
   return [
     of('cpuUs').toFixed(1),
     percent(spread(rounds.map((each) => each.cpuUs))),
     throughput(rounds),
-    percent(of('coreBusy')),
+    `${percent(of('coreBusy'))} (${percent(of('ownBusy'))})`,
     of('p50Ms').toFixed(2),
     of('p99Ms').toFixed(2),
     shares.length === 0 ? '' : `${percent(median(shares), 1)}${droppedText(rounds)}`,

@@ -4,7 +4,7 @@ import { readSlab, recordBytes, recordText, SlabView, writeRecord } from '../../
 import { sealed } from './exchange.ts'
 import type { Step } from './micro.ts'
 
-/** Writes one record at `start`, as the data thread does; returns the place after it, or -1 when it is full. */
+/** Writes one record at `start`, as the data thread does; returns the place after it, or -1 when full. */
 function write(view: SlabView, start: number): number {
   const text = recordText(sealed)
   const length = recordBytes(sealed, text)

@@ -1,6 +1,6 @@
 /**
  * nginx + Lua doing what a mirror does: both heads and bodies copied, encoded with lua-cjson, posted in
- * batches from a timer over a kept-alive cosocket. No redaction, no disk, no retry: a batch that fails is gone.
+ * batches from a timer over a kept-alive cosocket. No redaction, no disk, no retry: a failed batch is gone.
  */
 import { answerWord, orderWord } from '../bed/payload.ts'
 import type { Bed } from '../harness/bed.ts'
