@@ -40,22 +40,23 @@ const config = `
 listen: { host: 127.0.0.1, port: 0 }
 collections:
   - name: orders
-    upstreams: [{ url: "http://127.0.0.1:9" }]
+    upstreams: [{ url: "http://127.0.0.1:3000" }]
     mirrors: [out]
-plugins: [./stranger.js]
-connections: [{ name: nowhere, base_url: "http://127.0.0.1:9" }]
+connections: [{ name: nowhere, base_url: "http://127.0.0.1:9000" }]
 mirrors:
-  - { name: out, sink: stranger, connection: nowhere }
+  - { name: out, sink: blackhole, connection: nowhere }
 `
 
+/** A sink of somebody else, as `plugins/README.md` teaches it. */
 const stranger = `
 import { defineSink, Type } from 'mirrorgate/plugin'
-export default defineSink({
+const sink = defineSink({
   name: 'stranger', summary: 'Takes everything.', options: Type.Object({}), formats: ['exchange'], urls: [],
   limits: { batch_bytes: 1e7, batch_items: 1e4, item_bytes: 1e6 },
   legs: () => [{ name: 'exchanges', half: 'exchange', url: 'nowhere' }],
   create: () => ({ write: async () => {}, close: () => {} }),
 })
+console.log('defined', sink.name)
 `
 
 function expectOutput(what: string, output: string, pattern: RegExp): void {
@@ -71,7 +72,16 @@ function use(tarball: string): void {
   run(project, 'npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball], 180_000)
   const bin = join(project, 'node_modules/.bin/mirrorgate')
   expectOutput('--version', run(project, bin, ['--version'], 20_000), /0\.\d+\.\d+/)
-  expectOutput('check', run(project, bin, ['check', '--config', 'gateway.yaml'], 20_000), /^ok: /m)
+  expectOutput(
+    'check',
+    run(project, bin, ['check', '--config', 'gateway.yaml'], 20_000),
+    /^ok: 1 collection, 1 mirror$/m,
+  )
+  expectOutput(
+    'mirrorgate/plugin',
+    run(project, process.execPath, ['stranger.js'], 20_000),
+    /^defined stranger$/m,
+  )
   expectOutput('demo', run(project, bin, ['demo'], 120_000), /\S/)
 }
 
