@@ -1,0 +1,271 @@
+/** The real admin port over commands that only note what they were asked. */
+import { Writable } from 'node:stream'
+import {
+  type Commands,
+  ConflictError,
+  type DeadLetterView,
+  type MirrorView,
+  type ReloadResult,
+} from '../../src/admin/commands.ts'
+import { startAdmin } from '../../src/admin/server.ts'
+import type { AdminConfig, Config } from '../../src/config/schema.ts'
+import { createLog } from '../../src/telemetry/log.ts'
+import { onEnd } from './cleanup.ts'
+import { tempDir } from './files.ts'
+
+export const tokens = {
+  viewer: 'viewer-canary-7f3a9c51',
+  operator: 'operator-canary-1b8e2d44',
+  admin: 'admin-canary-c05d6e7a',
+} as const
+export type TestRole = keyof typeof tokens
+
+export function adminConfig(over: Partial<AdminConfig> = {}): AdminConfig {
+  return {
+    host: '127.0.0.1',
+    port: 0,
+    metrics_public: true,
+    clients: (['viewer', 'operator', 'admin'] as const).map((role) => ({
+      name: role,
+      role,
+      token: tokens[role],
+    })),
+    ...over,
+  }
+}
+
+const counts = { captured: 6, delivered: 3, waiting: 1, dead_lettered: 1, dropped: { expired: 1 } }
+
+export function mirrorView(name: string): MirrorView {
+  const leg = {
+    name: 'requests',
+    url: 'https://collector.example.com/requests',
+    state: 'retrying' as const,
+    counts,
+    waiting_bytes: 512,
+    oldest_waiting_at: '2026-11-21T08:00:00.123Z',
+    durable_items: 1,
+    attempts: 4,
+    last_attempt_at: '2026-11-21T08:00:01.000Z',
+    last_response_code: null,
+    last_error: 'connect ECONNREFUSED 127.0.0.1:9',
+    next_attempt_at: null,
+  }
+  return { name, sink: 'salt', enabled: true, state: 'retrying', managed_by: 'file', counts, legs: [leg] }
+}
+
+const deadLetter = (id: number): DeadLetterView => ({
+  id: String(id),
+  leg: 'requests',
+  at: '2026-11-21T08:00:00.000Z',
+  reason: 'rejected',
+  status: 400,
+  answer: 'no',
+  batch_id: 'b1',
+  item: { id: 'x', request: { method: 'GET' } },
+})
+
+const problem = {
+  file: 'gateway.yaml',
+  line: 12,
+  column: 5,
+  path: 'mirrors[0].batch.max_wait_ms',
+  message: 'must be at least 10, got 0',
+}
+export const rejected: ReloadResult = {
+  ok: false,
+  problems: [problem, { ...problem, path: '', line: 1, message: 'must be a mapping, got a list' }],
+}
+
+/** Notes every call as `name argument …`; behaviour can be set by assigning over it. */
+export class FakeCommands implements Commands {
+  readonly calls: string[] = []
+  adminConfig: AdminConfig = adminConfig()
+  readiness: 'ready' | 'starting' | 'draining' = 'ready'
+  reloadResult: ReloadResult = { ok: true, generation: 2, hash: '0123456789abcdef', warnings: ['a warning'] }
+  /** Thrown by every command on a mirror. */
+  failure: Error | null = null
+  readonly letters = Array.from({ length: 120 }, (_, index) => deadLetter(index + 1))
+
+  config(): Config {
+    throw new Error('not asked for by the admin port')
+  }
+  admin() {
+    return this.adminConfig
+  }
+  status() {
+    return {
+      version: '0.1.0',
+      node: process.version,
+      state: 'ready' as const,
+      uptime_seconds: 1.5,
+      started_at: '2026-11-21T08:00:00.000Z',
+      environment: 'dev',
+      unclean_shutdown: false,
+      threads: { data: 1, recorder: 1, shipper: 1 },
+      config: {
+        file: 'gateway.yaml',
+        loaded_at: '2026-11-21T08:00:00.000Z',
+        generation: 1,
+        hash: '0123456789abcdef',
+        last_rejected: { at: '2026-11-21T08:00:00.000Z', problems: [problem] },
+      },
+      capture: { paused: false, buffer_used_bytes: 0, buffer_limit_bytes: 67_108_864 },
+      totals: { ...counts, requests: 3, rejected: 0, connections_open: 1 },
+      listen: { host: '127.0.0.1', port: 8080 },
+    }
+  }
+  ready() {
+    return { status: this.readiness, reasons: this.readiness === 'ready' ? [] : [`it is ${this.readiness}`] }
+  }
+  collections() {
+    const upstream = { url: 'http://127.0.0.1:3000', weight: 1, healthy: true }
+    return [
+      {
+        name: 'orders',
+        hosts: [],
+        prefix: '/',
+        mirrors: ['salt'],
+        managed_by: 'file' as const,
+        upstreams: [{ ...upstream, requests_in_flight: 0, requests: 3, failures: 0 }],
+      },
+    ]
+  }
+  mirrors() {
+    return [mirrorView('salt')]
+  }
+  mirror(name: string) {
+    if (this.failure !== null) throw this.failure
+    return name === 'salt' ? mirrorView(name) : null
+  }
+  async #act(call: string, name: string) {
+    if (this.failure !== null) throw this.failure
+    if (name !== 'salt') return null
+    this.calls.push(`${call} ${name}`)
+    return mirrorView(name)
+  }
+  pauseMirror(name: string) {
+    return this.#act('pauseMirror', name)
+  }
+  resumeMirror(name: string) {
+    return this.#act('resumeMirror', name)
+  }
+  replayMirror(name: string) {
+    return this.#act('replayMirror', name)
+  }
+  purgeBacklog(name: string) {
+    return this.#act('purgeBacklog', name)
+  }
+  replayDeadLetters(name: string) {
+    return this.#act('replayDeadLetters', name)
+  }
+  deleteDeadLetters(name: string) {
+    return this.#act('deleteDeadLetters', name)
+  }
+  async testMirror(name: string) {
+    const known = await this.#act('testMirror', name)
+    return (
+      known && {
+        legs: [{ name: 'requests', ok: false, status: 401, latency_ms: 1.5, error: 'unauthorized' }],
+      }
+    )
+  }
+  deadLetters(name: string, { after, size }: { after: string | null; size: number }) {
+    if (name !== 'salt') return null
+    const from = after === null ? 0 : Number(after)
+    return { data: this.letters.slice(from, from + size), total: this.letters.length }
+  }
+  async setConnection(name: string, connected: boolean) {
+    if (name !== 'SALT Security') return null
+    this.calls.push(`setConnection ${name} ${connected}`)
+    return { name, connected }
+  }
+  async setCapture(capturing: boolean) {
+    this.calls.push(`setCapture ${capturing}`)
+    return { paused: !capturing }
+  }
+  setLogLevel(level: string) {
+    this.calls.push(`setLogLevel ${level}`)
+  }
+  async reload() {
+    this.calls.push('reload')
+    return this.reloadResult
+  }
+  async checkConfig(yaml: string | null) {
+    this.calls.push(`checkConfig ${yaml}`)
+    return this.reloadResult
+  }
+  async metrics() {
+    return { type: 'text/plain; version=0.0.4; charset=utf-8', text: 'mirrorgate_build_info 1\n' }
+  }
+  conflict(sentence: string) {
+    this.failure = new ConflictError(sentence)
+  }
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  readonly json: Record<string, unknown>
+}
+
+export interface AskOptions {
+  /** A role's token, a token as it is, or none. */
+  readonly as?: TestRole | null
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Buffer
+}
+
+function parsed(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>
+  } catch {
+    return {}
+  }
+}
+
+export interface TestAdmin {
+  readonly commands: FakeCommands
+  readonly url: string
+  readonly port: number
+  readonly dataDir: string
+  /** Everything that was logged so far. */
+  logged(): string
+  /** One request; as the admin unless it says otherwise. */
+  ask(method: string, path: string, options?: AskOptions): Promise<Answer>
+}
+
+/** Starts the admin port on a free port; it is closed at the end of the test. */
+export async function startTestAdmin(commands = new FakeCommands(), dataDir?: string): Promise<TestAdmin> {
+  const folder = dataDir ?? (await tempDir())
+  let logged = ''
+  const into = new Writable({
+    write(chunk, _encoding, done) {
+      logged += String(chunk)
+      done()
+    },
+  })
+  const log = createLog({ level: 'trace', format: 'json' }, into)
+  const server = await startAdmin({ commands, log, dataDir: folder, version: '0.1.0' })
+  onEnd(() => server.close())
+  const url = `http://127.0.0.1:${server.port}`
+  return {
+    commands,
+    url,
+    port: server.port,
+    dataDir: folder,
+    logged: () => logged,
+    async ask(method, path, { as = 'admin', headers = {}, body } = {}) {
+      const authorization = as === null ? {} : { authorization: `Bearer ${tokens[as]}` }
+      const response = await fetch(url + path, {
+        method,
+        headers: { ...authorization, ...headers },
+        redirect: 'manual',
+        ...(body === undefined ? {} : { body: typeof body === 'string' ? body : new Uint8Array(body) }),
+      })
+      const text = await response.text()
+      return { status: response.status, headers: response.headers, text, json: parsed(text) }
+    },
+  }
+}
