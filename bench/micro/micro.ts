@@ -1,6 +1,7 @@
 /** The micro-benches by step of the data path; each module names its steps, this one times them. */
 import { median } from '../harness/statistics.ts'
 import { frameAppend } from './frame.ts'
+import { recorderSteps } from './recorder.ts'
 import { slabRead, slabWrite } from './slab.ts'
 
 export interface Step {
@@ -22,7 +23,7 @@ export interface MicroResult {
   readonly rounds: number
 }
 
-const steps: readonly (() => Step | Promise<Step>)[] = [slabWrite, slabRead, frameAppend]
+const steps: readonly (() => Step | Promise<Step>)[] = [slabWrite, slabRead, ...recorderSteps, frameAppend]
 
 /** Times one step: enough repetitions for a round to last, CPU time because the machine may be shared. */
 async function time(step: Step, roundMs: number, rounds: number): Promise<MicroResult> {
