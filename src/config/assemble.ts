@@ -33,7 +33,10 @@ export function assemble(draft: Draft, generation: number): Config {
   }
   // Through JSON, so that it is plain data: what a plugin's `legs` returns could be anything.
   const plain = JSON.parse(JSON.stringify(effective)) as Omit<Config, 'generation' | 'hash'>
-  const hash = createHash('sha256').update(JSON.stringify(ordered(plain))).digest('hex').slice(0, 16)
+  const hash = createHash('sha256')
+    .update(JSON.stringify(ordered(plain)))
+    .digest('hex')
+    .slice(0, 16)
   return freeze({ ...plain, generation, hash })
 }
 

@@ -32,7 +32,7 @@ export interface ParsedText {
   readonly plain: ReadonlySet<string>
 }
 
-/** What each error of the parser means for a person; its own sentences may quote the text, which may hold secrets. */
+/** What each error of the parser means; its own sentences may quote the text, which may hold secrets. */
 const syntaxRules: Readonly<Record<string, string>> = {
   ALIAS_PROPS: 'an alias must not have an anchor or a tag',
   BAD_ALIAS: 'anchors and aliases need a name, and a space before a colon',

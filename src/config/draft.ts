@@ -34,7 +34,7 @@ export interface DraftInput {
 }
 
 /**
- * What a rule works on. `file` has the shape of the schema, except where `sound` says no: rules ask before they read.
+ * What a rule works on. `file` has the shape of the schema, except where `sound` says no: rules ask first.
  */
 export class Draft {
   readonly file: GatewayFile

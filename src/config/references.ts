@@ -1,4 +1,4 @@
-/** `${env:NAME}` and `${env:NAME:-default}`, anywhere in any text; the other kinds of references are refused by name. */
+/** `${env:NAME}` and `${env:NAME:-default}`, anywhere in any text; other kinds are refused by name. */
 import { pointerTo } from './places.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>

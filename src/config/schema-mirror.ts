@@ -16,6 +16,8 @@ import {
   token,
 } from './fields.ts'
 
+const connectionNameRule =
+  'must begin with a letter or digit and hold only letters, digits, spaces, dot, dash, underscore, at most 64'
 const path = { pattern: '^[/*]', rule: 'must be a path that begins with / or *' }
 const mediaType = {
   pattern: '^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/(\\*|[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*)$',
@@ -37,7 +39,7 @@ export const Connection = entry(
   {
     name: Type.String({
       pattern: '^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$',
-      rule: 'must begin with a letter or digit and hold only letters, digits, spaces, dot, dash and underscore, at most 64',
+      rule: connectionNameRule,
       description: 'Name of the connection; may hold spaces.',
     }),
     base_url: Type.Optional(

@@ -1,6 +1,6 @@
 /**
- * The schema of gateway.yaml: one value gives the types, the validation, the defaults, the reference page and the
- * JSON Schema for editors. Names are fixed by users' files: extend, never rename.
+ * The schema of gateway.yaml: one value gives the types, the validation, the defaults, the reference page and
+ * the JSON Schema for editors. Names are fixed by users' files: extend, never rename.
  */
 import { type Static, type TObject, Type } from 'typebox'
 import { limits } from '../contract/limits.ts'

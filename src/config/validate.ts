@@ -1,4 +1,4 @@
-/** The schema step: fills defaults in and finds everything that breaks a schema, in the project's own words. */
+/** The schema step: fills defaults in and finds everything that breaks a schema. */
 import { Ajv, type AnySchemaObject, type ErrorObject, type ValidateFunction } from 'ajv'
 import { isDeepStrictEqual } from 'node:util'
 import type { SinkDefinition } from '../contract/plugin.ts'

@@ -31,7 +31,7 @@ function prefix(draft: Draft, { value, pointer }: Entry<CollectionConfig>): void
   if (rule !== null) draft.problem(at, `${rule}, got ${draft.shown(at, value.prefix)}`)
 }
 
-/** Requests are matched on their path as it was sent: a prefix that another spelling of it escapes is refused. */
+/** Requests are matched on their path as it was sent: a prefix that another spelling escapes is refused. */
 function prefixRule(prefix: string): string | null {
   if (prefix.includes('//')) return 'must be a path in normal form, without //'
   if (/\/\.{1,2}(\/|$)/.test(prefix)) return 'must be a path in normal form, without . and .. segments'

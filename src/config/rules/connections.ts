@@ -7,7 +7,7 @@ import { pointerTo } from '../places.ts'
 import type { ConnectionConfig } from '../schema.ts'
 import { plural } from '../wording.ts'
 
-/** Fields that belong to one connection or to the framing (RFC 9110 §7.6.1, §8.6), and those that deliveries set. */
+/** Fields of one connection or of the framing (RFC 9110 §7.6.1, §8.6), and those that deliveries set. */
 const ownHeaders = new Set([
   ...['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade'],
   ...['content-length', 'content-encoding', 'content-type', 'expect'],
@@ -32,7 +32,7 @@ function headers(draft: Draft, { value, pointer }: Entry<ConnectionConfig>): voi
   for (const [name, content] of Object.entries(value.headers)) {
     const at = pointerTo(`${pointer}/headers`, name)
     if (!tokenPattern.test(name)) {
-      // Such a name may be a whole header line with its secret: it is not shown, and neither is the path to it.
+      // Such a name may be a whole header line with its secret: neither it nor its path is shown.
       draft.problemAt(
         at,
         `${pointer}/headers`,

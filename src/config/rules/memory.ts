@@ -1,11 +1,11 @@
-/** Rules about the memory of the capture path: what one data thread gets must hold what one exchange may need. */
+/** Rules about the memory of captures: what a data thread gets must hold what one exchange may need. */
 import { limits } from '../../contract/limits.ts'
 import type { Draft } from '../draft.ts'
 
 /** Memory below which a data thread cannot have its slabs. */
 export const THREAD_BYTES_MIN = (limits.slabs_per_thread_min * limits.slab_bytes) / limits.slab_share
 
-/** Data threads where the file sets none: those of the machine, as far as the memory for captures feeds them. */
+/** Data threads where the file sets none: those of the machine, as far as capture memory feeds them. */
 export function defaultThreads(machine: number, bufferBytes: number): number {
   return Math.max(1, Math.min(machine, 64, Math.floor(bufferBytes / THREAD_BYTES_MIN)))
 }
@@ -31,8 +31,9 @@ export function checkMemory(draft: Draft): void {
   bodies(draft, Math.floor(capture.buffer_bytes / threads))
 }
 
-/** Both bodies and both heads of one exchange must fit into half of a thread's share, or it could never be sealed. */
+/** Bodies and heads of one exchange must fit into half of a thread's share, or it could never be sealed. */
 function bodies(draft: Draft, share: number): void {
+  const shareName = `a thread's share of capture.buffer_bytes (${share})`
   const half = Math.floor(share / 2)
   const heads = 2 * draft.file.listen.limits.header_bytes
   for (const { value, pointer } of draft.mirrors()) {
@@ -44,7 +45,7 @@ function bodies(draft: Draft, share: number): void {
     const most = Math.max(0, Math.floor((half - heads) / count))
     draft.problem(
       at,
-      `must be at most ${most}, so that an exchange fits into half of a thread's share of capture.buffer_bytes, got ${body_bytes}`,
+      `must be at most ${most}, for an exchange to fit into half of ${shareName}, got ${body_bytes}`,
     )
   }
 }

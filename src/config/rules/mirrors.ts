@@ -150,7 +150,7 @@ function spoolShare(draft: Draft, { value, pointer }: Entry<MirrorDraft>, legs: 
   else
     draft.problem(
       key,
-      `must let ${plural(legs, 'batch')} fit into spool.max_bytes ${value.spool.max_bytes}, got ${value.batch.max_bytes}`,
+      `must fit into spool.max_bytes ${value.spool.max_bytes} of ${plural(legs, 'leg')}, got ${value.batch.max_bytes}`,
     )
 }
 
