@@ -98,6 +98,7 @@ export interface RecordResult {
   readonly error: string | null
 }
 
+
 /** Reads the frame headers of one segment file (start-up, or a backlog that comes to its turn). */
 export interface IndexTask {
   readonly path: string
@@ -107,8 +108,14 @@ export interface IndexTask {
   readonly verify: boolean
 }
 
+/** A frame with the data thread and slab that it came from. */
+export interface IndexedFrame extends FrameMeta {
+  readonly thread: number
+  readonly sequence: number
+}
+
 export interface IndexResult {
-  readonly frames: readonly FrameMeta[]
+  readonly frames: readonly IndexedFrame[]
   /** Frames whose checksum is wrong but whose header still tells how many items were lost. */
   readonly corrupt: readonly FrameMeta[]
   /** Bytes of the file that belong to whole frames; what follows is a torn tail. */

@@ -19,7 +19,7 @@ import path from 'node:path'
 import { threadId } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
 import { limits } from '../contract/limits.ts'
-import type { FrameMeta, IndexResult, IndexTask } from '../contract/tasks.ts'
+import type { FrameMeta, IndexedFrame, IndexResult, IndexTask } from '../contract/tasks.ts'
 
 const SEGMENT_MAGIC = Buffer.from('MGSEG\0\x01\0')
 const SEGMENT_HEADER = 16
@@ -197,6 +197,11 @@ function writeAll(fd: number, buffers: readonly Buffer[], position: number): voi
   }
 }
 
+/** Id of the recorder thread that a segment's name says it was written by. */
+export function writerOf(name: string): number {
+  return Number(/\.(\d+)-/.exec(name)?.[1] ?? -1)
+}
+
 /** A whole segment made at once: dead letters that go back to their leg. Durable when it resolves. */
 export async function writeSegment(file: string, payload: Buffer, info: FrameInfo): Promise<number> {
   const header = Buffer.alloc(FRAME_HEADER)
@@ -227,17 +232,11 @@ function parseFrameHeader(bytes: Buffer, at: number): (FrameMeta & { crc: number
   }
 }
 
-/** A frame that carries the data thread and slab it came from. */
-export interface IndexedFrame extends FrameMeta {
-  readonly thread: number
-  readonly sequence: number
-}
-
 /**
  * Reads the frame headers of a segment. A damaged stretch is stepped over to the next frame header;
  * what follows the last whole frame is a torn tail. Never throws for what the file holds.
  */
-export async function indexSegment(task: IndexTask): Promise<IndexResult & { frames: IndexedFrame[] }> {
+export async function indexSegment(task: IndexTask): Promise<IndexResult> {
   const bytes = await readFile(task.path)
   const frames: IndexedFrame[] = []
   const corrupt: FrameMeta[] = []

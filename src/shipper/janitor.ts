@@ -94,7 +94,7 @@ function makeRoom(leg: Leg, cap: number): void {
 }
 
 /** Gives up everything that waits and is not on its way right now. */
-export async function purge(leg: Leg, reason: DropReason): Promise<number> {
+export async function purge(leg: Leg, reason: DropReason): Promise<void> {
   let items = leg.giveUpBatches(() => true)
   for (const segment of leg.queue.segments) {
     if (segment.pendingItems === 0) continue
@@ -104,12 +104,14 @@ export async function purge(leg: Leg, reason: DropReason): Promise<number> {
   leg.account(reason, items)
   await leg.ledger.flush()
   await removeFinished(leg)
-  return items
 }
 
-/** Puts all dead letters of a leg back into its backlog, as a segment of their own. The count of items. */
-export async function replayDeadLetters(leg: Leg, letters: readonly { id: number; letter: DeadLetter }[]): Promise<number> {
-  if (letters.length === 0) return 0
+/** Puts all dead letters of a leg back into its backlog, as a segment of their own. */
+export async function replayDeadLetters(
+  leg: Leg,
+  letters: readonly { id: number; letter: DeadLetter }[],
+): Promise<void> {
+  if (letters.length === 0) return
   const name = segmentName(Date.now())
   const payload = Buffer.from(letters.map(({ letter }) => `${letter.item}\n`).join(''))
   const oldest = letters[0]?.letter.at ?? Date.now()
@@ -134,14 +136,12 @@ export async function replayDeadLetters(leg: Leg, letters: readonly { id: number
   await leg.ledger.flush()
   await rename(draft, path.join(leg.folder, name))
   leg.pump()
-  return info.items
 }
 
-/** Throws all dead letters of a leg away: a person decided so. The count of items. */
-export async function deleteDeadLetters(leg: Leg, ids: readonly number[]): Promise<number> {
+/** Throws dead letters of a leg away. */
+export async function deleteDeadLetters(leg: Leg, ids: readonly number[], reason: DropReason): Promise<void> {
   for (const id of ids) leg.ledger.putDeadLetter(id, null)
   leg.ledger.deadLettered -= ids.length
-  leg.account('purged', ids.length)
+  leg.account(reason, ids.length)
   await leg.ledger.flush()
-  return ids.length
 }

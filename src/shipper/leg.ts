@@ -5,14 +5,17 @@
  *   delivering ──failure──► retrying ──budget spent──► parked        a success anywhere leads back to delivering
  *        └──── 401, 403, 404, 410, refused ───────────────┘
  */
+import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { LegState } from '../admin/commands.ts'
 import type { MirrorConfig } from '../config/schema.ts'
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import type { IndexResult, IndexTask, ProbeTask, RecordedFrame, ShipResult, ShipTask, Target } from '../contract/tasks.ts'
+import { writerOf } from '../queue/spool.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { AttemptOutcome } from '../telemetry/metrics-mirror.ts'
 import { type Batch, batchRecord, halve, makeBatch, partId } from './batch.ts'
 import { removeFinished } from './janitor.ts'
 import type { LegLedger } from './ledger.ts'
@@ -26,7 +29,7 @@ export interface LegHost {
   probe(task: ProbeTask): Promise<boolean>
   readonly store: Store
   readonly log: Logger
-  countAttempt(mirror: string, leg: string, outcome: string): void
+  countAttempt(mirror: string, leg: string, outcome: AttemptOutcome): void
   observeDelivery(mirror: string, leg: string, seconds: number, items: number): void
 }
 
@@ -64,6 +67,8 @@ export class Leg {
   #nextSendAt = 0
   #nextConnectProbeAt = 0
   #deadLetterId: number
+  /** Drops that the log has told of. */
+  readonly #reported = new Map<DropReason, number>()
 
   constructor(
     identity: { mirror: string; name: string; folder: string; deadLetterId: number },
@@ -77,6 +82,7 @@ export class Leg {
     this.ledger = parts.ledger
     this.#host = parts.host
     this.#reopened = parts.reopened
+    for (const [reason, items] of Object.entries(parts.ledger.dropped)) this.#reported.set(reason as DropReason, items)
   }
 
   get active(): boolean {
@@ -242,6 +248,7 @@ export class Leg {
   account(reason: DropReason, items: number): void {
     if (items === 0) return
     this.ledger.drop(reason, items)
+    this.#reported.set(reason, (this.#reported.get(reason) ?? 0) + items)
     this.#host.log.warn({ mirror: this.mirror, leg: this.name, reason, items }, 'items dropped')
   }
 
@@ -266,7 +273,7 @@ export class Leg {
     })
     this.#flying.delete(batch)
     this.ledger.touch()
-    this.#host.countAttempt(this.mirror, this.name, result.ok ? 'delivered' : result.kind)
+    this.#host.countAttempt(this.mirror, this.name, result.ok ? 'accepted' : result.kind)
     if (result.ok) this.#delivered(batch, settings)
     else this.#failedWith(batch, result, settings)
     this.pump()
@@ -393,6 +400,54 @@ export class Leg {
     this.ledger.removeBatch(batch.id)
     this.noteSegment(batch.segment)
     if (batch.segment.closed) void removeFinished(this)
+  }
+
+  /**
+   * Takes over frames that a recorder wrote but could not report, because it died; the count of their items.
+   * Segments of recorders that are no longer alive are closed.
+   */
+  async takeOver(slab: { thread: number; sequence: number }, alive: ReadonlySet<number>): Promise<number> {
+    let items = 0
+    for (const name of await readdir(this.folder).catch(() => [])) {
+      const known = this.queue.get(name)
+      if (!name.endsWith('.seg') || known?.closed === true) continue
+      const from = known?.size ?? 0
+      const { frames } = await this.#host.index({ path: path.join(this.folder, name), from, verify: true })
+      for (const frame of frames) {
+        if (frame.thread !== slab.thread || frame.sequence !== slab.sequence >>> 0) continue
+        items += frame.items
+        this.frame({ ...frame, leg: 0, segment: name })
+      }
+      if (!alive.has(writerOf(name)) && this.queue.get(name) !== undefined) this.segmentClosed(name)
+    }
+    return items
+  }
+
+  /** The recorders have ended: no segment grows any more. */
+  closeSegments(): void {
+    for (const segment of [...this.queue.segments]) this.segmentClosed(segment.name)
+  }
+
+  /** Whether more will be delivered without waiting for a retry. */
+  willDeliver(): boolean {
+    if (!this.active || this.#mode !== 'normal') return false
+    return this.#flying.size > 0 || this.queue.waitingItems > 0
+  }
+
+  /** Resolves when files of finished segments are gone. */
+  async settled(): Promise<void> {
+    await removeFinished(this)
+  }
+
+  /** One line for what was dropped on the way to the disk since the last call (trap A23). */
+  reportDrops(): void {
+    const { dropped } = this.ledger.counts(0)
+    for (const reason of ['buffer_full', 'spool_full', 'spool_error', 'item_too_large', 'capture_error'] as const) {
+      const items = (dropped[reason] ?? 0) - (this.#reported.get(reason) ?? 0)
+      if (items <= 0) continue
+      this.#reported.set(reason, dropped[reason] ?? 0)
+      this.#host.log.warn({ mirror: this.mirror, leg: this.name, reason, items }, 'items dropped')
+    }
   }
 
   /** Gives up batches that wait for their next try; those on their way are left alone. The count of items. */

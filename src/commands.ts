@@ -1,0 +1,261 @@
+/** What the admin port may ask of a running gateway, answered from its parts. */
+import { randomUUID } from 'node:crypto'
+import {
+  type CollectionView,
+  type Commands,
+  ConflictError,
+  type DeadLetterView,
+  type MirrorView,
+  type ReloadResult,
+  type StatusView,
+  type TestResult,
+} from './admin/commands.ts'
+import { formatProblem } from './config/problems.ts'
+import type { AdminConfig, Config, MirrorConfig } from './config/schema.ts'
+import { version } from './contract/version.ts'
+import type { RunningGateway } from './gateway.ts'
+import type { Leg } from './shipper/leg.ts'
+import { sampleItem } from './shipper/sample.ts'
+import { addCounts } from './shipper/views.ts'
+import { Counters, rejectReasons, statusClasses, threadCell, upstreamCell } from './telemetry/counters.ts'
+import type { MetricsSource } from './telemetry/metrics.ts'
+
+export class GatewayCommands implements Commands {
+  readonly #gateway: RunningGateway
+
+  constructor(gateway: RunningGateway) {
+    this.#gateway = gateway
+  }
+
+  config(): Config {
+    return this.#gateway.config
+  }
+
+  admin(): AdminConfig {
+    return this.#gateway.config.admin
+  }
+
+  status(): StatusView {
+    const { config, threads, recorder, shipper, startedAt, loadedAt, lastRejected, state, options } = this.#gateway
+    return {
+      version,
+      node: process.version,
+      state,
+      uptime_seconds: Math.round(process.uptime()),
+      started_at: startedAt.toISOString(),
+      environment: config.environment,
+      unclean_shutdown: this.#gateway.uncleanShutdown,
+      threads: { data: threads.size, recorder: recorder.threads, shipper: shipper.threads },
+      config: {
+        file: options.file,
+        loaded_at: loadedAt.toISOString(),
+        generation: config.generation,
+        hash: config.hash,
+        last_rejected: lastRejected,
+      },
+      capture: {
+        paused: !this.#gateway.capturing,
+        buffer_used_bytes: this.#sum(threadCell.captureBytes),
+        buffer_limit_bytes: config.capture.buffer_bytes,
+      },
+      totals: {
+        ...addCounts(this.mirrors().map(({ counts }) => counts)),
+        requests: this.#requests(),
+        rejected: rejectReasons.reduce((sum, _reason, at) => sum + this.#sum(threadCell.rejected + at), 0),
+        connections_open: this.#sum(threadCell.connectionsOpen),
+      },
+      listen: this.#gateway.listen,
+    }
+  }
+
+  #sum(cell: number): number {
+    return this.#gateway.threads.counters.reduce((sum, { cells }) => sum + (cells[cell] ?? 0), 0)
+  }
+
+  #requests(): number {
+    let requests = 0
+    for (const { slot } of this.#collectionSlots()) {
+      for (let at = 0; at < statusClasses.length; at++) requests += this.#sum(Counters.collection(slot, at))
+    }
+    return requests
+  }
+
+  #collectionSlots() {
+    const { config, slots } = this.#gateway
+    return config.collections.map(({ name, upstreams }) => ({
+      name,
+      slot: slots.collection(name),
+      upstreams: upstreams.map(({ url }) => ({ url, slot: slots.upstream(name, url) })),
+    }))
+  }
+
+  metricsSource(): MetricsSource {
+    return {
+      counters: () => this.#gateway.threads.counters,
+      collections: () => this.#collectionSlots(),
+      mirrors: () => this.mirrors(),
+      captureBuffer: () => ({
+        used: this.#sum(threadCell.captureBytes),
+        limit: this.#gateway.config.capture.buffer_bytes,
+      }),
+      uncleanShutdown: () => this.#gateway.uncleanShutdown,
+    }
+  }
+
+  ready(): { status: 'ready' | 'starting' | 'draining'; reasons: string[] } {
+    const { state } = this.#gateway
+    const reasons = { ready: [], starting: ['not every listener accepts yet'], draining: ['the gateway is shutting down'] }
+    return { status: state, reasons: reasons[state] }
+  }
+
+  collections(): CollectionView[] {
+    return this.#gateway.config.collections.map(({ name, hosts, prefix, mirrors, upstreams }) => ({
+      name,
+      hosts: [...hosts],
+      prefix,
+      mirrors: [...mirrors],
+      managed_by: 'file',
+      upstreams: upstreams.map(({ url, weight }) => {
+        const slot = this.#gateway.slots.upstream(name, url)
+        const cell = (at: number): number => this.#sum(Counters.upstream(slot, at))
+        return {
+          url,
+          weight,
+          healthy: cell(upstreamCell.ejected) === 0,
+          requests_in_flight: cell(upstreamCell.inFlight),
+          requests: cell(upstreamCell.requests),
+          failures: cell(upstreamCell.failures),
+        }
+      }),
+    }))
+  }
+
+  mirrors(): MirrorView[] {
+    return this.#gateway.mirrors.views()
+  }
+
+  mirror(name: string): MirrorView | null {
+    return this.#gateway.mirrors.view(name)
+  }
+
+  async pauseMirror(name: string): Promise<MirrorView | null> {
+    return this.#setPaused(name, true)
+  }
+
+  async resumeMirror(name: string): Promise<MirrorView | null> {
+    return this.#setPaused(name, false)
+  }
+
+  async #setPaused(name: string, paused: boolean): Promise<MirrorView | null> {
+    const { mirrors, log } = this.#gateway
+    if (mirrors.activeLegs(name) === null) return this.#removed(name)
+    await mirrors.setPaused(name, paused)
+    log.info({ mirror: name }, paused ? 'mirror paused' : 'mirror resumed')
+    return mirrors.view(name)
+  }
+
+  /** Null for an unknown mirror; one that only has a backlog left cannot be commanded. */
+  #removed(name: string): null {
+    if (this.mirror(name) === null) return null
+    throw new ConflictError(`mirror ${name} is not in the configuration any more: only its backlog can be purged`)
+  }
+
+  async replayMirror(name: string): Promise<MirrorView | null> {
+    const active = this.#gateway.mirrors.activeLegs(name)
+    if (active === null) return this.#removed(name)
+    this.#assertDelivers(active.config, active.legs)
+    for (const leg of active.legs) leg.replay()
+    this.#gateway.log.info({ mirror: name }, 'mirror replayed')
+    return this.mirror(name)
+  }
+
+  #assertDelivers(config: MirrorConfig, legs: readonly Leg[]): void {
+    if (!config.enabled) throw new ConflictError(`mirror ${config.name} is disabled: enable it first`)
+    if (legs.some(({ paused }) => paused)) throw new ConflictError(`mirror ${config.name} is paused: resume it first`)
+  }
+
+  async testMirror(name: string): Promise<TestResult | null> {
+    const active = this.#gateway.mirrors.activeLegs(name)
+    if (active === null) return this.#removed(name)
+    const { config, legs } = active
+    const results = legs.map(async (leg, at) => {
+      const target = leg.settings?.target
+      if (target === undefined) throw new ConflictError(`mirror ${name} has no destination`)
+      const result = await this.#gateway.shipper.ship({
+        target,
+        leg: leg.name,
+        batchId: `test-${randomUUID()}`,
+        timeoutMs: config.timeout_ms,
+        source: { ndjson: sampleItem(config.legs[at]?.half ?? 'exchange', this.config().environment), items: 1 },
+        keepItem: false,
+      })
+      const latency = Math.round(result.latencyMs * 10) / 10
+      if (result.ok) return { name: leg.name, ok: true, status: 200, latency_ms: latency, error: null }
+      return { name: leg.name, ok: false, status: result.status, latency_ms: latency, error: result.message }
+    })
+    return { legs: await Promise.all(results) }
+  }
+
+  async purgeBacklog(name: string): Promise<MirrorView | null> {
+    const { mirrors, log } = this.#gateway
+    const before = this.mirror(name)
+    if (before === null) return null
+    await mirrors.purge(name)
+    log.warn({ mirror: name }, 'backlog purged')
+    return mirrors.view(name) ?? { ...before, counts: { ...before.counts, waiting: 0 }, legs: [] }
+  }
+
+  deadLetters(name: string, page: { after: string | null; size: number }): { data: DeadLetterView[]; total: number } | null {
+    return this.mirror(name) === null ? null : this.#gateway.mirrors.deadLetters(name, page)
+  }
+
+  async replayDeadLetters(name: string): Promise<MirrorView | null> {
+    if (this.#gateway.mirrors.activeLegs(name) === null) return this.#removed(name)
+    await this.#gateway.mirrors.replayDeadLetters(name)
+    return this.mirror(name)
+  }
+
+  async deleteDeadLetters(name: string): Promise<MirrorView | null> {
+    const before = this.mirror(name)
+    if (before === null) return null
+    await this.#gateway.mirrors.deleteDeadLetters(name)
+    this.#gateway.log.warn({ mirror: name }, 'dead letters deleted')
+    return this.mirror(name) ?? before
+  }
+
+  async setConnection(name: string, connected: boolean): Promise<{ name: string; connected: boolean } | null> {
+    if (!this.config().connections.some((connection) => connection.name === name)) return null
+    await this.#gateway.mirrors.setConnected(name, connected)
+    this.#gateway.log.warn({ connection: name }, connected ? 'connection connected' : 'connection disconnected')
+    return { name, connected }
+  }
+
+  async setCapture(capturing: boolean): Promise<{ paused: boolean }> {
+    const gateway = this.#gateway
+    gateway.capturing = capturing
+    await gateway.store.apply([{ type: 'setting', name: 'capture_paused', value: capturing ? null : true }])
+    await gateway.apply({ ...gateway.config, generation: gateway.config.generation + 1 })
+    gateway.log.warn(capturing ? 'capture resumed' : 'capture paused')
+    return { paused: !capturing }
+  }
+
+  setLogLevel(level: string): void {
+    this.#gateway.log.level = level
+  }
+
+  reload(): Promise<ReloadResult> {
+    return this.#gateway.reload()
+  }
+
+  async checkConfig(yaml: string | null): Promise<ReloadResult> {
+    const { options, config } = this.#gateway
+    const loaded = await options.load(config.generation, yaml ?? undefined)
+    if (!loaded.ok) return { ok: false, problems: [...loaded.problems] }
+    const { generation, hash } = loaded.config
+    return { ok: true, generation, hash, warnings: loaded.warnings.map(formatProblem) }
+  }
+
+  metrics(): Promise<{ type: string; text: string }> {
+    return this.#gateway.metrics.text()
+  }
+}

@@ -1,0 +1,262 @@
+/** One running gateway: start, reload, drain, stop. The order of things, nothing else. */
+import type { Commands, ReloadResult } from './admin/commands.ts'
+import { type AdminServer, startAdmin } from './admin/server.ts'
+import { GatewayCommands } from './commands.ts'
+import type { Loaded } from './config/load.ts'
+import { formatProblem, type Problem } from './config/problems.ts'
+import type { Config } from './config/schema.ts'
+import { assertLimits } from './contract/limits.ts'
+import type { SinkDefinition } from './contract/plugin.ts'
+import { version } from './contract/version.ts'
+import { dataPlan, PlanSlots } from './proxy/plan.ts'
+import { DataThreads, type SlabMessage } from './proxy/threads.ts'
+import { RecorderPool } from './recorder/pool.ts'
+import { Mirrors } from './shipper/mirrors.ts'
+import { ShipperPool } from './shipper/pool.ts'
+import { type DataLock, lockDataDir } from './store/lock.ts'
+import { Store } from './store/store.ts'
+import { createLog, type Logger } from './telemetry/log.ts'
+import { Metrics } from './telemetry/metrics.ts'
+
+export interface GatewayOptions {
+  readonly config: Config
+  readonly warnings: readonly Problem[]
+  readonly file: string
+  /** Loads the file again, or a text in its place, as the configuration of a generation. */
+  readonly load: (generation: number, text?: string) => Promise<Loaded>
+  readonly sinks: readonly SinkDefinition[]
+  /** Entry of the worker pools; another one only in tests. */
+  readonly worker?: URL
+}
+
+export interface Gateway {
+  readonly commands: Commands
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly admin: { readonly host: string; readonly port: number }
+  /** Drains, delivers, writes the last state; `clean` is false when connections had to be cut. */
+  stop(): Promise<{ clean: boolean }>
+  /** Ends everything at once, as a kill would. */
+  kill(): void
+}
+
+const HOUSEKEEPING_MS = 1000
+/** At a stop: how long a healthy destination is still delivered to. What remains waits on disk. */
+const DELIVER_REST_MS = 5000
+
+/** Starts a gateway; throws StartError when it cannot. Clients are accepted last. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  assertLimits()
+  const lock = await lockDataDir(options.config.data_dir)
+  const gateway = new RunningGateway(options, lock)
+  try {
+    await gateway.start()
+  } catch (error) {
+    await gateway.release()
+    throw error
+  }
+  return gateway
+}
+
+export class RunningGateway implements Gateway {
+  readonly options: GatewayOptions
+  readonly log: Logger
+  readonly store: Store
+  readonly metrics: Metrics
+  readonly mirrors: Mirrors
+  readonly shipper: ShipperPool
+  readonly recorder: RecorderPool
+  readonly threads: DataThreads
+  readonly slots = new PlanSlots()
+  readonly commands: GatewayCommands
+  readonly startedAt = new Date()
+  readonly uncleanShutdown: boolean
+  config: Config
+  loadedAt = new Date()
+  lastRejected: { at: string; problems: Problem[] } | null = null
+  state: 'starting' | 'ready' | 'draining' = 'starting'
+  capturing = true
+  listen = { host: '', port: 0 }
+  admin = { host: '', port: 0 }
+  readonly #lock: DataLock
+  #adminServer: AdminServer | null = null
+  #timer: NodeJS.Timeout | null = null
+  #reloading: Promise<unknown> = Promise.resolve()
+  #recording = 0
+  #recorded: (() => void) | null = null
+
+  constructor(options: GatewayOptions, lock: DataLock) {
+    const { config } = options
+    const worker = options.worker ?? new URL('./worker.ts', import.meta.url)
+    this.options = options
+    this.config = config
+    this.#lock = lock
+    this.log = createLog(config.logging)
+    this.store = new Store(config.data_dir)
+    this.uncleanShutdown = this.store.setting('clean') === false
+    this.capturing = this.store.setting('capture_paused') !== true
+    this.shipper = new ShipperPool(worker)
+    this.recorder = new RecorderPool(worker)
+    this.threads = new DataThreads(dataPlan(config, this.slots, this.capturing), {
+      log: this.log,
+      slab: (thread, slab) => void this.#record(thread, slab),
+      lost: (slot, exchanges) => this.mirrors.lost(slot, exchanges),
+    })
+    this.commands = new GatewayCommands(this)
+    this.metrics = new Metrics(this.commands.metricsSource(), { version })
+    const host = {
+      ship: this.shipper.ship.bind(this.shipper),
+      index: this.shipper.index.bind(this.shipper),
+      probe: this.shipper.probe.bind(this.shipper),
+      store: this.store,
+      log: this.log,
+      countAttempt: this.metrics.countAttempt.bind(this.metrics),
+      observeDelivery: this.metrics.observeDelivery.bind(this.metrics),
+    }
+    this.mirrors = new Mirrors(host, config.data_dir, () => this.threads.counters)
+  }
+
+  async start(): Promise<void> {
+    const { config, warnings, file } = this.options
+    for (const warning of warnings) this.log.warn({ problem: formatProblem(warning) }, 'configuration warning')
+    await this.store.apply([{ type: 'setting', name: 'clean', value: false }])
+    if (this.uncleanShutdown) this.log.warn('the last run did not stop cleanly: counting goes on from what was durable')
+    await this.mirrors.recover()
+    await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
+    this.mirrors.apply(config)
+    this.#timer = setInterval(() => this.#housekeep(), HOUSEKEEPING_MS)
+    const { log, commands } = this
+    this.#adminServer = await startAdmin({ commands, log, dataDir: config.data_dir, version })
+    this.admin = { host: this.#adminServer.host, port: this.#adminServer.port }
+    this.log.info({ listener: 'admin', ...this.admin }, 'listening')
+    this.listen = await this.threads.start(config.listen.threads)
+    this.state = 'ready'
+    this.log.info({ listener: 'proxy', ...this.listen, threads: config.listen.threads }, 'listening')
+    const { collections, mirrors, environment } = config
+    this.log.info(
+      { file, version, environment, collections: collections.length, mirrors: mirrors.length, data_dir: config.data_dir },
+      'ready',
+    )
+  }
+
+  /** One slab on its way to the disk. */
+  async #record(thread: number, message: SlabMessage): Promise<void> {
+    const { slab, used, sequence, generation, sealedAt, counts } = message
+    const plan = this.mirrors.planOf(generation)
+    this.#recording += 1
+    try {
+      const bounds = this.mirrors.recorderBounds()
+      const result = await this.recorder.record({ slab, used, thread, sequence, generation, plan, ...bounds })
+      this.threads.returnSlab(thread, result.slab)
+      this.mirrors.recorded(result)
+      this.metrics.observeCaptureLag((Date.now() - sealedAt) / 1000)
+      this.metrics.countNotRedactable(result.notRedactable)
+      if (result.error !== null) this.log.error({ error: result.error }, 'spool write failed')
+    } catch (error) {
+      this.log.error({ err: error }, 'recorder failed')
+      this.threads.slabLost(thread)
+      await this.mirrors.settleCrash({ thread, sequence, counts }, this.recorder.alive())
+    }
+    this.#recording -= 1
+    if (this.#recording === 0) this.#recorded?.()
+  }
+
+  #housekeep(): void {
+    this.mirrors.housekeep().catch((error: unknown) => this.log.error({ err: error }, 'housekeeping failed'))
+  }
+
+  /** Validated first, applied whole or not at all; answered once every thread has switched. */
+  reload(): Promise<ReloadResult> {
+    const next = this.#reloading.then(() => this.#reload())
+    this.#reloading = next.catch(() => {})
+    return next
+  }
+
+  async #reload(): Promise<ReloadResult> {
+    const loaded = await this.options.load(this.config.generation + 1)
+    const problems = loaded.ok ? this.#cannotChange(loaded.config) : loaded.problems
+    if (!loaded.ok || problems.length > 0) {
+      this.lastRejected = { at: new Date().toISOString(), problems: [...problems] }
+      this.metrics.countReload('rejected')
+      this.log.error({ problems: problems.map(formatProblem) }, 'configuration rejected: the old one stays in force')
+      return { ok: false, problems: [...problems] }
+    }
+    await this.apply(loaded.config)
+    this.loadedAt = new Date()
+    this.lastRejected = null
+    this.metrics.countReload('applied')
+    const { generation, hash } = loaded.config
+    this.log.info({ generation, hash }, 'configuration applied')
+    return { ok: true, generation, hash, warnings: loaded.warnings.map(formatProblem) }
+  }
+
+  /** Swaps the configuration; resolves once every thread has switched. */
+  async apply(config: Config): Promise<void> {
+    const plan = dataPlan(config, this.slots, this.capturing)
+    await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
+    await this.threads.apply(plan)
+    const before = this.config
+    this.config = config
+    this.mirrors.apply(config)
+    if (before.logging.level !== config.logging.level) this.log.level = config.logging.level
+  }
+
+  /** Listeners and folders belong to the process: a reload that wants others is refused, naming the key. */
+  #cannotChange(config: Config): Problem[] {
+    const fixed = (['host', 'port', 'threads', 'reuse_port'] as const)
+      .filter((key) => this.config.listen[key] !== config.listen[key])
+      .map((key) => `listen.${key}`)
+    if (this.config.data_dir !== config.data_dir) fixed.push('data_dir')
+    if (this.config.admin.host !== config.admin.host) fixed.push('admin.host')
+    if (this.config.admin.port !== config.admin.port) fixed.push('admin.port')
+    if (this.config.capture.buffer_bytes !== config.capture.buffer_bytes) fixed.push('capture.buffer_bytes')
+    return fixed.map((path) => ({
+      file: this.options.file,
+      line: 1,
+      column: 1,
+      path,
+      message: 'must stay as it is in a reload: restart the gateway to change it',
+    }))
+  }
+
+  async stop(): Promise<{ clean: boolean }> {
+    this.state = 'draining'
+    const { drain_grace_ms: graceMs, drain_ms: drainMs } = this.config.listen.timeouts
+    this.log.info({ grace_ms: graceMs, drain_ms: drainMs }, 'draining')
+    const clean = await this.threads.drain(graceMs, drainMs)
+    if (!clean) this.log.error('connections were still open when drain_ms was over: they were cut')
+    await this.#allRecorded()
+    await this.recorder.close()
+    this.mirrors.closeSegments()
+    await this.mirrors.deliverRest(DELIVER_REST_MS)
+    await this.mirrors.close()
+    await this.store.apply([{ type: 'setting', name: 'clean', value: true }])
+    const totals = this.commands.status().totals
+    await this.release()
+    this.log.info({ clean, ...totals }, 'stopped')
+    return { clean }
+  }
+
+  #allRecorded(): Promise<void> {
+    if (this.#recording === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#recorded = resolve
+    })
+  }
+
+  /** Frees what was opened, in whatever state the start was left. */
+  async release(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer)
+    await this.threads.end()
+    await this.#adminServer?.close()
+    await this.recorder.close()
+    await this.shipper.destroy()
+    this.metrics.close()
+    await this.store.close()
+    await this.#lock.release()
+  }
+
+  kill(): void {
+    this.log.fatal('stopped at once: what was on its way is not waited for')
+    process.exit(4)
+  }
+}

@@ -1,0 +1,51 @@
+/** What the data threads need of a configuration, slots resolved. */
+import type { Config } from '../config/schema.ts'
+import { limits } from '../contract/limits.ts'
+import { Slots } from '../telemetry/counters.ts'
+import type { DataPlan } from './messages.ts'
+
+/** Slots of collections, upstreams and mirrors: given out once, kept for the life of the process. */
+export class PlanSlots {
+  readonly collections = new Slots(limits.collections_max)
+  readonly upstreams = new Slots(limits.upstreams_max)
+  readonly mirrors = new Slots(limits.mirrors_max)
+
+  mirror(mirror: Config['mirrors'][number]): number {
+    // Mirrors of one name share a slot only while they have the same legs: the cells count for each of them.
+    return this.mirrors.take(`${mirror.name}|${mirror.legs.map(({ name }) => name).join(',')}`)
+  }
+  collection(name: string): number {
+    return this.collections.take(name)
+  }
+  upstream(collection: string, url: string): number {
+    return this.upstreams.take(`${collection}|${url}`)
+  }
+}
+
+/** Throws when a process has seen more names than there are slots: a restart frees them. */
+export function dataPlan(config: Config, slots: PlanSlots, capturing: boolean): DataPlan {
+  const taken = (slot: number, what: string): number => {
+    if (slot === -1) throw new Error(`too many different ${what} since the start: restart the gateway`)
+    return slot
+  }
+  return {
+    generation: config.generation,
+    listen: config.listen,
+    capture: config.capture,
+    capturing,
+    collections: config.collections.map((collection) => ({
+      ...collection,
+      slot: taken(slots.collection(collection.name), 'collections'),
+      upstreamSlots: collection.upstreams.map(({ url }) => taken(slots.upstream(collection.name, url), 'upstreams')),
+    })),
+    mirrors: config.mirrors
+      .filter(({ enabled }) => enabled)
+      .map((mirror) => ({
+        name: mirror.name,
+        slot: taken(slots.mirror(mirror), 'mirrors'),
+        sample: mirror.sample,
+        match: mirror.match,
+        capture: mirror.capture,
+      })),
+  }
+}

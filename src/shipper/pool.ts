@@ -1,0 +1,67 @@
+/** Main's side of the shipper pool: deliveries, segment reads and probes. Its methods never reject for a lost thread. */
+import os from 'node:os'
+import { Piscina } from 'piscina'
+import type { IndexResult, IndexTask, ProbeTask, ShipResult, ShipTask } from '../contract/tasks.ts'
+
+/** Each leg bounds its own deliveries; the pool must never be what makes one leg wait for another. */
+const TASKS_PER_THREAD = 4096
+const CORES_FOR_TWO = 8
+
+export class ShipperPool {
+  readonly #pool: Piscina
+  readonly threads: number
+
+  constructor(worker: URL) {
+    this.threads = os.availableParallelism() >= CORES_FOR_TWO ? 2 : 1
+    this.#pool = new Piscina({
+      filename: worker.href,
+      minThreads: this.threads,
+      maxThreads: this.threads,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      concurrentTasksPerWorker: TASKS_PER_THREAD,
+      atomics: 'disabled',
+      recordTiming: false,
+      workerData: { pool: 'shipper' },
+    })
+    this.#pool.on('error', () => {})
+  }
+
+  /** A thread that dies loses nothing: the batch is on disk and is tried again. */
+  async ship(task: ShipTask): Promise<ShipResult> {
+    const started = performance.now()
+    try {
+      return (await this.#pool.run(task, { name: 'ship' })) as ShipResult
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      return {
+        ok: false,
+        kind: 'bug',
+        message: `the delivery thread ended: ${reason}`,
+        status: null,
+        retryAfterMs: null,
+        answer: null,
+        network: false,
+        latencyMs: performance.now() - started,
+        item: null,
+        corrupt: [],
+      }
+    }
+  }
+
+  index(task: IndexTask): Promise<IndexResult> {
+    return this.#pool.run(task, { name: 'index' }) as Promise<IndexResult>
+  }
+
+  async probe(task: ProbeTask): Promise<boolean> {
+    try {
+      return (await this.#pool.run(task, { name: 'probe' })) as boolean
+    } catch {
+      return false
+    }
+  }
+
+  /** Ends the threads; deliveries on their way are cut off and go out again under their ids at the next start. */
+  async destroy(): Promise<void> {
+    await this.#pool.destroy()
+  }
+}

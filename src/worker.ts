@@ -1,0 +1,55 @@
+/**
+ * Entry of both pools: `record` for the recorder pool (CPU only), `ship`, `index` and `probe` for the shipper pool
+ * (I/O only). Each side loads its own code only, on its first task.
+ */
+import os from 'node:os'
+import { move, transferableSymbol, valueSymbol } from 'piscina'
+import type { IndexResult, IndexTask, ProbeTask, RecordResult, RecordTask, ShipResult, ShipTask } from './contract/tasks.ts'
+
+const RECORDER_NICE = 10
+
+async function openRecorder(): Promise<(task: RecordTask) => RecordResult> {
+  // On Linux this lowers the calling thread only: recording gives way to forwarding.
+  if (process.platform === 'linux') os.setPriority(0, RECORDER_NICE)
+  const { record } = await import('./recorder/record.ts')
+  return record
+}
+
+async function openShipper(): Promise<(task: ShipTask) => Promise<ShipResult>> {
+  const [{ configureSinks, deliver }, { sinks }] = await Promise.all([
+    import('./shipper/deliver.ts'),
+    import('../plugins/index.ts'),
+  ])
+  configureSinks(sinks)
+  return deliver
+}
+
+let recorder: ReturnType<typeof openRecorder> | null = null
+let shipper: ReturnType<typeof openShipper> | null = null
+
+/** Records one slab; the slab goes back by transfer, never by copy. */
+export async function record(task: RecordTask): Promise<unknown> {
+  recorder ??= openRecorder()
+  const run = await recorder
+  const result = run(task)
+  return move({
+    [transferableSymbol]: result.slab,
+    [valueSymbol]: result,
+  } as unknown as ArrayBuffer)
+}
+
+export async function ship(task: ShipTask): Promise<ShipResult> {
+  shipper ??= openShipper()
+  const run = await shipper
+  return run(task)
+}
+
+export async function index(task: IndexTask): Promise<IndexResult> {
+  const { indexSegment } = await import('./queue/spool.ts')
+  return indexSegment(task)
+}
+
+export async function probe(task: ProbeTask): Promise<boolean> {
+  const run = await import('./shipper/probe.ts')
+  return run.probe(task)
+}
