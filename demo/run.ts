@@ -203,8 +203,8 @@ async function settle({ admin, signal, screen, figures, startedAt }: Scene): Pro
 
 function phaseTable({ up, down, back }: Record<'up' | 'down' | 'back', Phase>): string[] {
   const row = (title: string, { median_ms, p99_ms, errors, backlog_bytes_max }: Phase) =>
-    `  ${title.padEnd(16)}median ${formatMs(median_ms).padStart(5)} ms   p99 ${formatMs(p99_ms).padStart(6)} ms   ` +
-    `${errors} errors   largest backlog ${formatBytes(backlog_bytes_max)}`
+    `  ${title.padEnd(16)}median ${formatMs(median_ms).padStart(5)} ms   ` +
+    `p99 ${formatMs(p99_ms).padStart(6)} ms   ${errors} errors   largest backlog ${formatBytes(backlog_bytes_max)}`
   return [row('collector up', up), row('collector down', down), row('replay', back)]
 }
 

@@ -1,4 +1,4 @@
-/** The tests' own tools tell the truth: the raw client reads every framing, each fault does what its name says. */
+/** The tests' own tools tell the truth: the raw client reads every framing, each fault does what it says. */
 import { request as httpRequest } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { Client, RawClient, valuesOf } from './client.ts'
@@ -82,6 +82,7 @@ describe('a faulty collector', () => {
 
   /** Posts one item and says what came back within a second. */
   function deliver(port: number, id = '1'): Promise<Result> {
+    let status: number | undefined
     return new Promise((resolve) => {
       const call = httpRequest({
         host: '127.0.0.1',
@@ -95,15 +96,18 @@ describe('a faulty collector', () => {
         resolve({ error: 'timeout' })
         call.destroy()
       })
-      call.on('error', (error: NodeJS.ErrnoException) => resolve({ error: String(error.code) }))
+      // A reset is told to the request even when its answer has begun.
+      call.on('error', (error: NodeJS.ErrnoException) => {
+        resolve(status === undefined ? { error: String(error.code) } : { status, error: 'cut' })
+      })
       call.on('response', (response) => {
         let bytes = 0
-        const status = response.statusCode as number
+        status = response.statusCode as number
         response.on('data', (chunk: Buffer) => {
           bytes += chunk.length
         })
-        response.on('error', () => resolve({ status, error: 'cut', bytes }))
-        response.on('end', () => resolve({ status, bytes }))
+        response.on('error', () => {})
+        response.on('end', () => resolve({ status: response.statusCode as number, bytes }))
       })
       call.end(JSON.stringify([{ id, request: {} }]))
     })
