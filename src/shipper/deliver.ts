@@ -120,7 +120,8 @@ async function write(target: Target, batch: Batch, timeoutMs: number): Promise<v
   } finally {
     clearTimeout(timer)
     open.writes -= 1
-    if (open.retired && open.writes === 0) await open.close()
+    // Not awaited: a sink that hangs in close must not hold the result of a write that has ended.
+    if (open.retired && open.writes === 0) void open.close()
   }
 }
 

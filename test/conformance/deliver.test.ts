@@ -231,7 +231,7 @@ describe('which sinks stay open', () => {
     expect(closed).toEqual([])
     release.resolve()
     expect(await first).toMatchObject({ ok: true })
-    expect(closed).toEqual(['a'])
+    await expect.poll(() => closed).toEqual(['a'])
   })
 })
 

@@ -1,8 +1,9 @@
 /** TLS towards a collector: who is trusted, which name is asked for, who we are. */
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import http from 'node:http'
 import https from 'node:https'
-import type { AddressInfo } from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
@@ -46,11 +47,11 @@ afterEach(async () => {
 
 type Tls = Partial<NonNullable<ReturnType<typeof target>['connection']['tls']>>
 
-async function post(tls: Tls | null, headers: Record<string, string> = {}) {
-  const connection = { tls: tls === null ? null : { verify: true, ...tls }, headers }
-  const { http, close } = createSinkHttp(target({}, connection))
+async function post(tls: Tls | null, headers: Record<string, string> = {}, proxyUrl: string | null = null) {
+  const connection = { tls: tls === null ? null : { verify: true, ...tls }, headers, proxyUrl }
+  const { http: client, close } = createSinkHttp(target({}, connection))
   try {
-    return await http.post(url, { body: Buffer.from('[]') }, never)
+    return await client.post(url, { body: Buffer.from('[]') }, never)
   } finally {
     await close()
   }
@@ -91,4 +92,30 @@ test('a client certificate is presented', async () => {
 test('verify: false accepts anyone', async () => {
   await post({ verify: false })
   expect(seen).toHaveLength(1)
+})
+
+test('through a proxy, in a tunnel: the proxy sees no header of the connection', async () => {
+  const asked: http.IncomingMessage[] = []
+  const proxy = http.createServer()
+  proxy.on('connect', (request: http.IncomingMessage, socket: net.Socket) => {
+    asked.push(request)
+    const [host = '', port = ''] = (request.url ?? '').split(':')
+    const onward = net.connect(Number(port), host, () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n')
+      socket.pipe(onward).pipe(socket)
+    })
+    socket.on('error', () => onward.destroy()).on('close', () => onward.destroy())
+    onward.on('error', () => socket.destroy())
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  const { port } = proxy.address() as AddressInfo
+  const tls = { ca_file: file('ca.pem'), server_name: 'collector.test' }
+  await post(tls, { authorization: 'Bearer secret' }, `http://user:pass@127.0.0.1:${port}`)
+  expect(seen).toEqual([{ name: 'collector.test', client: undefined, protocol: 'http/1.1' }])
+  expect(asked.map(({ url: authority }) => authority)).toEqual([new URL(url).host])
+  expect(asked[0]?.headers).toMatchObject({ 'proxy-authorization': 'Basic dXNlcjpwYXNz' })
+  expect(asked[0]?.headers).not.toHaveProperty('authorization')
+  proxy.close()
+  await once(proxy, 'close')
 })
