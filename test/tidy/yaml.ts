@@ -12,8 +12,12 @@ interface Example {
   readonly fragment: boolean
 }
 
-/** Examples may name any variable: what it holds is the reader's. */
-const env = new Proxy<Record<string, string>>({}, { get: () => 'example-value', has: () => true })
+/** A value for each variable that an example names without a default: what it holds is the reader's. */
+function environmentOf(text: string): Record<string, string> {
+  return Object.fromEntries(
+    [...text.matchAll(/\$\{env:(\w+)\}/g)].map(([, name = '']) => [name, 'example-value']),
+  )
+}
 
 function blocksOf(path: string): Example[] {
   const text = read(path)
@@ -25,12 +29,12 @@ function blocksOf(path: string): Example[] {
 
 function brokenFragment({ path, line, text }: Example): string[] {
   return parseDocument(text).errors.map(({ message }) =>
-    complaint(path, line, `is no YAML, mend it: ${message}`),
+    complaint(path, line, `is no YAML, mend it: ${message.split('\n')[0]}`),
   )
 }
 
 async function brokenConfig({ path, line, text }: Example): Promise<string[]> {
-  const loaded = await loadConfig({ file: path, text, env, sinks, generation: 1 })
+  const loaded = await loadConfig({ file: path, text, env: environmentOf(text), sinks, generation: 1 })
   if (loaded.ok) return []
   const advice = 'mend it, or mark a part of a file as `yaml fragment`'
   return loaded.problems.map((problem) =>
