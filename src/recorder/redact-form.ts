@@ -1,0 +1,94 @@
+/** Redaction of name=value pairs: queries, URLs in headers, form bodies, names of multipart fields. */
+
+export const REDACTED = '[redacted]'
+
+export type RedactMode = 'mask' | 'remove'
+
+/** Redacts the values of parameters by name. Methods return the very same string when nothing was to be done. */
+export class PairRedactor {
+  readonly #names: ReadonlySet<string>
+  readonly #mode: RedactMode
+
+  /** `names` in lower case. */
+  constructor(names: ReadonlySet<string>, mode: RedactMode) {
+    this.#names = names
+    this.#mode = mode
+  }
+
+  /** Whether a parameter of this name, as it stands in a URL or form, is to be redacted. */
+  matches(name: string): boolean {
+    const plain = decodeName(name).trim().toLowerCase()
+    if (this.#names.has(plain)) return true
+    // user[password]=…: the convention of many frameworks for nested fields.
+    return plain.includes('[') && plain.split(/[[\]]+/).some((part) => this.#names.has(part))
+  }
+
+  /** `a=1&token=x`, without a leading question mark. */
+  pairs(text: string): string {
+    if (!text.includes('=')) return text
+    let hit = false
+    const kept: string[] = []
+    for (const segment of text.split('&')) {
+      const at = this.#nameIn(segment)
+      if (at === -1) {
+        kept.push(segment)
+        continue
+      }
+      hit = true
+      if (this.#mode === 'mask') kept.push(segment.slice(0, segment.indexOf('=', at) + 1) + REDACTED)
+      else if (at > 1) kept.push(segment.slice(0, at - 1))
+    }
+    return hit ? kept.join('&') : text
+  }
+
+  /** A URL or reference: its query and its fragment (which carries tokens in some sign-in answers). */
+  url(text: string): string {
+    if (!text.includes('=')) return text
+    const start = text.search(/[?#]/)
+    if (start === -1) return text
+    const pieces = text.slice(start).split(/([?#])/)
+    return text.slice(0, start) + pieces.map((piece) => this.pairs(piece)).join('')
+  }
+
+  /** Whether a multipart body has a field of a name that is to be redacted. */
+  hasField(text: string): boolean {
+    for (const [header] of text.matchAll(/content-disposition[^\n]*(?:\n[ \t][^\n]*)*/gi)) {
+      for (const found of header.matchAll(/[;\s]name\*?\s*=\s*(?:"((?:[^"\\]|\\.)*)"?|([^\s;]+))/gi)) {
+        const name = (found[1] ?? found[2] ?? '').replaceAll('\\', '')
+        // RFC 8187 §3.2: name*=charset'language'value
+        if (this.matches(name) || this.matches(name.slice(name.lastIndexOf("'") + 1))) return true
+      }
+    }
+    return false
+  }
+
+  /**
+   * Where a name that is to be redacted begins in one `&` segment, or -1. Some servers also split at `;`, so names
+   * are looked for behind each one, but a value only ends with its segment: it is right for both kinds of server.
+   */
+  #nameIn(segment: string): number {
+    for (let from = 0; from < segment.length; ) {
+      const equals = segment.indexOf('=', from)
+      if (equals === -1) return -1
+      const stop = segment.indexOf(';', from)
+      if (stop !== -1 && stop < equals) {
+        from = stop + 1
+        continue
+      }
+      if (this.matches(segment.slice(from, equals))) return from
+      if (stop === -1) return -1
+      from = stop + 1
+    }
+    return -1
+  }
+}
+
+function decodeName(name: string): string {
+  if (!name.includes('%') && !name.includes('+')) return name
+  const spaced = name.replaceAll('+', ' ')
+  try {
+    return decodeURIComponent(spaced)
+  } catch {
+    return spaced.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  }
+}

@@ -1,0 +1,146 @@
+/** What is taken out of an item before it leaves the process: names of one mirror, compiled once. */
+import { isUtf8 } from 'node:buffer'
+import type { RecordMirror } from '../contract/tasks.ts'
+import { KeyWatch } from './key-watch.ts'
+import { PairRedactor, REDACTED, type RedactMode } from './redact-form.ts'
+import { JsonRedactor } from './redact-json.ts'
+
+/** Built-in names (design, Recorder), in lower case: sets are asked, never patterns (trap F5). */
+export const defaultHeaders = [
+  'authorization',
+  'proxy-authorization',
+  'cookie',
+  'set-cookie',
+  'x-api-key',
+  'api-token',
+] as const
+export const defaultQuery = [
+  'api_key',
+  'apikey',
+  'api-key',
+  'token',
+  'access_token',
+  'refresh_token',
+  'api-token',
+  'auth',
+  'key',
+  'secret',
+  'client_secret',
+  'password',
+  'sig',
+  'signature',
+] as const
+export const defaultJsonFields = [
+  'password',
+  'passwd',
+  'secret',
+  'token',
+  'access_token',
+  'refresh_token',
+  'client_secret',
+  'card_number',
+  'cvv',
+  'ssn',
+] as const
+
+/** Headers whose value is a URL. */
+const urlHeaders: ReadonlySet<string> = new Set(['referer', 'location'])
+
+/** A body after redaction: its bytes as they were, or as changed text. */
+export type RedactedBody =
+  | { readonly kind: 'untouched' }
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'not_redactable' }
+
+const untouched: RedactedBody = { kind: 'untouched' }
+const notRedactable: RedactedBody = { kind: 'not_redactable' }
+
+export class Redactor {
+  readonly mode: RedactMode
+  /** Whether bodies are looked into; then a body that cannot be is left out. */
+  readonly fields: boolean
+  readonly #headers: ReadonlySet<string>
+  readonly #query: PairRedactor
+  readonly #form: PairRedactor
+  readonly #json: JsonRedactor
+  readonly #watch: KeyWatch
+
+  constructor(rules: RecordMirror['redact']) {
+    const names = (defaults: readonly string[], extra: readonly string[]): string[] => [
+      ...new Set([...(rules.defaults ? defaults : []), ...extra.map((name) => name.toLowerCase())]),
+    ]
+    const query = names(defaultQuery, rules.query)
+    // Pointers keep their case: a pointer names one field, not a kind of field.
+    const pointers = rules.jsonFields.filter((field) => field.startsWith('/'))
+    const fields = names(defaultJsonFields, rules.jsonFields.filter((field) => !field.startsWith('/')))
+    this.mode = rules.mode === 'remove' ? 'remove' : 'mask'
+    this.fields = rules.defaults || rules.query.length > 0 || rules.jsonFields.length > 0
+    this.#headers = new Set(names(defaultHeaders, rules.headers))
+    this.#query = new PairRedactor(new Set(query), this.mode)
+    this.#form = new PairRedactor(new Set([...query, ...fields]), this.mode)
+    this.#json = new JsonRedactor([...fields, ...pointers], this.mode)
+    this.#watch = new KeyWatch(this.#json.watched)
+  }
+
+  /** `name` in lower case. */
+  headerRule(name: string): 'keep' | 'redact' | 'url' {
+    if (this.#headers.has(name)) return 'redact'
+    return urlHeaders.has(name) ? 'url' : 'keep'
+  }
+
+  /** The very same string when nothing was to be done. */
+  query(text: string): string {
+    return this.#query.pairs(text)
+  }
+
+  /** The very same string when nothing was to be done. */
+  url(text: string): string {
+    return this.#query.url(text)
+  }
+
+  /** `bytes` after decoding, possibly cut; `contentType` as sent, all of them if several. */
+  body(bytes: Buffer, contentType: string): RedactedBody {
+    if (!this.fields) return untouched
+    const kind = kindOf(contentType)
+    if (!isUtf8(bytes)) return this.#binary(bytes, kind)
+    if (kind === 'form' || kind === 'multipart') return this.#pairs(bytes, kind)
+    // UTF-16 of plain characters is valid UTF-8 full of zeros.
+    if (kind === 'json' && bytes.includes(0)) return notRedactable
+    if (!this.#watch.suspects(bytes)) return untouched
+    const text = bytes.toString('utf8')
+    return changed(text, this.#json.redact(text, kind === 'json'))
+  }
+
+  #pairs(bytes: Buffer, kind: 'form' | 'multipart'): RedactedBody {
+    const text = bytes.toString('utf8')
+    if (kind === 'multipart' && this.#form.hasField(text)) return notRedactable
+    const pairs = kind === 'form' ? this.#form.pairs(text) : text
+    // Many a client sends JSON and calls it a form, and a part of a multipart body may be JSON.
+    return changed(text, this.#json.redact(pairs, false))
+  }
+
+  #binary(bytes: Buffer, kind: BodyKind): RedactedBody {
+    if (kind === 'json' || kind === 'form' || this.#watch.holdsKey(bytes)) return notRedactable
+    if (kind === 'multipart' && this.#form.hasField(bytes.toString('latin1'))) return notRedactable
+    return untouched
+  }
+}
+
+function changed(before: string, after: string | null): RedactedBody {
+  if (after === null) return notRedactable
+  return after === before ? untouched : { kind: 'text', text: after }
+}
+
+type BodyKind = 'json' | 'form' | 'multipart' | 'other'
+
+/** Generous on purpose: what says json anywhere in its type is held to be JSON. */
+function kindOf(contentType: string): BodyKind {
+  if (contentType === '') return 'other'
+  const type = contentType.toLowerCase()
+  if (type.includes('form-urlencoded')) return 'form'
+  if (type.includes('multipart/')) return 'multipart'
+  return type.includes('json') ? 'json' : 'other'
+}
+
+/** What stands in the place of a value. */
+export { REDACTED }
