@@ -20,7 +20,9 @@ export interface Batch {
   failures: number
   firstFailedAt: number
   nextTryAt: number
-  /** Its last failure was that no connection came about. */
+  /** Its last failure was no answer at all. */
+  unanswered: boolean
+  /** No connection came about the last time one was tried. */
   unreachable: boolean
 }
 
@@ -46,6 +48,7 @@ export function makeBatch(leg: string, run: Run): Batch {
     failures: 0,
     firstFailedAt: 0,
     nextTryAt: 0,
+    unanswered: false,
     unreachable: false,
   }
 }

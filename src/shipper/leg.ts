@@ -333,6 +333,7 @@ export class Leg {
     if (batch.failures === 0) batch.firstFailedAt = now
     batch.failures += 1
     batch.unreachable = failure.network
+    batch.unanswered = failure.status === null
     this.#failed.push(batch)
     const retryable = failure.kind === 'retry' || failure.kind === 'bug'
     if (retryable && batch.failures <= settings.mirror.retry.attempts && this.#mode !== 'parked') {
@@ -475,10 +476,13 @@ export class Leg {
     })
   }
 
-  /** After a network error a connection that comes about brings the next try forward. */
+  /**
+   * A destination that could not be reached, and now can, is tried at once. One that takes connections but does not
+   * answer (hung, resetting) is not: the policy's clock stands.
+   */
   #connectProbe(settings: LegSettings): number {
     const oldest = this.#oldestFailed()
-    const wanted = this.#mode === 'retrying' && oldest?.unreachable === true && settings.url.startsWith('http')
+    const wanted = this.#mode === 'retrying' && oldest?.unanswered === true && settings.url.startsWith('http')
     if (!wanted || oldest === null) return Number.POSITIVE_INFINITY
     const now = Date.now()
     if (this.#nextConnectProbeAt === 0) this.#nextConnectProbeAt = now + settings.mirror.retry.probe_ms
@@ -486,7 +490,9 @@ export class Leg {
     this.#nextConnectProbeAt = now + settings.mirror.retry.probe_ms
     const timeoutMs = Math.min(PROBE_TIMEOUT_MS, settings.mirror.timeout_ms)
     void this.#host.probe({ url: settings.url, timeoutMs }).then((reachable) => {
-      if (!reachable || this.#mode !== 'retrying') return
+      const back = reachable && oldest.unreachable
+      if (!reachable) oldest.unreachable = true
+      if (!back || this.#mode !== 'retrying') return
       oldest.nextTryAt = 0
       this.pump()
     })

@@ -1,0 +1,131 @@
+/** What a segment holds survives cuts and flipped bits: whole frames come back, the rest is named. */
+import fs from 'node:fs'
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { FRAME_HEADER, indexSegment, readRange, SegmentWriter, segmentName, writerOf } from '../../src/queue/spool.ts'
+import { tempDir } from '../support/files.ts'
+
+const options = { segmentBytes: 1 << 20, fsyncMs: 0 }
+const leg = { parked: false }
+
+function info(items: number, sequence = 1) {
+  return { items, oldest: 1000 + sequence, newest: 2000 + sequence, thread: 3, sequence }
+}
+
+/** A segment of three frames with 1, 2 and 3 items. */
+async function segment() {
+  const folder = await tempDir()
+  const writer = new SegmentWriter(folder, options)
+  const frames = [1, 2, 3].map((items) =>
+    writer.append(Buffer.from(`{"n":${items}}\n`.repeat(items)), info(items, items), leg),
+  )
+  writer.close()
+  const file = path.join(folder, frames[0]?.segment as string)
+  return { folder, file, frames, writer }
+}
+
+describe('a segment', () => {
+  it('gives back frames with their items, times and origin', async () => {
+    const { file, frames } = await segment()
+    const index = await indexSegment({ path: file, from: 0, verify: true })
+    expect(index.frames.map(({ items }) => items)).toEqual([1, 2, 3])
+    expect(index.frames[1]).toMatchObject({ offset: frames[1]?.offset, oldest: 1002, newest: 2002, thread: 3, sequence: 2 })
+    expect(index).toMatchObject({ corrupt: [], skipped: 0, end: fs.statSync(file).size })
+  })
+
+  it('reads a range as NDJSON without its headers', async () => {
+    const { file, frames } = await segment()
+    const to = (frames[2]?.offset as number) + (frames[2]?.length as number)
+    const range = await readRange(file, frames[1]?.offset as number, to)
+    expect(range.ndjson.toString()).toBe('{"n":2}\n{"n":2}\n{"n":3}\n{"n":3}\n{"n":3}\n')
+    expect(range).toMatchObject({ items: 5, corrupt: [] })
+  })
+
+  it('gives back every whole frame wherever its tail was torn off', async () => {
+    const { file, frames } = await segment()
+    const whole = fs.readFileSync(file)
+    for (let size = 0; size < whole.length; size += 1) {
+      fs.writeFileSync(file, whole.subarray(0, size))
+      const index = await indexSegment({ path: file, from: 0, verify: true })
+      const expected = frames.filter(({ offset, length }) => offset + length <= size).length
+      expect(index.frames, `cut at ${size}`).toHaveLength(expected)
+      expect(index.corrupt).toEqual([])
+    }
+  })
+
+  it('names the frame whose payload has a flipped bit, and keeps the others', async () => {
+    const { file, frames } = await segment()
+    const bytes = fs.readFileSync(file)
+    const at = (frames[1]?.offset as number) + FRAME_HEADER + 2
+    bytes[at] = (bytes[at] as number) ^ 1
+    fs.writeFileSync(file, bytes)
+    const index = await indexSegment({ path: file, from: 0, verify: true })
+    expect(index.frames.map(({ items }) => items)).toEqual([1, 3])
+    expect(index.corrupt).toMatchObject([{ items: 2, offset: frames[1]?.offset }])
+    const range = await readRange(file, 16, bytes.length)
+    expect(range.items).toBe(4)
+    expect(range.corrupt).toMatchObject([{ items: 2, offset: frames[1]?.offset }])
+  })
+
+  it('steps over a frame whose header has a flipped bit', async () => {
+    const { file, frames } = await segment()
+    const bytes = fs.readFileSync(file)
+    const at = (frames[1]?.offset as number) + 9
+    bytes[at] = (bytes[at] as number) ^ 1
+    fs.writeFileSync(file, bytes)
+    const index = await indexSegment({ path: file, from: 0, verify: true })
+    expect(index.frames.map(({ items }) => items)).toEqual([1, 3])
+    expect(index.skipped).toBe(frames[1]?.length)
+  })
+
+  it('never throws for a file that is no segment', async () => {
+    const file = path.join(await tempDir(), 'x.seg')
+    for (const bytes of [Buffer.alloc(0), Buffer.from('hello'), Buffer.alloc(5000, 0xff)]) {
+      fs.writeFileSync(file, bytes)
+      const index = await indexSegment({ path: file, from: 0, verify: true })
+      expect(index).toMatchObject({ frames: [], corrupt: [], skipped: bytes.length })
+    }
+  })
+})
+
+describe('a segment writer', () => {
+  it('rolls by size, and says which segments it closed', async () => {
+    const writer = new SegmentWriter(await tempDir(), { segmentBytes: 200, fsyncMs: 1000 })
+    const names = [1, 2, 3].map((n) => writer.append(Buffer.alloc(100, 0x20), info(1, n), leg).segment)
+    expect(new Set(names).size).toBe(3)
+    expect(writer.takeClosed()).toEqual(names.slice(0, 2))
+    expect(writer.takeClosed()).toEqual([])
+    writer.close()
+    expect(writer.takeClosed()).toEqual(names.slice(2))
+  })
+
+  it('writes a frame above the segment size into a segment of its own', async () => {
+    const writer = new SegmentWriter(await tempDir(), { segmentBytes: 200, fsyncMs: 1000 })
+    const small = writer.append(Buffer.alloc(10), info(1), leg)
+    const big = writer.append(Buffer.alloc(1000), info(1), leg)
+    expect(big.segment).not.toBe(small.segment)
+    expect(big.offset).toBe(16)
+    writer.close()
+  })
+
+  it('says why it cannot write, and writes again when it can', async () => {
+    const folder = path.join(await tempDir(), 'leg')
+    fs.writeFileSync(folder, 'a file where the folder should be')
+    const writer = new SegmentWriter(folder, options)
+    expect(() => writer.append(Buffer.from('{}\n'), info(1), leg)).toThrow(/EEXIST|ENOTDIR/)
+    fs.rmSync(folder)
+    expect(writer.append(Buffer.from('{}\n'), info(1), leg).offset).toBe(16)
+    writer.close()
+  })
+
+  it('makes files that only their owner can read', async () => {
+    const { file } = await segment()
+    expect(fs.statSync(file).mode & 0o777).toBe(0o600)
+  })
+
+  it('names segments so that they sort by creation and tell their writer', () => {
+    const names = [segmentName(1), segmentName(Date.now()), segmentName(Date.now() + 1), segmentName(9e12)]
+    expect(names.toSorted()).toEqual(names)
+    expect(names.map(writerOf)).toEqual([0, 0, 0, 0])
+  })
+})
