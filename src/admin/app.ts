@@ -7,7 +7,7 @@ import type {
   RawServerDefault,
   RouteOptions,
 } from 'fastify'
-import { type Static, type TSchema, Type } from 'typebox'
+import { type Static, type TSchema, type TUnsafe, Type } from 'typebox'
 import type { Logger } from '../telemetry/log.ts'
 import type { Access, SignedIn } from './auth.ts'
 import type { Commands } from './commands.ts'
@@ -49,7 +49,12 @@ export type Resource = (app: AdminApp, context: AdminContext) => void
 export const NameParams = Type.Object({ name: Type.String() })
 
 const Nothing = Type.Object({}, { additionalProperties: false })
-const NothingOrNull = Type.Union([Nothing, Type.Null()], { description: 'No body, or an empty object.' })
+const NoBody = optional(Nothing)
+
+/** A body that may be left out; one schema instead of a union, so that a problem is told once. */
+export function optional<T extends TSchema>(schema: T): TUnsafe<Static<T> | null> {
+  return Type.Unsafe<Static<T> | null>({ ...schema, type: ['object', 'null'] })
+}
 
 /** The schema of one answer that is a single JSON value. */
 export function answer<T extends TSchema>(schema: T, description: string): T {
@@ -73,7 +78,7 @@ export function completeRoute(route: RouteOptions): void {
     return
   }
   schema.querystring ??= Nothing
-  if (takesBody(route.method)) schema.body ??= NothingOrNull
+  if (takesBody(route.method)) schema.body ??= NoBody
 }
 
 function takesBody(method: RouteOptions['method']): boolean {

@@ -2,7 +2,7 @@
 import { Type } from 'typebox'
 import type { Problem } from '../config/problems.ts'
 import { limits } from '../contract/limits.ts'
-import { answer, type Resource } from './app.ts'
+import { answer, optional, type Resource } from './app.ts'
 import { readText } from './bodies.ts'
 import type { ReloadResult } from './commands.ts'
 import { AdminError } from './errors.ts'
@@ -44,7 +44,7 @@ export const config: Resource = (app, { commands }) => {
         summary: 'Checks a configuration without applying it; without a body, the file on disk',
         body: {
           content: {
-            'application/json': { schema: Type.Union([Text, Type.Null()]) },
+            'application/json': { schema: optional(Text) },
             ...Object.fromEntries(yamlTypes.map((type) => [type, { schema: Type.String() }])),
           },
         },
