@@ -8,29 +8,19 @@ export interface Answer {
   readonly status: number
   readonly retryAfter: string | null
   readonly body: Buffer
-  /** Why the body ended early, where the limit of bytes was not the reason. */
-  readonly cut: Error | null
 }
 
 /**
- * What an answer means; null when the batch was accepted. A 2xx whose body breaks off is not an
- * acknowledgement: the collector may have failed while it was still at work, and the same batch id makes a
- * repeat harmless.
+ * What an answer means; null when the batch was accepted. The status decides: any 2xx is an acknowledgement, also
+ * when the body behind it breaks off or never ends.
  */
-export function answerError(
-  answer: Answer,
-  host: string,
-  scrub: (text: string) => string,
-): OutcomeError | null {
+export function answerError(answer: Answer, scrub: (text: string) => string): OutcomeError | null {
   const { status } = answer
   const said = `the collector answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd()
   const kind = outcomeOfStatus(status)
   const kept = Buffer.from(scrub(answer.body.toString())).subarray(0, limits.answer_kept_bytes).toString()
   const detail = { status, retryAfterMs: retryAfterMs(answer.retryAfter, Date.now()), answer: kept }
-  if (kind !== null) return new OutcomeError(kind, said, detail)
-  if (answer.cut === null) return null
-  const reason = `${said}, then: reading from ${host}: ${sentence(answer.cut)}`
-  return new OutcomeError('retry', reason, { ...detail, cause: answer.cut })
+  return kind === null ? null : new OutcomeError(kind, said, detail)
 }
 
 /** RFC 9110 §10.2.3: seconds or a date; capped. */
@@ -41,14 +31,14 @@ export function retryAfterMs(value: string | null, now: number): number | null {
 }
 
 /**
- * What failed before any answer: try again. A time-out on an open connection is no network error: a probe
- * that only connects would succeed and bring the next try forward for nothing.
+ * What failed before any answer: try again. What breaks on an open connection (reset, time-out) is no network
+ * error: a probe that only connects would succeed and bring the next try forward for nothing.
  */
 export function transportError(error: Error, host: string, started: boolean): OutcomeError {
   const reason = sentence(error)
   if (reason === proxyRefused)
     return new OutcomeError('unauthorized', `connecting to ${host}: ${reason}`, { cause: error })
-  const network = !(started && error.name === 'TimeoutError')
+  const network = !started
   return new OutcomeError('retry', `${started ? 'sending' : 'connecting'} to ${host}: ${reason}`, {
     network,
     cause: error,

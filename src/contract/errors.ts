@@ -45,7 +45,7 @@ export class OutcomeError extends Error {
   readonly retryAfterMs: number | null
   /** First bytes of its answer, as text. */
   readonly answer: string | null
-  /** Whether the request never reached an HTTP server (refused, reset, time-out, DNS, TLS). */
+  /** Whether no connection came about (refused, unreachable, DNS, TLS): a probe that connects says when it can. */
   readonly network: boolean
 
   constructor(

@@ -62,7 +62,7 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
           }),
         }
         const answer = await sockets.send(options, destination.host, signal)
-        const error = answerError(answer, destination.host, scrub)
+        const error = answerError(answer, scrub)
         if (error !== null) throw error
         return { status: answer.status, text: answer.body.toString() } satisfies HttpAnswer
       },
@@ -182,12 +182,12 @@ class AnswerReader implements Dispatcher.DispatchHandler {
     this.#chunks.push(chunk.subarray(0, room))
     this.#bytes += Math.min(chunk.length, room)
     if (chunk.length <= room) return
-    this.#finish(null)
+    this.#finish()
     controller.abort(new Error('the answer is longer than what is read of it'))
   }
 
   onResponseEnd(): void {
-    this.#finish(null)
+    this.#finish()
   }
 
   onResponseError(_controller: Controller, error: Error): void {
@@ -195,12 +195,12 @@ class AnswerReader implements Dispatcher.DispatchHandler {
   }
 
   #fail(error: Error): void {
-    if (this.#status !== 0) this.#finish(error)
+    if (this.#status !== 0) this.#finish()
     else this.#end(error)
   }
 
-  #finish(cut: Error | null): void {
-    this.#end({ status: this.#status, retryAfter: this.#retryAfter, body: Buffer.concat(this.#chunks), cut })
+  #finish(): void {
+    this.#end({ status: this.#status, retryAfter: this.#retryAfter, body: Buffer.concat(this.#chunks) })
   }
 
   #end(answer: Answer | Error): void {

@@ -59,6 +59,14 @@ export const limits = Object.freeze({
   /** JSON nesting that the field redactor follows. */
   json_depth_max: 512,
 
+  /**
+   * Pipelined requests of one data thread that wait for their turn, over all its connections: one read of a socket can
+   * bring thousands of them, whatever `listen.limits.pipelined` says; beyond this their connection is closed.
+   */
+  pipelined_waiting_max: 20_000,
+  /** A connection that closes with unread input goes on reading this long, so that its last answer is not lost to a reset. */
+  linger_ms: 1000,
+
   /** `x-request-id` of a client is kept up to this length. */
   request_id_chars_max: 128,
   /** Bytes of an unread request body that are drained after an early answer; beyond it the connection closes. */

@@ -43,7 +43,8 @@ export async function deliver(task: ShipTask): Promise<ShipResult> {
     payload = await read(task.source)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
-    return failure('retry', `reading the spool: ${code}`)
+    // A file that is gone does not come back: its items are lost, and counted as such.
+    return failure(code === 'ENOENT' ? 'corrupt' : 'retry', `reading the spool: ${code}`)
   }
   if (payload.corrupt.length > 0) {
     return { ...failure('corrupt', 'the spool holds damaged frames in this range'), corrupt: payload.corrupt }

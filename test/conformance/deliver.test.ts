@@ -130,12 +130,12 @@ describe('what is read', () => {
     expect(written).toHaveLength(0)
   })
 
-  test('a segment that cannot be read is tried again', async () => {
+  test('a segment that is gone has lost its items', async () => {
     const source = { path: path.join(folder, 'gone.seg'), from: 16, to: 100, itemFrom: 0, itemTo: 1 }
     const result = await deliver(task({ source }))
     expect(result).toMatchObject({
       ok: false,
-      kind: 'retry',
+      kind: 'corrupt',
       network: false,
       message: 'reading the spool: ENOENT',
     })
