@@ -50,6 +50,8 @@ export class LegLedger {
   #dirty = false
   #flushing: Promise<boolean> | null = null
   #persistedDrops = 0
+  /** Drops that the log has told of. */
+  readonly #reported: Map<DropReason, number>
 
   constructor(key: string, store: Store, memory: () => MemoryCounts, record: LegRecord | null) {
     this.key = key
@@ -60,6 +62,7 @@ export class LegLedger {
     this.delivered = from.delivered
     this.deadLettered = from.dead_lettered
     this.dropped = { ...from.dropped }
+    this.#reported = new Map(Object.entries(from.dropped) as [DropReason, number][])
     this.attempts = from.attempts
     this.lastAttemptAt = from.last_attempt_at
     this.lastResponseCode = from.last_response_code
@@ -96,6 +99,18 @@ export class LegLedger {
     if (items === 0) return
     this.dropped[reason] = (this.dropped[reason] ?? 0) + items
     this.touch()
+  }
+
+  /** What was dropped since the last call, by reason. */
+  unreportedDrops(): { reason: DropReason; items: number }[] {
+    const news: { reason: DropReason; items: number }[] = []
+    for (const [name, total] of Object.entries(this.#dropsWith(this.#memory()))) {
+      const reason = name as DropReason
+      const items = total - (this.#reported.get(reason) ?? 0)
+      if (items > 0) news.push({ reason, items })
+      this.#reported.set(reason, total)
+    }
+    return news
   }
 
   /** Items that were lost between the slab and the disk. */

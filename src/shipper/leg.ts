@@ -5,14 +5,12 @@
  *   delivering ──failure──► retrying ──budget spent──► parked        a success anywhere leads back to delivering
  *        └──── 401, 403, 404, 410, refused ───────────────┘
  */
-import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import type { LegState } from '../admin/commands.ts'
 import type { MirrorConfig } from '../config/schema.ts'
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import type { IndexResult, IndexTask, ProbeTask, RecordedFrame, ShipResult, ShipTask, Target } from '../contract/tasks.ts'
-import { writerOf } from '../queue/spool.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { AttemptOutcome } from '../telemetry/metrics-mirror.ts'
@@ -67,8 +65,6 @@ export class Leg {
   #nextSendAt = 0
   #nextConnectProbeAt = 0
   #deadLetterId: number
-  /** Drops that the log has told of. */
-  readonly #reported = new Map<DropReason, number>()
 
   constructor(
     identity: { mirror: string; name: string; folder: string; deadLetterId: number },
@@ -82,7 +78,6 @@ export class Leg {
     this.ledger = parts.ledger
     this.#host = parts.host
     this.#reopened = parts.reopened
-    for (const [reason, items] of Object.entries(parts.ledger.dropped)) this.#reported.set(reason as DropReason, items)
   }
 
   get active(): boolean {
@@ -248,7 +243,10 @@ export class Leg {
   account(reason: DropReason, items: number): void {
     if (items === 0) return
     this.ledger.drop(reason, items)
-    this.#reported.set(reason, (this.#reported.get(reason) ?? 0) + items)
+    this.reportDrops()
+  }
+
+  #logDrop(reason: DropReason, items: number): void {
     this.#host.log.warn({ mirror: this.mirror, leg: this.name, reason, items }, 'items dropped')
   }
 
@@ -403,27 +401,6 @@ export class Leg {
     if (batch.segment.closed) void removeFinished(this)
   }
 
-  /**
-   * Takes over frames that a recorder wrote but could not report, because it died; the count of their items.
-   * Segments of recorders that are no longer alive are closed.
-   */
-  async takeOver(slab: { thread: number; sequence: number }, alive: ReadonlySet<number>): Promise<number> {
-    let items = 0
-    for (const name of await readdir(this.folder).catch(() => [])) {
-      const known = this.queue.get(name)
-      if (!name.endsWith('.seg') || known?.closed === true) continue
-      const from = known?.size ?? 0
-      const { frames } = await this.#host.index({ path: path.join(this.folder, name), from, verify: true })
-      for (const frame of frames) {
-        if (frame.thread !== slab.thread || frame.sequence !== slab.sequence >>> 0) continue
-        items += frame.items
-        this.frame({ ...frame, leg: 0, segment: name })
-      }
-      if (!alive.has(writerOf(name)) && this.queue.get(name) !== undefined) this.segmentClosed(name)
-    }
-    return items
-  }
-
   /** The recorders have ended: no segment grows any more. */
   closeSegments(): void {
     for (const segment of [...this.queue.segments]) this.segmentClosed(segment.name)
@@ -442,13 +419,7 @@ export class Leg {
 
   /** One line for what was dropped on the way to the disk since the last call (trap A23). */
   reportDrops(): void {
-    const { dropped } = this.ledger.counts(0)
-    for (const reason of ['buffer_full', 'spool_full', 'spool_error', 'item_too_large', 'capture_error'] as const) {
-      const items = (dropped[reason] ?? 0) - (this.#reported.get(reason) ?? 0)
-      if (items <= 0) continue
-      this.#reported.set(reason, dropped[reason] ?? 0)
-      this.#host.log.warn({ mirror: this.mirror, leg: this.name, reason, items }, 'items dropped')
-    }
+    for (const { reason, items } of this.ledger.unreportedDrops()) this.#logDrop(reason, items)
   }
 
   /** Gives up batches that wait for their next try; those on their way are left alone. The count of items. */

@@ -12,7 +12,7 @@ import type { Counters } from '../telemetry/counters.ts'
 import { deleteDeadLetters, housekeep, purge, replayDeadLetters, roomOf } from './janitor.ts'
 import type { Leg, LegHost } from './leg.ts'
 import type { MemoryCounts } from './ledger.ts'
-import { knownLegs, recoverLeg } from './recover.ts'
+import { knownLegs, recoverLeg, takeOver } from './recover.ts'
 import { legFolder, recordMirror, targetOf } from './targets.ts'
 import { mirrorView } from './views.ts'
 
@@ -158,7 +158,7 @@ export class Mirrors {
   async settleCrash(slab: { thread: number; sequence: number; counts: readonly number[] }, alive: ReadonlySet<number>) {
     for (let at = 0; at < slab.counts.length; at += 2) {
       for (const leg of this.#legsOfSlot.get(slab.counts[at] as number) ?? []) {
-        const found = await leg.takeOver(slab, alive)
+        const found = await takeOver(leg, this.#host, slab, alive)
         const missing = (slab.counts[at + 1] as number) - found
         if (missing <= 0) continue
         leg.ledger.dropBeforeDisk('worker_crash', missing)

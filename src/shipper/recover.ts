@@ -2,6 +2,7 @@
 import { readdirSync, renameSync, statSync } from 'node:fs'
 import path from 'node:path'
 import type { FrameMeta, IndexResult } from '../contract/tasks.ts'
+import { writerOf } from '../queue/spool.ts'
 import type { BatchRecord, SegmentRecord, Store, StoredLeg } from '../store/store.ts'
 import { type Batch, makeBatch } from './batch.ts'
 import { removeFinished } from './janitor.ts'
@@ -44,20 +45,26 @@ export async function recoverLeg(identity: LegIdentity, host: LegHost, memory: (
 
 /** Files of the leg, oldest first. A draft whose dead letters were already taken over is finished here. */
 function segmentFiles(folder: string, stored: StoredLeg): string[] {
-  let names: string[]
-  try {
-    names = readdirSync(folder)
-  } catch {
-    return []
-  }
-  const files = names.filter((name) => name.endsWith('.seg'))
-  for (const draft of names.filter((name) => name.endsWith('.seg.draft'))) {
+  const files = segmentNames(folder)
+  for (const draft of namesIn(folder).filter((name) => name.endsWith('.seg.draft'))) {
     const name = draft.slice(0, -'.draft'.length)
     if (!stored.segments.has(name)) continue
     renameSync(path.join(folder, draft), path.join(folder, name))
     files.push(name)
   }
   return files.sort()
+}
+
+function segmentNames(folder: string): string[] {
+  return namesIn(folder).filter((name) => name.endsWith('.seg'))
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
 }
 
 function recoverSegment(
@@ -126,6 +133,32 @@ function reopenBatches(leg: Leg, stored: StoredLeg, reopened: Batch[]): void {
     leg.queue.waitingItems -= settled
     leg.ledger.capturedBefore -= settled
   }
+}
+
+/**
+ * Takes over frames that a recorder wrote but could not report, because it died; the count of their items.
+ * Segments of recorders that are no longer alive are closed.
+ */
+export async function takeOver(
+  leg: Leg,
+  host: LegHost,
+  slab: { readonly thread: number; readonly sequence: number },
+  alive: ReadonlySet<number>,
+): Promise<number> {
+  let items = 0
+  for (const name of segmentNames(leg.folder)) {
+    const known = leg.queue.get(name)
+    if (known?.closed === true) continue
+    const from = known?.size ?? 0
+    const { frames } = await host.index({ path: path.join(leg.folder, name), from, verify: true })
+    for (const frame of frames) {
+      if (frame.thread !== slab.thread || frame.sequence !== slab.sequence) continue
+      items += frame.items
+      leg.frame({ ...frame, leg: 0, segment: name })
+    }
+    if (!alive.has(writerOf(name)) && leg.queue.get(name) !== undefined) leg.segmentClosed(name)
+  }
+  return items
 }
 
 /** Keys of legs that the store or the spool folder knows, whether configured or not. */
