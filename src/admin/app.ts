@@ -73,6 +73,8 @@ export function completeRoute(route: RouteOptions): void {
     ...errors,
     '5xx': answer(ErrorAnswer, 'A bug; see the log.'),
   }
+  if (typeof access === 'string' && access !== 'open')
+    schema.description ??= `For the role ${access} and above.`
   if (access === 'open') {
     schema.security = []
     return

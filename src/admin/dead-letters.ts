@@ -7,11 +7,13 @@ import { DeadLetterAnswer, list } from './views.ts'
 
 const Page = Type.Object(
   {
-    'page[size]': Type.Integer({
-      minimum: 1,
-      maximum: limits.dead_letter_page_max,
-      default: limits.dead_letter_page_max,
-    }),
+    'page[size]': Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: limits.dead_letter_page_max,
+        default: limits.dead_letter_page_max,
+      }),
+    ),
     'page[after]': Type.Optional(
       Type.String({ minLength: 1, maxLength: 128, description: 'Id of the last one seen.' }),
     ),
@@ -34,7 +36,7 @@ export const deadLetters: Resource = (app, { commands }) => {
     },
     ({ params: { name }, query }) => {
       const page = commands.deadLetters(name, {
-        size: query['page[size]'],
+        size: query['page[size]'] ?? limits.dead_letter_page_max,
         after: query['page[after]'] ?? null,
       })
       if (page === null) throw notFound('mirror', name)

@@ -2,6 +2,23 @@
 import { Type } from 'typebox'
 import { answer, type Resource } from './app.ts'
 
+interface Operation {
+  readonly requestBody?: {
+    required?: boolean
+    readonly content: Readonly<Record<string, { readonly schema?: unknown }>>
+  }
+}
+
+/** The generator takes every body for required; one that may be null may also be left out. */
+function withOptionalBodies<Document extends object>(document: Document): Document {
+  const { paths = {} } = document as { paths?: Record<string, Record<string, Operation>> }
+  for (const { requestBody } of Object.values(paths).flatMap((operations) => Object.values(operations))) {
+    const { type } = (requestBody?.content['application/json']?.schema ?? {}) as { type?: unknown }
+    if (requestBody !== undefined && Array.isArray(type)) requestBody.required = !type.includes('null')
+  }
+  return document
+}
+
 /** Options of the generator. */
 export const openapiOptions = (version: string) => ({
   openapi: {
@@ -14,6 +31,7 @@ export const openapiOptions = (version: string) => ({
     components: { securitySchemes: { token: { type: 'http' as const, scheme: 'bearer' } } },
     security: [{ token: [] }],
   },
+  transformObject: (made: object) => withOptionalBodies((made as { openapiObject: object }).openapiObject),
   refResolver: { buildLocalReference: (schema: { $id?: unknown }) => String(schema.$id) },
 })
 

@@ -79,6 +79,9 @@ const jsonOf = ({ body }: Route) =>
   body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }
 
 interface Operation {
+  readonly description?: string
+  readonly requestBody?: { readonly required: boolean }
+  readonly parameters?: readonly { readonly name: string; readonly required: boolean }[]
   readonly security?: readonly unknown[]
   readonly responses: Record<string, { content?: Record<string, { schema: object }> }>
 }
@@ -147,6 +150,19 @@ test('the document lists every route and no other', () => {
     Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
   )
   expect(listed.sort()).toEqual(routes.map(({ method, path }) => `${method} ${path}`).sort())
+})
+
+test('the document says who may, and what may be left out', () => {
+  const pause = api.paths['/api/mirrors/{name}/pause']?.post
+  expect(pause?.description).toBe('For the role operator and above.')
+  expect(pause?.requestBody?.required).toBe(false)
+  expect(api.paths['/api/logging']?.put?.requestBody?.required).toBe(true)
+  const parameters = api.paths['/api/mirrors/{name}/dead-letters']?.get?.parameters ?? []
+  expect(Object.fromEntries(parameters.map(({ name, required }) => [name, required]))).toEqual({
+    name: true,
+    'page[size]': false,
+    'page[after]': false,
+  })
 })
 
 test('the document holds together: every reference in it leads somewhere', () => {
