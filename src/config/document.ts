@@ -9,7 +9,8 @@ import {
   type Node,
   type Pair,
   parseDocument,
-  type Scalar,
+  type YAMLParseError,
+  type YAMLWarning,
 } from 'yaml'
 import { limits } from '../contract/limits.ts'
 import { type Place, Places, pointerTo } from './places.ts'
@@ -19,6 +20,8 @@ export interface Finding {
   readonly pointer: string
   readonly place: Place
   readonly message: string
+  /** Whether the value there could not be read at all. */
+  readonly lost?: boolean
 }
 
 export interface ParsedText {
@@ -28,8 +31,6 @@ export interface ParsedText {
   readonly findings: readonly Finding[]
   /** Where the text stops being YAML: what follows it was guessed. */
   readonly brokenAt: Place | null
-  /** Pointers of plain (unquoted) scalars: a reference there may stand for a number. */
-  readonly plain: ReadonlySet<string>
 }
 
 /** What each error of the parser means; its own sentences may quote the text, which may hold secrets. */
@@ -46,7 +47,7 @@ const syntaxRules: Readonly<Record<string, string>> = {
   BLOCK_AS_IMPLICIT_KEY: 'a key and its value cannot begin another list or section on the same line',
   BLOCK_IN_FLOW: 'a list or section over several lines cannot stand between brackets',
   KEY_OVER_1024_CHARS: 'a key must be at most 1024 characters',
-  MISSING_CHAR: 'a bracket, quote, comma, colon or space is missing',
+  MISSING_CHAR: 'a bracket, quote, comma, colon or space is missing, or the indentation is wrong',
   MULTILINE_IMPLICIT_KEY: 'a key must stand on one line and be followed by a colon',
   MULTIPLE_ANCHORS: 'a value can have only one anchor',
   MULTIPLE_DOCS: 'the file must hold one document, a second one begins here',
@@ -63,30 +64,49 @@ export function parseText(text: string): ParsedText {
   if (document === null) {
     const place = { line: 1, column: 1 }
     const findings = [{ pointer: '', place, message: 'the file is nested too deeply' }]
-    return { value: undefined, places: new Places(), findings, brokenAt: place, plain: new Set() }
+    return { value: undefined, places: new Places(), findings, brokenAt: place }
   }
   const place = (offset: number): Place => {
     const { line, col } = lines.linePos(offset)
     return { line: Math.max(1, line), column: Math.max(1, col) }
   }
-  const syntax = [...document.errors, ...document.warnings]
-    .sort((a, b) => a.pos[0] - b.pos[0])
-    .map((error) => ({
-      pointer: '',
-      place: place(error.pos[0]),
-      message: syntaxRules[error.code] ?? 'this is not valid YAML',
-    }))
-  const broken = document.errors.find((error) => error.code !== 'TAG_RESOLVE_FAILED')
+  const errors = firstErrors([...document.errors, ...document.warnings])
+  const syntax = errors.map(({ pos, code }) => {
+    const inBrackets = code === 'UNEXPECTED_TOKEN' && text.slice(pos[0] - 1, pos[0] + 1) === '${'
+    const message = inBrackets ? referenceInBrackets : (syntaxRules[code] ?? 'this is not valid YAML')
+    return { pointer: '', place: place(pos[0]), message }
+  })
+  const broken = errors.find(breaks)
   const reader = new Reader(place)
   const value = reader.read(document.contents)
   return {
-    value,
+    value: reader.bounded ? undefined : value,
     places: reader.places,
     findings: [...syntax, ...reader.findings],
     brokenAt: broken === undefined ? null : place(broken.pos[0]),
-    plain: reader.plain,
   }
 }
+
+const referenceInBrackets = 'a reference between brackets must stand in quotes'
+
+/** Whether what follows an error is read as something else than what was meant. */
+function breaks({ code }: YAMLParseError | YAMLWarning): boolean {
+  return code !== 'TAG_RESOLVE_FAILED'
+}
+
+/** In the order of the text, without those that only follow from an earlier one. */
+function firstErrors(errors: (YAMLParseError | YAMLWarning)[]): (YAMLParseError | YAMLWarning)[] {
+  let broken = false
+  return errors
+    .sort((a, b) => a.pos[0] - b.pos[0])
+    .filter((error) => {
+      const follows = broken && consequences.has(error.code)
+      broken ||= breaks(error)
+      return !follows
+    })
+}
+
+const consequences = new Set(['UNEXPECTED_TOKEN', 'MISSING_CHAR', 'BAD_INDENT', 'MULTILINE_IMPLICIT_KEY'])
 
 /** Null when the text is nested so deeply that the parser gives up. */
 function readDocument(text: string, lines: LineCounter): Document.Parsed | null {
@@ -109,11 +129,12 @@ function readDocument(text: string, lines: LineCounter): Document.Parsed | null 
 class Reader {
   readonly places = new Places()
   readonly findings: Finding[] = []
-  readonly plain = new Set<string>()
   readonly #place: (offset: number) => Place
   readonly #anchors = new Map<string, Node>()
+  /** Nodes that hold the one being read. */
+  readonly #open = new Set<Node>()
   #nodes = 0
-  #bounded = false
+  bounded = false
 
   constructor(place: (offset: number) => Place) {
     this.#place = place
@@ -128,22 +149,29 @@ class Reader {
     this.places.set(pointer, at, key)
     this.#nodes++
     if (depth > limits.config_depth_max || this.#nodes > limits.config_values_max) {
-      this.#refuse(pointer, at)
+      this.#refuse(at)
       return null
     }
     if (isAlias(node)) {
       const target = this.#anchors.get(node.source)
-      if (target !== undefined) return this.#node(target, pointer, key, depth + 1)
-      this.#find(pointer, at, 'this alias has no anchor before it')
+      if (target !== undefined && !this.#open.has(target)) return this.#node(target, pointer, key, depth + 1)
+      const message =
+        target === undefined ? 'this alias has no anchor before it' : 'this alias stands for what holds it'
+      this.findings.push({ pointer, place: at, message, lost: true })
       return null
     }
     if ('anchor' in node && typeof node.anchor === 'string') this.#anchors.set(node.anchor, node)
+    if (isScalar(node)) return typeof node.value === 'bigint' ? Number(node.value) : node.value
+    this.#open.add(node)
+    const value = this.#collection(node, pointer, at, depth)
+    this.#open.delete(node)
+    return value
+  }
+
+  #collection(node: Node, pointer: string, at: Place, depth: number): unknown {
     if (isMap(node)) return this.#map(node.items as Pair<unknown, unknown>[], pointer, depth)
-    if (isSeq(node)) {
-      return node.items.map((item, index) => this.#item(item, pointerTo(pointer, index), at, depth))
-    }
-    if (isScalar(node)) return this.#scalar(node, pointer)
-    return null
+    if (!isSeq(node)) return null
+    return node.items.map((item, index) => this.#item(item, pointerTo(pointer, index), at, depth))
   }
 
   #item(item: unknown, pointer: string, around: Place, depth: number): unknown {
@@ -152,17 +180,13 @@ class Reader {
     return null
   }
 
-  #scalar(node: Scalar, pointer: string): unknown {
-    if (node.type === 'PLAIN') this.plain.add(pointer)
-    return typeof node.value === 'bigint' ? Number(node.value) : node.value
-  }
-
   #map(pairs: readonly Pair<unknown, unknown>[], pointer: string, depth: number): Record<string, unknown> {
     const result: Record<string, unknown> = {}
     for (const { key, value } of pairs) {
       const place = this.#place(isNode(key) ? (key.range?.[0] ?? 0) : 0)
       if (!isScalar(key) || typeof key.value === 'object') {
-        this.#find(pointer, place, 'keys must be text; a value that begins with { or [ needs quotes')
+        const message = 'keys must be text; a value that begins with { or [ needs quotes'
+        this.findings.push({ pointer, place, message, lost: true })
         continue
       }
       const name = String(key.value)
@@ -184,11 +208,11 @@ class Reader {
     return result
   }
 
-  #refuse(pointer: string, place: Place): void {
-    if (this.#bounded) return
-    this.#bounded = true
+  #refuse(place: Place): void {
+    if (this.bounded) return
+    this.bounded = true
     const { config_depth_max: depth, config_values_max: values } = limits
-    this.#find(pointer, place, `the file must hold at most ${values} values, at most ${depth} levels deep`)
+    this.#find('', place, `the file must hold at most ${values} values, at most ${depth} levels deep`)
   }
 
   #find(pointer: string, place: Place, message: string): void {

@@ -66,6 +66,11 @@ export class Draft {
     )
   }
 
+  /** Like `sound`, but what is inside may be wrong. */
+  usable(pointer: string): boolean {
+    return this.#input.broken.every((broken) => pointer !== broken && !pointer.startsWith(`${broken}/`))
+  }
+
   /** Whether the file is a section at all. */
   isSection(): boolean {
     return isSection(this.file)

@@ -90,13 +90,18 @@ async function examine(
   parsed: ParsedText,
   { file, env, sinks, threads }: LoadOptions,
 ): Promise<{ problems: Remark[]; draft: Draft }> {
-  const { places, plain, brokenAt } = parsed
+  const { places, brokenAt } = parsed
   const { value: tree, raw, findings: references } = resolveReferences(parsed.value, env ?? process.env)
-  const unresolved = new Set(references.map(({ pointer }) => pointer))
-  const schema = validate(tree, sinks, {
-    raw,
-    mayBeNumber: (pointer) => plain.has(pointer) && isReference(raw.get(pointer) ?? ''),
-  }).filter(({ pointer }) => !unresolved.has(pointer))
+  const lost = parsed.findings.filter((finding) => finding.lost === true)
+  const unresolved = new Set([...references, ...lost].map(({ pointer }) => pointer))
+  const schema = (
+    tree === undefined
+      ? []
+      : validate(tree, sinks, {
+          raw,
+          mayBeNumber: (pointer) => isReference(raw.get(pointer) ?? ''),
+        })
+  ).filter(({ pointer }) => !unresolved.has(pointer))
   const remarks: Finding[] = [
     ...parsed.findings,
     ...references.map(({ pointer, message }) => ({ pointer, place: places.value(pointer), message })),
@@ -128,7 +133,7 @@ async function checkMeaning(draft: Draft): Promise<void> {
 }
 
 function isCertain(finding: SchemaFinding & { place: Place }, brokenAt: Place): boolean {
-  return !finding.guessed && comparePlaces(finding.place, brokenAt) < 0
+  return !finding.guessed && finding.place.line < brokenAt.line
 }
 
 function comparePlaces(a: Place, b: Place): number {

@@ -52,12 +52,10 @@ const rules: Readonly<Record<string, (context: Context) => string>> = {
   pattern: ({ params, schema, shown }) => `${schema.rule ?? `must match ${params['pattern']}`}, got ${shown}`,
   format: ({ params, value, shown }) =>
     `${formats[String(params['format'])]?.(String(value)) ?? `must be a ${params['format']}`}, got ${shown}`,
-  enum: ({ params, value, shown }) => oneOf(params['allowedValues'], value, shown),
+  enum: ({ schema, value, shown }) => oneOf(availableValues(schema), value, shown),
   later: () => 'is not available in this version, leave it out',
   laterValues: ({ schema, shown }) => {
-    const reserved = schema.laterValues ?? []
-    const now = (schema.enum ?? []).filter((value) => !reserved.includes(value))
-    return `must be ${now.join(' or ')}, others are not available in this version, got ${shown}`
+    return `must be ${availableValues(schema).join(' or ')}, others are not available in this version, got ${shown}`
   },
 }
 
@@ -109,8 +107,12 @@ function repeated(pointer: string, params: Params, data: unknown): SchemaFinding
   return { pointer: pointerTo(pointer, second), atKey: false, breaks: false, guessed: false, message }
 }
 
-function oneOf(allowed: unknown, value: unknown, shown: string): string {
-  const names = Array.isArray(allowed) ? allowed.map(String) : []
+function availableValues({ enum: values = [], laterValues = [] }: JsonSchema): unknown[] {
+  return values.filter((value) => !laterValues.includes(value))
+}
+
+function oneOf(allowed: readonly unknown[], value: unknown, shown: string): string {
+  const names = allowed.map(String)
   const guess = typeof value === 'string' ? nearest(value, names) : undefined
   const hint = guess === undefined ? '' : `, did you mean "${guess}"?`
   return `must be ${names.length === 1 ? '' : 'one of '}${names.join(', ')}, got ${shown}${hint}`

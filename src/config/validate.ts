@@ -19,7 +19,7 @@ const compiled = new WeakMap<readonly SinkDefinition[], Validators>()
 export interface Substitutions {
   /** Texts as the file has them, by pointer, where references were replaced. */
   readonly raw: ReadonlyMap<string, string>
-  /** Whether a text there stands for one plain reference, so that it may mean a number. */
+  /** Whether a text there was nothing but a reference, so that it may mean a number. */
   mayBeNumber(pointer: string): boolean
 }
 
@@ -30,7 +30,7 @@ export function validate(
   substitutions: Substitutions,
 ): SchemaFinding[] {
   const first = run(tree, sinks)
-  // A plain `${env:PORT}` is text until it stands where the schema wants a number.
+  // `${env:PORT}` is text until it stands where the schema wants a number.
   const coerced = first.filter(
     ({ error, pointer }) =>
       error.keyword === 'type' && substitutions.mayBeNumber(pointer) && coerce(tree, pointer, error.schema),

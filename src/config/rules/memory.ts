@@ -21,11 +21,9 @@ export function checkMemory(draft: Draft): void {
     )
   }
   if (threads * THREAD_BYTES_MIN > capture.buffer_bytes) {
-    const needed = `${threads} data threads need ${threads * THREAD_BYTES_MIN} bytes`
-    draft.problem(
-      '/listen/threads',
-      `must fit into capture.buffer_bytes ${capture.buffer_bytes}, got ${needed}`,
-    )
+    const most = Math.floor(capture.buffer_bytes / THREAD_BYTES_MIN)
+    const why = `each needs ${THREAD_BYTES_MIN} bytes of capture.buffer_bytes ${capture.buffer_bytes}`
+    draft.problem('/listen/threads', `must be at most ${most}, since ${why}, got ${threads}`)
     return
   }
   bodies(draft, Math.floor(capture.buffer_bytes / threads))

@@ -1,0 +1,66 @@
+/** The generated files are what the schema gives now, and the schema for editors agrees with the loader. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Ajv } from 'ajv'
+import { expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { configurationPage } from '../../docs/configuration-page.ts'
+import { editorSchemaText } from '../../docs/editor-schema.ts'
+import { sinks } from '../../plugins/index.ts'
+import { sinks as fixtureSinks } from './sinks.ts'
+
+function read(path: string): string {
+  return readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+}
+
+function editorCheck(text: string) {
+  return new Ajv({ strict: false }).compile(JSON.parse(text) as object)
+}
+
+test('gateway.schema.json equals its regeneration: npm run docs', () => {
+  expect(read('gateway.schema.json')).toBe(editorSchemaText(sinks))
+})
+
+test('docs/configuration.md equals its regeneration: npm run docs', () => {
+  expect(read('docs/configuration.md')).toBe(configurationPage(sinks))
+})
+
+test('the page names every sink and its options', () => {
+  const page = configurationPage(sinks)
+  for (const sink of sinks) {
+    expect(page).toContain(`\`sink: ${sink.name}\``)
+    for (const key of Object.keys(sink.options.properties)) expect(page).toContain(`| \`${key}\` |`)
+  }
+})
+
+test('editors accept gateway.yaml', () => {
+  const check = editorCheck(read('gateway.schema.json'))
+  expect(check(parse(read('gateway.yaml'))), JSON.stringify(check.errors)).toBe(true)
+})
+
+test('editors accept every good fixture', () => {
+  const check = editorCheck(editorSchemaText(fixtureSinks))
+  const folder = fileURLToPath(new URL('good', import.meta.url))
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml'))) {
+    expect(check(parse(read(`test/config/good/${file}`))), `${file} ${JSON.stringify(check.errors)}`).toBe(true)
+  }
+})
+
+test.each([
+  'unknown-key-at-top',
+  'unknown-key-in-section',
+  'unknown-key-in-mirror',
+  'number-out-of-range',
+  'enum-values',
+  'later-sections',
+  'later-keys',
+  'later-keys-of-mirrors',
+  'required-keys',
+  'wrong-types',
+  'unknown-sink',
+  'format-of-another-sink',
+  'sink-options',
+])('editors refuse %s', (name) => {
+  const check = editorCheck(editorSchemaText(fixtureSinks))
+  expect(check(parse(read(`test/config/bad/${name}.yaml`)))).toBe(false)
+})
