@@ -1,6 +1,6 @@
 /**
  * The metrics of contract §4: a Prometheus registry that reads its source at scrape time, on main, so that
- * the data threads only increment shared counters. Labels come from the configuration and from fixed lists alone.
+ * the data threads only increment shared counters. Labels come from the configuration and fixed lists alone.
  */
 import { Registry } from 'prom-client'
 import type { MirrorView } from '../admin/commands.ts'
