@@ -6,7 +6,14 @@ import { describe, expect, test } from 'vitest'
 import { env, report } from './report.ts'
 
 /** Everything in the fixtures that is a secret, wherever it stands. */
-const secrets = ['hunter2', 'correct-horse', 'battery', 'aHVudGVyMjpodW50ZXIy', env.OPS_TOKEN, env.OTHER_TOKEN]
+const secrets = [
+  'hunter2',
+  'correct-horse',
+  'battery',
+  'aHVudGVyMjpodW50ZXIy',
+  env.OPS_TOKEN,
+  env.OTHER_TOKEN,
+]
 
 function fixtures(kind: 'bad' | 'good'): { name: string; file: string; expected: string }[] {
   const folder = fileURLToPath(new URL(kind, import.meta.url))

@@ -42,7 +42,9 @@ test('editors accept every good fixture', () => {
   const check = editorCheck(editorSchemaText(fixtureSinks))
   const folder = fileURLToPath(new URL('good', import.meta.url))
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml'))) {
-    expect(check(parse(read(`test/config/good/${file}`))), `${file} ${JSON.stringify(check.errors)}`).toBe(true)
+    expect(check(parse(read(`test/config/good/${file}`))), `${file} ${JSON.stringify(check.errors)}`).toBe(
+      true,
+    )
   }
 })
 

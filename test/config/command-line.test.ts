@@ -1,0 +1,161 @@
+/** The command line as real processes: what it prints where, and its exit codes. */
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { tempDir } from '../support/files.ts'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const main = join(root, 'src/main.ts')
+const launcher = join(root, 'bin/mirrorgate.js')
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+const api = 'collections: [{ name: api, upstreams: [{ url: "http://127.0.0.1:3000" }] }]\n'
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function run(args: string[], { input = '', script = main, node = [] as string[] } = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      [...node, script, ...args],
+      { timeout: 20_000, cwd: root },
+      (_, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
+    )
+    child.stdin?.end(input)
+  })
+}
+
+async function fileWith(text: string): Promise<string> {
+  const file = join(await tempDir(), 'gateway.yaml')
+  await writeFile(file, text)
+  return file
+}
+
+describe('check', () => {
+  test('gateway.yaml at the root is fine as it is', async () => {
+    expect(await run(['check', '--config', 'gateway.yaml'])).toEqual({
+      code: 0,
+      stdout: 'ok: 1 collection, 1 mirror\n',
+      stderr: '',
+    })
+  })
+
+  test('prints every problem with its place and ends with 1', async () => {
+    const file = await fileWith(`listen: { port: 99999 }\n${api}colections: []\n`)
+    const { code, stdout, stderr } = await run(['check', '--config', file])
+    expect(stdout).toBe(
+      `${file}:1:17 listen.port: must be at most 65535, got 99999\n` +
+        `${file}:3:1 colections: is not a known key, did you mean \`collections\`?\n`,
+    )
+    expect({ code, stderr }).toEqual({ code: 1, stderr: '' })
+  })
+
+  test('warnings go to stderr and do not count', async () => {
+    const file = await fileWith(`${api}connections: [{ name: Nobody }]\n`)
+    expect(await run(['check', '--config', file])).toEqual({
+      code: 0,
+      stdout: 'ok: 1 collection, 0 mirrors\n',
+      stderr: `warning: ${file}:2:23 connections[0].name: no mirror uses this connection\n`,
+    })
+  })
+
+  test('--json prints one object', async () => {
+    const bad = await run(['check', '--json', '--config', '-'], { input: 'collections: []\n' })
+    const message = 'must have at least 1 item, got an empty list'
+    const problems = [{ file: '-', line: 1, column: 14, path: 'collections', message }]
+    expect(bad.code).toBe(1)
+    expect(JSON.parse(bad.stdout)).toEqual({
+      ...{ ok: false, file: '-', collections: 0, mirrors: 0 },
+      ...{ problems, warnings: [] },
+    })
+    const good = await run(['check', '--json', '--config', '-'], { input: api })
+    expect(good.code).toBe(0)
+    expect(JSON.parse(good.stdout)).toMatchObject({ ok: true, collections: 1, problems: [], warnings: [] })
+  })
+
+  test('- reads stdin', async () => {
+    expect(await run(['check', '--config', '-'], { input: api })).toMatchObject({
+      code: 0,
+      stdout: 'ok: 1 collection, 0 mirrors\n',
+    })
+  })
+
+  test('a file that is not there is a problem', async () => {
+    const { code, stdout } = await run(['check', '--config', '/nowhere/gateway.yaml'])
+    expect(stdout).toBe('/nowhere/gateway.yaml:1:1: cannot be read: there is no such file\n')
+    expect(code).toBe(1)
+  })
+})
+
+describe('help and version', () => {
+  test.each([
+    [['--help'], 'Usage: mirrorgate [command]'],
+    [['start', '--help'], 'Usage: mirrorgate start'],
+    [['check', '--help'], 'Usage: mirrorgate check'],
+    [['demo', '--help'], 'Usage: mirrorgate demo'],
+    [['audit', '--help'], 'Usage: mirrorgate audit'],
+    [['--version'], `${version}\n`],
+  ])('%j goes to stdout, exit code 0', async (args, beginning) => {
+    const { code, stdout, stderr } = await run(args)
+    expect(stdout.slice(0, beginning.length)).toBe(beginning)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  })
+})
+
+describe('wrong usage', () => {
+  test.each([
+    [['chek'], 'there is no command "chek", known are start, check, demo, audit'],
+    [['--nothing'], "unknown option '--nothing'"],
+    [['check', 'gateway.yaml'], "unexpected argument 'gateway.yaml'"],
+    [['check', '--config'], "option '--config <value>' argument missing"],
+    [['start', '--json'], "unknown option '--json'"],
+    [['audit', 'verify', 'data'], 'audit is not available in this version, it arrives with the audit log'],
+    [['constructor'], 'there is no command "constructor", known are start, check, demo, audit'],
+  ])('%j says why on stderr, exit code 2', async (args, sentence) => {
+    expect(await run(args)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `mirrorgate: ${sentence}\nTry mirrorgate --help\n`,
+    })
+  })
+})
+
+describe('start', () => {
+  test('with a wrong configuration every problem goes to stderr, exit code 1', async () => {
+    const file = await fileWith('collections: []\nlisten: { port: -1 }\n')
+    expect(await run(['start', '--config', file])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr:
+        `${file}:1:14 collections: must have at least 1 item, got an empty list\n` +
+        `${file}:2:17 listen.port: must be at least 0, got -1\n`,
+    })
+  })
+
+  test('is what runs without a command', async () => {
+    const { code, stderr } = await run(['--config', await fileWith('collections: []\n')])
+    expect(stderr).toContain('must have at least 1 item')
+    expect(code).toBe(1)
+  })
+})
+
+describe('the launcher', () => {
+  test('runs the same command line', async () => {
+    expect(await run(['--version'], { script: launcher })).toMatchObject({ code: 0, stdout: `${version}\n` })
+  })
+
+  test('says one sentence on an old Node, exit code 3', async () => {
+    const old = `data:text/javascript,Object.defineProperty(process.versions,'node',{value:'20.1.0'})`
+    expect(await run(['--version'], { script: launcher, node: ['--import', old] })).toEqual({
+      code: 3,
+      stdout: '',
+      stderr: 'mirrorgate needs Node.js 24 or newer, this is 20.1.0: install a newer one\n',
+    })
+  })
+})
