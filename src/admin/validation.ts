@@ -17,8 +17,8 @@ const ajv = new Ajv({
 })
 
 /**
- * A query with its integers as numbers. Not left to the validator: its coercion takes 1e999 for an integer, and
- * then no maximum stops it.
+ * A query with its integers as numbers. Not left to the validator: its coercion takes 1e999 for an integer,
+ * and then no maximum stops it.
  */
 function withIntegers(query: unknown, { properties = {} }: Schema): Record<string, unknown> {
   const values: Record<string, unknown> = { ...(query as Record<string, unknown>) }
