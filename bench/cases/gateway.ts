@@ -24,7 +24,7 @@ export interface GatewayTarget extends Target {
   legs(): Promise<readonly Leg[]>
 }
 
-/** All defaults except the places. `mirror` is where the collector should be; null is no mirror. */
+/** All defaults except the places and the time that a stop takes. `mirror` is where the collector should be; null is no mirror. */
 function yaml(ports: { listen: number; admin: number; upstream: number; mirror: number | null }): string {
   const mirror =
     ports.mirror === null
@@ -34,8 +34,9 @@ connections: [{ name: collector, base_url: "http://127.0.0.1:${ports.mirror}" }]
 mirrors:
   - { name: salt, sink: salt, connection: collector, request_url: /requests, response_url: /responses }`
   return `data_dir: ./data
-listen: { host: 127.0.0.1, port: ${ports.listen}, threads: 1 }
-admin: { port: ${ports.admin}, clients: [{ name: bench, token: ${token}, role: viewer }] }
+listen:
+  { host: 127.0.0.1, port: ${ports.listen}, threads: 1, timeouts: { drain_grace_ms: 0, drain_ms: 2000 } }
+admin: { port: ${ports.admin}, clients: [{ name: bench, token: "\${env:BENCH_ADMIN_TOKEN}", role: viewer }] }
 collections:
   - name: orders
     upstreams: [{ url: "http://127.0.0.1:${ports.upstream}" }]
@@ -112,7 +113,7 @@ export async function startGateway(
     command: process.execPath,
     args: [...(options.nodeArgs ?? []), main, 'start', '--config', file],
     folder,
-    ...(options.env === undefined ? {} : { env: options.env }),
+    env: { ...options.env, BENCH_ADMIN_TOKEN: token },
   })
   await untilAnswers(child, `http://127.0.0.1:${admin}/readyz`)
   await untilAnswers(child, `http://127.0.0.1:${listen}/`)

@@ -57,8 +57,15 @@ export function startChild(start: {
   }
 }
 
-function lastLines(file: string): string {
-  return readFileSync(file, 'utf8').trim().split('\n').slice(-5).join('\n')
+/** Ends a child that did not become what it should, and says what it wrote last, its stack left out. */
+async function failed(child: Child, what: string): Promise<Error> {
+  await child.stop()
+  const lines = readFileSync(child.logFile, 'utf8').trim().split('\n')
+  const said = lines
+    .filter((line) => !line.trim().startsWith('at '))
+    .slice(-2)
+    .join(' / ')
+  return new Error(`${child.name} ${what}: ${said.slice(0, 600)}`)
 }
 
 /** The first line that a child wrote, as JSON. */
@@ -68,7 +75,7 @@ export async function firstLine<T>(child: Child): Promise<T> {
     if (text.includes('\n')) return JSON.parse(text.slice(0, text.indexOf('\n'))) as T
     await wait(25)
   }
-  throw new Error(`${child.name} did not start: ${lastLines(child.logFile)}`)
+  throw await failed(child, 'did not start')
 }
 
 /** Resolves when the child answers a GET with 200. */
@@ -86,7 +93,7 @@ export async function untilAnswers(child: Child, url: string): Promise<void> {
     }
     await wait(50)
   }
-  throw new Error(`${child.name} does not answer: ${lastLines(child.logFile)}`)
+  throw await failed(child, 'does not answer')
 }
 
 /** Runs a load generator to its end and returns what it printed. */

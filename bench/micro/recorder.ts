@@ -1,9 +1,15 @@
-/** The recorder's steps alone: decode, redact, encode. */
+/** The recorder's steps alone: decode, redact, encode; and all of them over a slab, down to its frames. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import { limits } from '../../src/contract/limits.ts'
+import type { RecordMirror, RecordPlan, RecordTask } from '../../src/contract/tasks.ts'
+import { recordBytes, recordText, SlabView, writeRecord } from '../../src/queue/slab.ts'
 import { decodeBody } from '../../src/recorder/decode.ts'
 import { ItemEncoder, type ItemRules } from '../../src/recorder/encode.ts'
+import { record } from '../../src/recorder/record.ts'
 import { Redactor } from '../../src/recorder/redact.ts'
-import { captured } from './exchange.ts'
+import { captured, sealed } from './exchange.ts'
 import type { Step } from './micro.ts'
 
 const rules: ItemRules = {
@@ -45,7 +51,7 @@ function redact(body: Buffer, what: string): Step {
     unit: 'body',
     note: `${body.length} bytes of JSON, ${what}`,
     run: (times) => {
-      for (let done = 0; done < times; done += 1) redactor.body(body, 'application/json')
+      for (let done = 0; done < times; done += 1) redactor.body(body, true, 'application/json')
     },
   }
 }
@@ -68,6 +74,52 @@ function encode(): Step {
   }
 }
 
+function fullSlab(): { slab: ArrayBuffer; used: number; exchanges: number } {
+  const view = new SlabView(new ArrayBuffer(limits.slab_bytes))
+  const text = recordText(sealed)
+  const bytes = recordBytes(sealed, text)
+  const exchanges = Math.floor(limits.slab_bytes / bytes)
+  for (let at = 0; at < exchanges; at += 1) writeRecord(view, at * bytes, bytes, sealed, text)
+  return { slab: view.slab, used: exchanges * bytes, exchanges }
+}
+
+/** A slab to the frames of two legs: what one mirrored exchange costs a recorder thread. */
+function recordSlab(): Step {
+  const folder = mkdtempSync(`${tmpdir()}/mirrorgate-micro-`)
+  const mirror: RecordMirror = {
+    ...rules,
+    slot: 0,
+    legs: [
+      { leg: 0, name: 'requests', half: 'request', folder: `${folder}/0` },
+      { leg: 1, name: 'responses', half: 'response', folder: `${folder}/1` },
+    ],
+    format: 'pair',
+    frameItems: 500,
+    frameBytes: 4_000_000,
+    itemBytes: 4_000_000,
+    segmentBytes: limits.segment_bytes,
+    fsyncMs: 60_000,
+  }
+  const plan: RecordPlan = { generation: 1, mirrors: [mirror] }
+  const { slab, used, exchanges } = fullSlab()
+  const room = { 0: Number.MAX_SAFE_INTEGER, 1: Number.MAX_SAFE_INTEGER }
+  const task: RecordTask = {
+    ...{ slab, used, thread: 0, sequence: 0, generation: 1, plan: JSON.stringify(plan), room, parked: [] },
+  }
+  return {
+    name: 'record',
+    unit: 'exchange',
+    note: '1 KB request, 400-byte response, redaction on',
+    run: (times) => {
+      for (let done = 0; done < times; done += exchanges) {
+        // The disk is not what is measured: closed segments go at once.
+        for (const { leg, segment } of record(task).closed) rmSync(`${folder}/${leg}/${segment}`)
+      }
+    },
+    close: () => rmSync(folder, { recursive: true, force: true }),
+  }
+}
+
 export const recorderSteps: readonly (() => Step)[] = [
   () => decode('gzip'),
   () => decode('br'),
@@ -75,4 +127,5 @@ export const recorderSteps: readonly (() => Step)[] = [
   () => redact(page, 'nothing to redact'),
   () => redact(secretPage, 'two fields to redact'),
   encode,
+  recordSlab,
 ]
