@@ -70,17 +70,18 @@ function writeCaptured(out: ItemBuffer, body: CapturedBody, head: BodyHead, rule
     bytes = decoded
   }
   if (notes.truncated) bytes = wholeCharacters(bytes)
-  const result = rules.redactor.body(bytes, head.contentType)
+  const utf8 = isUtf8(bytes)
+  const result = rules.redactor.body(bytes, utf8, head.contentType)
   if (result.kind === 'not_redactable') {
     notes.omitted = true
     out.text(NO_BODY)
   } else if (result.kind === 'text') {
     notes.redacted = true
     out.text(`,"body":${JSON.stringify(result.text)},"body_encoding":"utf8"`)
-  } else if (isUtf8(bytes)) {
-    out.text(',"body":"')
-    out.escaped(bytes)
-    out.text('","body_encoding":"utf8"')
+  } else if (utf8) {
+    out.text(',"body":')
+    out.string(bytes)
+    out.text(',"body_encoding":"utf8"')
   } else {
     out.text(`,"body":"${bytes.toString('base64')}","body_encoding":"base64"`)
   }

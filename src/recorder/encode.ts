@@ -58,6 +58,7 @@ export class ItemEncoder {
     if (half === 'request') this.#request(exchange, made.buffer)
     else if (half === 'response') this.#response(exchange, made.buffer)
     else this.#exchange(exchange, made.buffer)
+    made.buffer.flush()
     made.turn = turn
     return made.buffer
   }

