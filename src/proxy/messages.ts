@@ -28,7 +28,11 @@ export interface DataPlan {
       readonly content_types: readonly string[]
       readonly min_duration_ms: number
     }
-    readonly capture: { readonly request_body: boolean; readonly response_body: boolean; readonly body_bytes: number }
+    readonly capture: {
+      readonly request_body: boolean
+      readonly response_body: boolean
+      readonly body_bytes: number
+    }
   }[]
 }
 
@@ -49,8 +53,8 @@ export type ToThread =
   | { readonly type: 'listen'; readonly host: string; readonly port: number }
   | { readonly type: 'plan'; readonly plan: DataPlan }
   | { readonly type: 'slab_return'; readonly slab: ArrayBuffer }
-  /** A slab that died with its recorder: the thread may allocate another. */
-  | { readonly type: 'slab_lost' }
+  /** A slab that died with its recorder: the thread may allocate another. `bytes`: its size, where it was no common one. */
+  | { readonly type: 'slab_lost'; readonly bytes?: number }
   /** Hand over what is in the slab now. */
   | { readonly type: 'flush' }
   /** Begin to drain: answer with `Connection: close` for `graceMs`, then stop accepting; report when empty. */

@@ -1,0 +1,69 @@
+/** Whether a request may go on, and where to: checks of the head alone, made once, before anything is sent. */
+import type { IncomingMessage } from 'node:http'
+import type { GatewayErrorCode } from '../contract/errors.ts'
+import type { Expectation } from './connection.ts'
+import { type RequestHead, validHost } from './headers.ts'
+import type { Collection, Snapshot } from './snapshot.ts'
+import { hostName } from './route.ts'
+
+/** What admission finds out; fields keep their first value where it did not come that far. */
+export interface Admitted {
+  /** Authority as the client sent it; empty only for HTTP/1.0. */
+  host: string
+  /** Path and query. */
+  target: string
+  path: string
+  collection: Collection | null
+}
+
+const absoluteForm = /^https?:\/\/([^/?#]*)(.*)$/i
+/** RFC 3986 §3: a fragment never goes over the wire; controls never do. Bytes above ASCII pass as they came. */
+const badTarget = /[^\x21\x22\x24-\x7e\x80-\xff]/
+
+/** RFC 9112 §6: only borders that every parser sees alike. */
+function badFraming(req: IncomingMessage, head: RequestHead): boolean {
+  if (req.httpVersion !== '1.1' && req.httpVersion !== '1.0') return true
+  if (head.contentLength !== -1 && (head.chunked || !Number.isSafeInteger(head.contentLength))) return true
+  return head.codingUnknown || (head.chunked && req.httpVersion === '1.0')
+}
+
+/** RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; an absolute target's authority stands above it. */
+function badTargetOrHost(req: IncomingMessage, head: RequestHead, into: Admitted): boolean {
+  if (head.hosts !== 1 && (head.hosts > 1 || req.httpVersion === '1.1')) return true
+  if (head.hosts === 1 && !validHost(head.host)) return true
+  into.host = head.host
+  let target = req.url ?? ''
+  if (target.charCodeAt(0) !== 0x2f) {
+    const absolute = absoluteForm.exec(target)
+    if (absolute === null || !validHost(absolute[1] as string)) return true
+    into.host = absolute[1] as string
+    target = absolute[2] as string
+    if (target.charCodeAt(0) !== 0x2f) target = `/${target}`
+  }
+  into.target = target
+  const query = target.indexOf('?')
+  into.path = query === -1 ? target : target.slice(0, query)
+  return badTarget.test(target)
+}
+
+/** The code that the request is refused with, or null. */
+export function admit(
+  req: IncomingMessage,
+  head: RequestHead,
+  snapshot: Snapshot,
+  expects: Expectation,
+  refusing: boolean,
+  into: Admitted,
+): GatewayErrorCode | null {
+  if (req.rawHeaders.length > snapshot.listen.limits.header_count * 2) return 'headers_too_large'
+  if (badFraming(req, head) || badTargetOrHost(req, head, into)) return 'bad_request'
+  if (expects === 'unknown') return 'expectation_failed'
+  if (!snapshot.methods.has(req.method ?? '')) return 'method_not_allowed'
+  if (refusing) return 'draining'
+  const collection = snapshot.router.route(into.host === '' ? '' : hostName(into.host), into.path)
+  if (collection === 'ambiguous') return 'bad_request'
+  if (collection === null) return 'no_route'
+  into.collection = collection
+  if (collection.bodyBytesMax > 0 && head.contentLength > collection.bodyBytesMax) return 'body_too_large'
+  return null
+}

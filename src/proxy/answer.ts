@@ -1,0 +1,50 @@
+/** The answers that the gateway makes itself (contract §3): their JSON, their fields, their raw form. */
+import { STATUS_CODES } from 'node:http'
+import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
+import { rejectReasons, threadCell } from '../telemetry/counters.ts'
+
+export interface GatewayAnswer {
+  readonly status: number
+  readonly body: string
+  /** Flat: name, value. Without Connection and Date, which belong to the writer. */
+  readonly fields: string[]
+  /** Whether the connection ends with it: its framing or its owner cannot be trusted any more. */
+  readonly close: boolean
+}
+
+const closing: ReadonlySet<GatewayErrorCode> = new Set([
+  'bad_request',
+  'request_timeout',
+  'body_too_large',
+  'expectation_failed',
+  'headers_too_large',
+])
+const passing: ReadonlySet<GatewayErrorCode> = new Set(['overloaded', 'no_healthy_upstream', 'draining'])
+
+export function gatewayAnswer(
+  code: GatewayErrorCode,
+  requestId: string,
+  serverHeader: boolean,
+  allow: string,
+): GatewayAnswer {
+  const { status, message } = gatewayErrors[code]
+  const body = `${JSON.stringify({ error: code, message, request_id: requestId })}\n`
+  const fields = ['content-type', 'application/json', 'content-length', String(body.length)]
+  if (passing.has(code)) fields.push('retry-after', '1')
+  // RFC 9110 §15.5.6.
+  if (code === 'method_not_allowed') fields.push('allow', allow)
+  if (serverHeader) fields.push('server', 'mirrorgate')
+  return { status, body, fields, close: closing.has(code) }
+}
+
+/** A whole response for a socket that has no parsed request: it always ends the connection. */
+export function rawAnswer({ status, body, fields }: GatewayAnswer): string {
+  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`
+  for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`
+  return `${head}date: ${new Date().toUTCString()}\r\nconnection: close\r\n\r\n${body}`
+}
+
+/** Cell of `http_rejected_total` for a code. */
+export function rejectedCell(code: GatewayErrorCode): number {
+  return threadCell.rejected + rejectReasons.indexOf(code)
+}

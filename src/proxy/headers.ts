@@ -1,0 +1,319 @@
+/**
+ * Header fields on their way through: one pass over the client's raw list says what routing needs to know and keeps
+ * what the upstream may see; another over the upstream's raw list keeps what the client may see.
+ */
+import { isIP } from 'node:net'
+import { limits } from '../contract/limits.ts'
+
+/** What the client's head says, and the fields of it that go on to the upstream. Flat: name, value, name, value. */
+export class RequestHead {
+  hosts = 0
+  host = ''
+  /** RFC 9112 §6.1: `chunked` alone is understood; anything else cannot be forwarded. */
+  chunked = false
+  codingUnknown = false
+  /** -1 = no Content-Length. */
+  contentLength = -1
+  connection = ''
+  requestId = ''
+  requestIds = 0
+  forwardedFor = ''
+  forwardedProto = ''
+  forwardedHost = ''
+  forwarded: string[] | null = null
+  keep: string[] = []
+}
+
+const saneRequestId = new RegExp(`^[A-Za-z0-9._~:/+=-]{1,${limits.request_id_chars_max}}$`)
+/** RFC 3986 §3.2.2 without userinfo: a registered name or an IP literal, and a port. */
+const hostForm = /^(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?$/
+
+export function validHost(host: string): boolean {
+  return host.length <= 300 && hostForm.test(host)
+}
+
+/**
+ * Takes one field whose name has the length of one that is not simply kept. Returns false when it is.
+ * RFC 9110 §7.6.1: hop-by-hop fields end here; the rest of the list is that of RFC 2616 §13.5.1.
+ */
+function takeRequestField(head: RequestHead, lower: string, value: string): boolean {
+  switch (lower) {
+    case 'host':
+      head.hosts++
+      head.host = value
+      return true
+    case 'connection':
+      head.connection = head.connection === '' ? value : `${head.connection},${value}`
+      return true
+    case 'content-length':
+      head.contentLength = Number(value)
+      return false
+    case 'transfer-encoding':
+      if (head.chunked || value.toLowerCase() !== 'chunked') head.codingUnknown = true
+      head.chunked = true
+      return true
+    case 'x-request-id':
+      head.requestIds++
+      head.requestId = value
+      return true
+    case 'x-forwarded-for':
+      head.forwardedFor = head.forwardedFor === '' ? value : `${head.forwardedFor}, ${value}`
+      return true
+    case 'x-forwarded-proto':
+      head.forwardedProto = value
+      return true
+    case 'x-forwarded-host':
+      head.forwardedHost = value
+      return true
+    case 'forwarded':
+      head.forwarded ??= []
+      head.forwarded.push(value)
+      return true
+    case 'te':
+    case 'expect':
+    case 'trailer':
+    case 'upgrade':
+    case 'keep-alive':
+    case 'proxy-connection':
+    case 'proxy-authorization':
+      return true
+    default:
+      return false
+  }
+}
+
+/** Bit n is set when a name of n characters may need more than being kept: see `takeRequestField`. */
+const requestLengths = [2, 4, 6, 7, 9, 10, 12, 14, 15, 16, 17, 19].reduce(
+  (bits, length) => bits | (1 << length),
+  0,
+)
+
+export function readRequestHead(raw: readonly string[]): RequestHead {
+  const head = new RequestHead()
+  const { keep } = head
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string
+    const value = raw[i + 1] as string
+    const length = name.length
+    if (
+      length < 20 &&
+      (requestLengths & (1 << length)) !== 0 &&
+      takeRequestField(head, name.toLowerCase(), value)
+    )
+      continue
+    keep.push(name, value)
+  }
+  if (head.connection !== '') dropNominated(head.keep, head.connection)
+  return head
+}
+
+/** Fields that a Connection header may not take away: without them the message would have other borders. */
+const framing = new Set(['close', 'keep-alive', 'content-length', 'transfer-encoding', 'host', ''])
+
+/**
+ * RFC 9110 §7.6.1: fields that the sender's Connection header names are for this hop only. Runs on the sender's own
+ * fields alone, before the gateway adds its own: otherwise a client could take those away (trap C9).
+ */
+export function dropNominated(list: string[], connection: string): void {
+  const names = new Set<string>()
+  for (const option of connection.split(',')) {
+    const name = option.trim().toLowerCase()
+    if (!framing.has(name)) names.add(name)
+  }
+  if (names.size === 0) return
+  let to = 0
+  for (let i = 0; i < list.length; i += 2) {
+    if (names.has((list[i] as string).toLowerCase())) continue
+    list[to++] = list[i] as string
+    list[to++] = list[i + 1] as string
+  }
+  list.length = to
+}
+
+/** Without the `::ffff:` of an IPv4 address on an IPv6 socket. */
+export function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}
+
+/**
+ * RFC 7239 §5.2 in its older spelling: the first address from the right that is no trusted proxy; the leftmost valid one
+ * when all are. `peer` is a trusted proxy.
+ */
+export function clientAddress(
+  forwardedFor: string,
+  peer: string,
+  trusts: (address: string) => boolean,
+): string {
+  let client = peer
+  for (let end = forwardedFor.length; end > 0; ) {
+    const comma = forwardedFor.lastIndexOf(',', end - 1)
+    const address = plainAddress(bareAddress(forwardedFor.slice(comma + 1, end).trim()))
+    if (isIP(address) === 0) return client
+    client = address
+    if (!trusts(address)) return client
+    end = comma
+  }
+  return client
+}
+
+/** An address without the port that some proxies append. */
+function bareAddress(text: string): string {
+  if (text.startsWith('[')) return text.slice(1, Math.max(1, text.indexOf(']')))
+  const colon = text.indexOf(':')
+  return colon !== -1 && colon === text.lastIndexOf(':') ? text.slice(0, colon) : text
+}
+
+export function idForUpstream(head: RequestHead, exchangeId: string): string {
+  return head.requestIds === 1 && saneRequestId.test(head.requestId) ? head.requestId : exchangeId
+}
+
+export interface Hop {
+  readonly peer: string
+  readonly trusted: boolean
+  readonly host: string
+  readonly requestId: string
+  readonly httpVersion: string
+  /** Host for the upstream; empty: the upstream's own. */
+  readonly hostForUpstream: string
+}
+
+/** Completes the kept fields with the gateway's own; the list then is what the upstream gets. */
+export function addGatewayFields(head: RequestHead, hop: Hop): string[] {
+  const { keep } = head
+  if (hop.hostForUpstream !== '') keep.push('host', hop.hostForUpstream)
+  keep.push('x-request-id', hop.requestId)
+  const known = hop.trusted && head.forwardedFor !== ''
+  keep.push('x-forwarded-for', known ? `${head.forwardedFor}, ${hop.peer}` : hop.peer)
+  keep.push('x-forwarded-proto', forwardedScheme(head, hop.trusted))
+  const host = hop.trusted && head.forwardedHost !== '' ? head.forwardedHost : hop.host
+  if (host !== '') keep.push('x-forwarded-host', host)
+  if (hop.trusted && head.forwarded !== null)
+    for (const value of head.forwarded) keep.push('forwarded', value)
+  keep.push('via', hop.httpVersion === '1.0' ? '1.0 mirrorgate' : '1.1 mirrorgate')
+  return keep
+}
+
+export function forwardedScheme(head: RequestHead, trusted: boolean): 'http' | 'https' {
+  return trusted && head.forwardedProto.toLowerCase() === 'https' ? 'https' : 'http'
+}
+
+/** What the upstream's head says, and the fields of it that go on to the client. */
+export class ResponseHead {
+  chunked = false
+  /** A body that ends only with the connection, unless the status has none. */
+  hasLength = false
+  contentType = ''
+  connection = ''
+  trailer = ''
+  keep: string[] = []
+}
+
+/** Bit n is set when a name of n characters may need more than being kept. */
+const responseLengths = [2, 7, 10, 12, 14, 16, 17, 18].reduce((bits, length) => bits | (1 << length), 0)
+
+/** Takes one field whose name has the length of one that is not simply kept. Returns false when it is. */
+function takeResponseField(head: ResponseHead, lower: string, value: string): boolean {
+  switch (lower) {
+    case 'connection':
+      head.connection = head.connection === '' ? value : `${head.connection},${value}`
+      return true
+    case 'transfer-encoding':
+      head.chunked = true
+      return true
+    case 'trailer':
+      head.trailer = head.trailer === '' ? value : `${head.trailer}, ${value}`
+      return true
+    case 'content-length':
+      head.hasLength = true
+      return false
+    case 'content-type':
+      head.contentType = value
+      return false
+    case 'te':
+    case 'upgrade':
+    case 'keep-alive':
+    case 'proxy-connection':
+    case 'proxy-authenticate':
+      return true
+    default:
+      return false
+  }
+}
+
+export function readResponseHead(raw: readonly string[]): ResponseHead {
+  const head = new ResponseHead()
+  const { keep } = head
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i] as string
+    const value = raw[i + 1] as string
+    const length = name.length
+    if (
+      length < 19 &&
+      (responseLengths & (1 << length)) !== 0 &&
+      takeResponseField(head, name.toLowerCase(), value)
+    )
+      continue
+    keep.push(name, value)
+  }
+  if (head.connection !== '') dropNominated(keep, head.connection)
+  return head
+}
+
+/** Removes a field by its lower-case name. */
+export function dropField(list: string[], lower: string): void {
+  let to = 0
+  for (let i = 0; i < list.length; i += 2) {
+    if ((list[i] as string).toLowerCase() === lower) continue
+    list[to++] = list[i] as string
+    list[to++] = list[i + 1] as string
+  }
+  list.length = to
+}
+
+/** The value of a field in a raw list, by its lower-case name; empty when it is missing. */
+export function fieldValue(list: readonly string[], lower: string): string {
+  for (let i = 0; i < list.length; i += 2) {
+    const name = list[i] as string
+    if (name.length === lower.length && name.toLowerCase() === lower) return list[i + 1] as string
+  }
+  return ''
+}
+
+/** RFC 9110 §6.5.1: fields that change framing, routing or authentication do not belong in trailers. */
+const forbiddenTrailers = new Set([
+  'content-length',
+  'transfer-encoding',
+  'host',
+  'trailer',
+  'connection',
+  'keep-alive',
+  'te',
+  'upgrade',
+  'content-encoding',
+  'content-type',
+  'content-range',
+  'authorization',
+  'proxy-authorization',
+  'proxy-authenticate',
+  'www-authenticate',
+  'set-cookie',
+  'cookie',
+  'cache-control',
+  'expect',
+  'max-forwards',
+  'location',
+  'date',
+  'age',
+  'expires',
+  'vary',
+])
+
+/** Trailers that may go on, as pairs for `addTrailers`. */
+export function trailerPairs(trailers: readonly string[]): [string, string][] {
+  const pairs: [string, string][] = []
+  for (let i = 0; i < trailers.length; i += 2) {
+    const name = trailers[i] as string
+    if (!forbiddenTrailers.has(name.toLowerCase())) pairs.push([name, trailers[i + 1] as string])
+  }
+  return pairs
+}

@@ -1,0 +1,211 @@
+/**
+ * The memory of captures in one data thread: a budget for the bodies of open exchanges, and a fixed number of slabs that
+ * are filled here, handed to main by transfer, and come back to be filled again. Nothing here ever waits: no memory
+ * means a shorter body, no slab means a dropped capture, and both are counted.
+ */
+import { limits } from '../contract/limits.ts'
+import { type SealedExchange, SlabView, recordBytes, recordText, writeRecord } from '../queue/slab.ts'
+import { type Counters, Counters as Cells, mirrorCell, threadCell } from '../telemetry/counters.ts'
+import type { FromThread } from './messages.ts'
+
+type SlabMessage = Extract<FromThread, { type: 'slab' }>
+
+/** A slab that is being filled. */
+class OpenSlab {
+  readonly view: SlabView
+  readonly generation: number
+  used = 0
+  /** Flat: mirror slot, exchanges. */
+  readonly counts: number[] = []
+
+  constructor(slab: ArrayBuffer, generation: number) {
+    this.view = new SlabView(slab)
+    this.generation = generation
+  }
+
+  count(mirrors: readonly number[]): void {
+    const { counts } = this
+    for (let i = 0; i < mirrors.length; i++) {
+      let at = 0
+      while (at < counts.length && counts[at] !== mirrors[i]) at += 2
+      if (at === counts.length) counts.push(mirrors[i] as number, 1)
+      else (counts[at + 1] as number)++
+    }
+  }
+}
+
+export class SlabPool {
+  /** How long a record may lie in a slab before it is handed over. */
+  flushAfterMs = 200
+  readonly slabsMax: number
+  readonly #openBytesMax: number
+  readonly #cells: Float64Array
+  readonly #counters: Counters
+  readonly #send: (message: SlabMessage, slab: ArrayBuffer) => void
+  readonly #free: ArrayBuffer[] = []
+  /** Slabs that exist: free, being filled, or with main. */
+  #slabs = 0
+  /** Bytes of bodies of open exchanges, and of records too large for a slab that are with main. */
+  #openBytes = 0
+  /** The slab being filled, and one for exchanges that began under an older configuration. */
+  #current: OpenSlab | null = null
+  #older: OpenSlab | null = null
+  #timer: NodeJS.Timeout | null = null
+  #sequence = 0
+
+  constructor(
+    bufferBytes: number,
+    counters: Counters,
+    send: (message: SlabMessage, slab: ArrayBuffer) => void,
+  ) {
+    const wanted = Math.floor((bufferBytes * limits.slab_share) / limits.slab_bytes)
+    this.slabsMax = Math.max(limits.slabs_per_thread_min, wanted)
+    this.#openBytesMax = Math.max(
+      bufferBytes - this.slabsMax * limits.slab_bytes,
+      Math.floor(bufferBytes * (1 - limits.slab_share)),
+    )
+    this.#counters = counters
+    this.#cells = counters.cells
+    this.#send = send
+  }
+
+  /** Takes `bytes` of the budget of open exchanges; false when they are not there. */
+  reserve(bytes: number): boolean {
+    if (this.#openBytes + bytes > this.#openBytesMax) return false
+    this.#openBytes += bytes
+    this.#show()
+    return true
+  }
+
+  release(bytes: number): void {
+    if (bytes === 0) return
+    this.#openBytes -= bytes
+    this.#show()
+  }
+
+  #show(): void {
+    const inUse = this.#slabs - this.#free.length
+    this.#cells[threadCell.captureBytes] = this.#openBytes + inUse * limits.slab_bytes
+    this.#cells[threadCell.slabsInUse] = inUse
+  }
+
+  /** Copies an exchange into a slab, or drops it; either way it is counted for each of its mirrors, here alone. */
+  seal(exchange: SealedExchange, generation: number): void {
+    let cell: number = mirrorCell.captureError
+    try {
+      cell = this.#write(exchange, generation) ? mirrorCell.slabbed : mirrorCell.bufferFull
+    } finally {
+      const { mirrors } = exchange
+      this.#counters.begin()
+      for (let i = 0; i < mirrors.length; i++) {
+        const at = Cells.mirror(mirrors[i] as number, 0)
+        ;(this.#cells[at + mirrorCell.captured] as number)++
+        ;(this.#cells[at + cell] as number)++
+      }
+      this.#counters.commit()
+    }
+  }
+
+  #write(exchange: SealedExchange, generation: number): boolean {
+    const text = recordText(exchange)
+    const length = recordBytes(exchange, text)
+    if (length > limits.slab_bytes) return this.#writeAlone(exchange, text, length, generation)
+    const slab = this.#room(length, generation)
+    if (slab === null) return false
+    writeRecord(slab.view, slab.used, length, exchange, text)
+    slab.used += length
+    slab.count(exchange.mirrors)
+    return true
+  }
+
+  /** The open slab of a generation with room for `length` bytes. One slab never mixes generations. */
+  #room(length: number, generation: number): OpenSlab | null {
+    let slab = this.#current
+    if (slab !== null && slab.generation !== generation) {
+      // A newer configuration moves the open slab aside; an exchange of an older one goes there.
+      if (generation > slab.generation) {
+        this.#handOver(this.#older)
+        this.#older = slab
+        this.#current = null
+      } else return this.#roomAside(length, generation)
+      slab = null
+    }
+    if (slab !== null && slab.used + length <= limits.slab_bytes) return slab
+    this.#handOver(slab)
+    this.#current = this.#open(generation)
+    return this.#current
+  }
+
+  #roomAside(length: number, generation: number): OpenSlab | null {
+    const slab = this.#older
+    if (slab !== null && slab.generation === generation && slab.used + length <= limits.slab_bytes)
+      return slab
+    this.#handOver(slab)
+    this.#older = this.#open(generation)
+    return this.#older
+  }
+
+  #open(generation: number): OpenSlab | null {
+    let slab = this.#free.pop()
+    if (slab === undefined) {
+      if (this.#slabs >= this.slabsMax) return null
+      this.#slabs++
+      slab = new ArrayBuffer(limits.slab_bytes)
+    }
+    this.#show()
+    this.#timer ??= setTimeout(flushSlabs, this.flushAfterMs, this)
+    return new OpenSlab(slab, generation)
+  }
+
+  /** A record that no slab can hold travels alone, within the budget of open exchanges. */
+  #writeAlone(exchange: SealedExchange, text: string, length: number, generation: number): boolean {
+    if (!this.reserve(length)) return false
+    const alone = new OpenSlab(new ArrayBuffer(length), generation)
+    writeRecord(alone.view, 0, length, exchange, text)
+    alone.used = length
+    alone.count(exchange.mirrors)
+    this.#handOver(alone)
+    return true
+  }
+
+  #handOver(slab: OpenSlab | null): void {
+    if (slab === null) return
+    if (slab === this.#current) this.#current = null
+    if (slab === this.#older) this.#older = null
+    const message: SlabMessage = {
+      type: 'slab',
+      slab: slab.view.slab,
+      used: slab.used,
+      sequence: ++this.#sequence,
+      generation: slab.generation,
+      counts: slab.counts,
+      sealedAt: Date.now(),
+    }
+    this.#send(message, slab.view.slab)
+  }
+
+  /** Hands over what there is. */
+  flush(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+    this.#handOver(this.#older)
+    this.#handOver(this.#current)
+  }
+
+  returned(slab: ArrayBuffer): void {
+    if (slab.byteLength !== limits.slab_bytes) return this.release(slab.byteLength)
+    this.#free.push(slab)
+    this.#show()
+  }
+
+  /** A slab that will not come back. */
+  lost(bytes: number): void {
+    if (bytes !== limits.slab_bytes) return this.release(bytes)
+    this.#slabs--
+    this.#show()
+  }
+}
+
+function flushSlabs(pool: SlabPool): void {
+  pool.flush()
+}

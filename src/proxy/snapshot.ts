@@ -1,0 +1,155 @@
+/** One configuration as a data thread runs it: compiled once, immutable, kept until its last exchange has ended. */
+import { BlockList, isIPv6 } from 'node:net'
+import { type Counters, Counters as Cells } from '../telemetry/counters.ts'
+import { Balancer, RetryBudget } from './balance.ts'
+import { Upstream, type UpstreamSpec, poolKey } from './forward.ts'
+import type { DataPlan } from './messages.ts'
+import { type Routable, Router } from './route.ts'
+import { MirrorRule } from './tap.ts'
+
+type CollectionPlan = DataPlan['collections'][number]
+
+/** The upstreams of a thread. Those that two plans share live on with their connections. */
+export class UpstreamRegistry {
+  readonly #byKey = new Map<string, Upstream>()
+  readonly #counters: Counters
+
+  constructor(counters: Counters) {
+    this.#counters = counters
+  }
+
+  use(spec: UpstreamSpec): Upstream {
+    const key = poolKey(spec)
+    let upstream = this.#byKey.get(key)
+    if (upstream === undefined) this.#byKey.set(key, (upstream = new Upstream(spec, this.#counters)))
+    else upstream.adopt(spec)
+    upstream.users++
+    return upstream
+  }
+
+  /** Ends ejections whose time is over. */
+  tick(now: number): void {
+    for (const upstream of this.#byKey.values()) {
+      if (upstream.ejectedUntil === 0 || upstream.ejectedUntil > now) continue
+      upstream.ejectedUntil = 0
+      upstream.showEjected(false)
+    }
+  }
+
+  drop(upstream: Upstream): void {
+    if (--upstream.users > 0) return
+    this.#byKey.delete(upstream.key)
+    upstream.close()
+  }
+}
+
+export class Collection implements Routable {
+  readonly name: string
+  readonly hosts: readonly string[]
+  readonly prefix: string
+  readonly strip_prefix: boolean
+  readonly balancer: Balancer<Upstream>
+  readonly retryBudget: RetryBudget
+  readonly retryAttempts: number
+  readonly mirrors: readonly MirrorRule[]
+  readonly hostFromClient: boolean
+  readonly timeouts: CollectionPlan['timeouts']
+  /** 0 = no limit. */
+  readonly bodyBytesMax: number
+  /** First of its counter cells. */
+  readonly cell: number
+
+  constructor(plan: CollectionPlan, mirrors: readonly MirrorRule[], upstreams: readonly Upstream[]) {
+    this.name = plan.name
+    this.hosts = plan.hosts
+    this.prefix = plan.prefix
+    this.strip_prefix = plan.strip_prefix
+    this.balancer = new Balancer(upstreams, plan.eject)
+    this.retryBudget = new RetryBudget(plan.retry.budget)
+    this.retryAttempts = plan.retry.attempts
+    this.mirrors = mirrors
+    this.hostFromClient = plan.host_header === 'client'
+    this.timeouts = plan.timeouts
+    this.bodyBytesMax = plan.limits.body_bytes
+    this.cell = Cells.collection(plan.slot, 0)
+  }
+}
+
+function specs(plan: CollectionPlan, headerBytes: number): UpstreamSpec[] {
+  return plan.upstreams.map(({ url, weight }, index) => ({
+    url,
+    weight,
+    slot: plan.upstreamSlots[index] as number,
+    connections: plan.limits.connections_per_upstream,
+    pending: plan.limits.pending,
+    connectMs: plan.timeouts.connect_ms,
+    headerBytes,
+  }))
+}
+
+function blockList(cidrs: readonly string[]): BlockList | null {
+  if (cidrs.length === 0) return null
+  const list = new BlockList()
+  for (const cidr of cidrs) {
+    const [address = '', bits] = cidr.split('/')
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4'
+    list.addSubnet(address, bits === undefined ? (family === 'ipv6' ? 128 : 32) : Number(bits), family)
+  }
+  return list
+}
+
+export class Snapshot {
+  readonly generation: number
+  readonly listen: DataPlan['listen']
+  readonly methods: ReadonlySet<string>
+  /** Value of Allow in a 405. */
+  readonly allow: string
+  readonly router: Router<Collection>
+  readonly trusts: (address: string) => boolean
+  readonly #registry: UpstreamRegistry
+  readonly #upstreams: readonly Upstream[]
+  #exchanges = 0
+  #superseded = false
+
+  constructor(data: DataPlan, registry: UpstreamRegistry) {
+    this.generation = data.generation
+    this.listen = data.listen
+    this.methods = new Set(data.listen.methods)
+    this.allow = data.listen.methods.join(', ')
+    this.#registry = registry
+    const rules = new Map(data.mirrors.map((mirror) => [mirror.name, new MirrorRule(mirror)]))
+    const upstreams: Upstream[] = []
+    const collections = data.collections.map((plan) => {
+      const own = specs(plan, data.listen.limits.header_bytes).map((spec) => registry.use(spec))
+      upstreams.push(...own)
+      const mirrors = data.capturing ? plan.mirrors.map((name) => rules.get(name)) : []
+      return new Collection(
+        plan,
+        mirrors.filter((rule) => rule !== undefined),
+        own,
+      )
+    })
+    this.#upstreams = upstreams
+    this.router = new Router(collections)
+    const trusted = blockList(data.listen.trusted_proxies)
+    this.trusts = (address) => trusted?.check(address, isIPv6(address) ? 'ipv6' : 'ipv4') ?? false
+  }
+
+  enter(): void {
+    this.#exchanges++
+  }
+
+  leave(): void {
+    if (--this.#exchanges === 0 && this.#superseded) this.#close()
+  }
+
+  /** A newer plan takes new requests; connections that it does not share end with the last exchange of this one. */
+  supersede(): void {
+    this.#superseded = true
+    if (this.#exchanges === 0) this.#close()
+  }
+
+  #close(): void {
+    for (const upstream of this.#upstreams) this.#registry.drop(upstream)
+  }
+}
