@@ -147,7 +147,7 @@ export class RunningGateway implements Gateway {
       const bounds = this.mirrors.recorderBounds()
       const result = await this.recorder.record({ slab, used, thread, sequence, generation, plan, ...bounds })
       this.threads.returnSlab(thread, result.slab)
-      this.mirrors.recorded(result)
+      this.mirrors.recorded(result, counts)
       this.metrics.observeCaptureLag((Date.now() - sealedAt) / 1000)
       this.metrics.countNotRedactable(result.notRedactable)
       if (result.error !== null) this.log.error({ error: result.error }, 'spool write failed')

@@ -136,10 +136,21 @@ export class Mirrors {
     return { room, parked }
   }
 
-  /** What came of one slab. */
-  recorded(result: Omit<RecordResult, 'slab'>): void {
-    for (const { leg, reason, items } of result.drops) this.#legs[leg]?.ledger.dropBeforeDisk(reason, items)
-    for (const frame of result.frames) this.#legs[frame.leg]?.frame(frame)
+  /** What came of one slab. `counts`, as its data thread noted them, are flat: slot, exchanges, slot, exchanges … */
+  recorded(result: Omit<RecordResult, 'slab'>, counts: readonly number[]): void {
+    const missing = new Map<Leg, number>()
+    for (let at = 0; at < counts.length; at += 2) {
+      for (const leg of this.#legsOfSlot.get(counts[at] as number) ?? []) missing.set(leg, counts[at + 1] as number)
+    }
+    const settle = (index: number, items: number): Leg | undefined => {
+      const leg = this.#legs[index]
+      if (leg !== undefined) missing.set(leg, (missing.get(leg) ?? 0) - items)
+      return leg
+    }
+    for (const { leg, reason, items } of result.drops) settle(leg, items)?.ledger.dropBeforeDisk(reason, items)
+    for (const frame of result.frames) settle(frame.leg, frame.items)?.frame(frame)
+    // A slab that could not be read to its end: what the recorder did not account for is lost.
+    for (const [leg, items] of missing) if (items > 0) leg.ledger.dropBeforeDisk('capture_error', items)
     for (const { leg, segment } of result.closed) this.#legs[leg]?.segmentClosed(segment)
   }
 
