@@ -13,7 +13,7 @@ its line, and \`gateway.schema.json\` lets editors complete and check the file.
 
 Any value may hold references to environment variables: \`\${env:NAME}\`, or \`\${env:NAME:-default}\` where
 it may be unset or empty. One that is neither set nor has a default is a problem. A value that is
-nothing but a reference may stand for a number: \`port: \${env:PORT:-8080}\`. Between brackets it needs quotes.
+nothing but a reference may stand for a number: \`port: \${env:PORT:-8080}\`. In brackets it needs quotes.
 \`$\${\` is a literal \`\${\`.
 
 Times are in milliseconds (\`_ms\`), sizes in bytes (\`_bytes\`). Keys marked *later* are reserved:

@@ -4,7 +4,7 @@ import { count, DAY, entry, flag, HOUR, later, name, optionalCount, section, tex
 
 export const environments = ['dev', 'sandbox', 'test', 'stage', 'uat', 'preprod', 'prod'] as const
 
-/** What Node's parser knows, without CONNECT and TRACE, which are never forwarded (RFC 9110 §9.3.6, 9.3.8). */
+/** What Node's parser knows; CONNECT and TRACE are never forwarded (RFC 9110 §9.3.6, §9.3.8). */
 const methods = [
   ...['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'PROPPATCH', 'MKCOL', 'COPY'],
   ...['MOVE', 'LOCK', 'UNLOCK', 'REPORT', 'SEARCH', 'QUERY', 'LINK', 'UNLINK', 'PURGE'],

@@ -55,7 +55,8 @@ const rules: Readonly<Record<string, (context: Context) => string>> = {
   enum: ({ schema, value, shown }) => oneOf(availableValues(schema), value, shown),
   later: () => 'is not available in this version, leave it out',
   laterValues: ({ schema, shown }) => {
-    return `must be ${availableValues(schema).join(' or ')}, others are not available in this version, got ${shown}`
+    const now = availableValues(schema).join(' or ')
+    return `must be ${now}, others are not available in this version, got ${shown}`
   },
 }
 
@@ -64,12 +65,13 @@ export function describe(
   error: ErrorObject,
   pointer: string,
   raw: ReadonlyMap<string, string>,
+  hints: boolean,
 ): SchemaFinding | null {
   const { keyword } = error
   const params = error.params as Params
   const schema = (error.parentSchema ?? {}) as JsonSchema
   if (keyword === 'additionalProperties') {
-    return unknownKey(pointerTo(pointer, String(params['additionalProperty'])), schema)
+    return unknownKey(pointerTo(pointer, String(params['additionalProperty'])), hints ? schema : {})
   }
   if (keyword === 'required') {
     const missing = pointerTo(pointer, String(params['missingProperty']))
@@ -97,7 +99,7 @@ function unknownKey(pointer: string, schema: JsonSchema): SchemaFinding {
 }
 
 function listed(known: readonly string[]): string {
-  return known.length <= 8 ? `, known are ${known.join(', ')}` : ''
+  return known.length > 0 && known.length <= 8 ? `, known are ${known.join(', ')}` : ''
 }
 
 function repeated(pointer: string, params: Params, data: unknown): SchemaFinding {

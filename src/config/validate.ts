@@ -1,6 +1,7 @@
 /** The schema step: fills defaults in and finds everything that breaks a schema. */
 import { Ajv, type AnySchemaObject, type ErrorObject, type ValidateFunction } from 'ajv'
 import { isDeepStrictEqual } from 'node:util'
+import { limits } from '../contract/limits.ts'
 import type { SinkDefinition } from '../contract/plugin.ts'
 import { formats } from './formats.ts'
 import { fileSchema, mirrorSchema, openMirrorSchema } from './mirror-schema.ts'
@@ -39,7 +40,9 @@ export function validate(
   const seen = new Set<string>()
   const findings: SchemaFinding[] = []
   for (const { error, pointer } of errors) {
-    const finding = describe(error, pointer, substitutions.raw)
+    // Beyond what is shown, hints would only cost time.
+    const hints = findings.length < limits.config_problems_max
+    const finding = describe(error, pointer, substitutions.raw, hints)
     if (finding === null || seen.has(finding.pointer)) continue
     seen.add(finding.pointer)
     findings.push(finding)

@@ -41,7 +41,7 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return ranked[0]?.candidate
 }
 
-/** A name that the other begins with is as near as one typing error: `warning` for `warn`, `idle` for `idle_ms`. */
+/** A name that the other begins with is as near as one typing error: `warning` for `warn`. */
 function distance(from: string, to: string): number {
   const shorter = Math.min(from.length, to.length)
   return shorter >= 3 && from.slice(0, shorter) === to.slice(0, shorter) ? 1 : editDistance(from, to)

@@ -1,4 +1,4 @@
-/** Every fixture says exactly what stands beside it: bad ones their problems, good ones `ok` and their warnings. */
+/** Every fixture says exactly what stands beside it: bad ones their problems, good ones `ok` and warnings. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

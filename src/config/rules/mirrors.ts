@@ -139,19 +139,11 @@ export function sinkOptions(
 
 /** Each leg has its share of the spool: a batch must fit into it. */
 function spoolShare(draft: Draft, { value, pointer }: Entry<MirrorDraft>, legs: number): void {
+  const { max_bytes } = value.spool
   const needed = legs * value.batch.max_bytes
-  if (value.spool.max_bytes >= needed) return
+  if (max_bytes >= needed) return
   const why = `${plural(legs, 'leg')} of batch.max_bytes ${value.batch.max_bytes}`
-  const key = draft.isSet(`${pointer}/spool/max_bytes`)
-    ? `${pointer}/spool/max_bytes`
-    : `${pointer}/batch/max_bytes`
-  if (key.endsWith('/spool/max_bytes'))
-    draft.problem(key, `must be at least ${needed} for ${why}, got ${value.spool.max_bytes}`)
-  else
-    draft.problem(
-      key,
-      `must fit into spool.max_bytes ${value.spool.max_bytes} of ${plural(legs, 'leg')}, got ${value.batch.max_bytes}`,
-    )
+  draft.problem(`${pointer}/spool/max_bytes`, `must be at least ${needed} for ${why}, got ${max_bytes}`)
 }
 
 function clearOptions(draft: Draft, { value, pointer }: Entry<MirrorDraft>, sink: SinkDefinition): void {
