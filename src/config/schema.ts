@@ -2,14 +2,13 @@
  * The schema of gateway.yaml: one value gives the types, the validation, the defaults, the reference page and
  * the JSON Schema for editors. Names are fixed by users' files: extend, never rename.
  */
-import { type Static, type TObject, Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 import { limits } from '../contract/limits.ts'
 import { count, later, section, text } from './fields.ts'
 import { Collection } from './schema-collection.ts'
 import { Admin, environments, Listen } from './schema-listen.ts'
 import { Connection, MirrorCommon } from './schema-mirror.ts'
 
-export { environments } from './schema-listen.ts'
 export { MirrorCommon } from './schema-mirror.ts'
 
 export const GatewaySchema = Type.Object(
@@ -123,4 +122,3 @@ export type Config = Omit<GatewayFile, 'mirrors' | 'listen'> & {
   readonly mirrors: readonly MirrorConfig[]
 }
 
-export type SinkOptions = TObject
