@@ -63,6 +63,8 @@ export class Leg {
   #hurry = false
   #stopped = false
   #nextSendAt = 0
+  /** Nothing is sent before: the destination asked for it, or what would have been tried was given up. */
+  #heldUntil = 0
   #nextConnectProbeAt = 0
   #deadLetterId: number
 
@@ -103,12 +105,15 @@ export class Leg {
   /** When the next try of a leg that is not delivering is due; null otherwise. */
   nextAttemptAt(): number | null {
     if (this.#mode === 'normal' || !this.active) return null
-    return this.#oldestFailed()?.nextTryAt ?? null
+    return Math.max(this.#heldUntil, this.#oldestFailed()?.nextTryAt ?? 0) || null
   }
 
   configure(settings: LegSettings | null): void {
+    const before = this.settings
     this.settings = settings
-    this.pump()
+    // Another destination owes nothing to the failures of the last one.
+    if (settings !== null && this.#mode !== 'normal' && settings.target.key !== before?.target.key) this.replay()
+    else this.pump()
   }
 
   frame(recorded: RecordedFrame): void {
@@ -131,6 +136,7 @@ export class Leg {
   replay(): void {
     const oldest = this.#oldestFailed()
     if (oldest !== null) oldest.nextTryAt = 0
+    this.#heldUntil = 0
     this.#hurry = true
     this.pump()
   }
@@ -171,12 +177,12 @@ export class Leg {
 
   /** The batch to send now, or when to look again. */
   #next(settings: LegSettings, now: number): Batch | number {
+    if (this.#heldUntil > now) return this.#heldUntil
     if (this.#mode !== 'normal') {
-      const oldest = this.#oldestFailed()
       // One try at a time: it says for all whether the destination is back.
-      if (oldest === null || this.#flying.size > 0) return Number.POSITIVE_INFINITY
-      if (oldest.nextTryAt > now) return oldest.nextTryAt
-      return this.#takeFailed(oldest)
+      if (this.#flying.size > 0) return Number.POSITIVE_INFINITY
+      const oldest = this.#oldestFailed()
+      if (oldest !== null) return oldest.nextTryAt > now ? oldest.nextTryAt : this.#takeFailed(oldest)
     }
     const waiting = this.#reopened.shift() ?? this.#oldestFailed()
     if (waiting !== null && waiting !== undefined) return this.#takeFailed(waiting)
@@ -291,7 +297,7 @@ export class Leg {
     const oldest = (batch.frames[0]?.oldest ?? Date.now()) as number
     this.#host.observeDelivery(this.mirror, this.name, Math.max(0, Date.now() - oldest) / 1000, to - from)
     this.#settlePart(batch)
-    this.#recovered()
+    if (this.#heldUntil <= Date.now()) this.#recovered()
   }
 
   /** The destination takes items again: everything that failed is due at once. */
@@ -301,7 +307,7 @@ export class Leg {
     this.#mode = 'normal'
     this.#probes = 0
     this.#nextConnectProbeAt = 0
-    for (const batch of this.#failed) batch.failures = 0
+    for (const batch of this.#failed) Object.assign(batch, { failures: 0, nextTryAt: 0 })
   }
 
   /** The first part of a batch needs nothing more. */
@@ -332,6 +338,7 @@ export class Leg {
     batch.failures += 1
     batch.unreachable = failure.network
     batch.unanswered = failure.status === null
+    this.#heldUntil = Math.max(this.#heldUntil, now + (failure.retryAfterMs ?? 0))
     this.#failed.push(batch)
     const retryable = failure.kind === 'retry' || failure.kind === 'bug'
     if (retryable && batch.failures <= settings.mirror.retry.attempts && this.#mode !== 'parked') {
@@ -427,6 +434,8 @@ export class Leg {
     let items = 0
     for (const batch of [...this.#failed, ...this.#reopened].filter(expired)) {
       this.#takeFailed(batch)
+      // The next one of the queue takes its place, no sooner than it was due.
+      this.#heldUntil = Math.max(this.#heldUntil, batch.nextTryAt)
       this.#reopened = this.#reopened.filter((other) => other !== batch)
       const rest = batch.parts.reduce((sum, [from, to]) => sum + to - from, 0)
       this.queue.settleItems(batch.segment, rest)
