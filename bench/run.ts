@@ -104,7 +104,7 @@ function planOf(options: ReturnType<typeof readOptions>): Plan {
     chosen: new Set(chosen),
     rounds: smoke ? 1 : positive('rounds', options.rounds),
     seconds: smoke ? 0.4 : positive('seconds', options.seconds),
-    warmSeconds: smoke ? 0 : 1,
+    warmSeconds: smoke ? 0 : 6,
     soakRequests: smoke ? 3000 : positive('soak', options.soak),
     loopSeconds: smoke ? 2 : 6,
   }

@@ -24,7 +24,7 @@ export interface GatewayTarget extends Target {
   legs(): Promise<readonly Leg[]>
 }
 
-/** All defaults except the places and the time that a stop takes. `mirror` is where the collector should be; null is no mirror. */
+/** All defaults except places and the time a stop takes. `mirror`: the collector's port; null: no mirror. */
 function yaml(ports: { listen: number; admin: number; upstream: number; mirror: number | null }): string {
   const mirror =
     ports.mirror === null

@@ -1,6 +1,6 @@
 /** The targets, and what a run says about each: met, missed, or not measured and why. */
 import { type Shape, shapes } from '../bed/payload.ts'
-import type { LoopDelay } from '../cases/loop-delay.ts'
+import { type LoopDelay, loopRate } from '../cases/loop-delay.ts'
 import type { SoakResult } from '../cases/soak.ts'
 import type { Driver } from './drive.ts'
 import type { Measurement } from './measure.ts'
@@ -8,11 +8,12 @@ import { median } from './statistics.ts'
 
 /** A core below this had time to spare, so its throughput says something about the load generator only. */
 const saturatedCore = 0.95
-/** A core of which others took more than the rest says too little about the process. */
-const ownShareMin = 0.9
+/** Others may have this share of the core (interrupts count too); above it they also evict its caches. */
+const strangersMax = 0.15
 
+export const strangers = (one: Measurement): number => Math.max(0, one.coreBusy - one.ownBusy)
 export const saturated = (one: Measurement): boolean =>
-  one.coreBusy >= saturatedCore && one.ownBusy >= ownShareMin
+  one.coreBusy >= saturatedCore && strangers(one) <= strangersMax
 /** Copies may be missing from this share of requests at most, for a cost per mirrored exchange to count. */
 const mirroredMin = 0.99
 
@@ -56,6 +57,7 @@ export function usable(run: Run, row: string, shape: Shape, driver: Driver, figu
       each.shape === shape &&
       each.driver === driver &&
       each.invalid === null &&
+      strangers(each) <= strangersMax &&
       (figure !== 'perSecond' || saturated(each)),
   )
 }
@@ -69,7 +71,9 @@ function figureOf(run: Run, row: string, ratio: Ratio): number | string {
   // A median of the few rounds that happened to count would be a chosen one.
   if (good.length * 2 <= all.length) {
     const invalid = all.find((each) => each.invalid !== null)?.invalid
-    const why = invalid ? ` (${invalid})` : ', core not saturated by it'
+    const crowded = median(all.map(strangers))
+    const shared = crowded > strangersMax ? `others used ${Math.round(crowded * 100)} % of its core` : null
+    const why = ` (${invalid ?? shared ?? 'core not saturated'})`
     return `${row}: ${good.length} of ${all.length} rounds count${why}`
   }
   return median(good.map((each) => each[ratio.figure]))
@@ -157,6 +161,12 @@ function judgeLoops(loops: readonly LoopDelay[]): Verdict[] {
     const name = figure === 'meanMs' ? 'mean' : 'p99'
     const how = `${name} at 5,000 requests/s, recorder on the other core`
     const head = { target: 'event-loop delay of a data thread, on / off', how, bound: '<= 1.2' }
+    const slow = loops.find((each) => each.failures > 0 || each.perSecond < loopRate * 0.98)
+    if (slow !== undefined) {
+      const reached = `${Math.round(slow.perSecond)} requests/s`
+      const note = `mirror ${slow.mirror} reached ${reached}, ${slow.failures} unanswered`
+      return { ...head, value: null, met: null, note }
+    }
     if (!Number.isFinite(value)) return { ...head, value: null, met: null, note: 'not run' }
     return { ...head, value, met: value <= 1.2, note: '' }
   })

@@ -1,6 +1,6 @@
 /** One measurement: a load on a target, and what it cost. */
 import { setTimeout as wait } from 'node:timers/promises'
-import type { Shape } from '../bed/payload.ts'
+import { type Shape, shapes } from '../bed/payload.ts'
 import type { Bed } from './bed.ts'
 import { type Driven, type Driver, drivers } from './drive.ts'
 import { type CoreSample, coreSample, cpuByThread, cpuOf } from './procfs.ts'
@@ -107,11 +107,18 @@ export async function measure(
   }
 }
 
-/** Load that is not measured: compiles hot code, opens connections. */
-export async function warm(bed: Bed, target: Target, seconds: number): Promise<void> {
-  if (seconds <= 0) return
+/** After so many requests V8 has compiled what is hot; fewer were measured to double the cost of the first rows. */
+const warmRequests = 40_000
+
+/** Load that is not measured, GETs and POSTs by turns, for at most `secondsMax` and at least one turn of each. */
+export async function warm(bed: Bed, target: Target, secondsMax: number): Promise<void> {
+  if (secondsMax <= 0) return
   const driver: Driver = bed.machine.tools.wrk === null ? 'autocannon' : 'wrk'
-  for (const shape of ['get', 'post'] as const) await drivers[driver](bed, target.port, shape, { seconds })
+  let answered = 0
+  for (let turn = 0; turn < 2 || (turn < secondsMax && answered < warmRequests); turn += 1) {
+    const shape = shapes[turn % 2] ?? 'get'
+    answered += (await drivers[driver](bed, target.port, shape, { seconds: 1 })).requests
+  }
   await target.settle?.(0)
   await wait(100)
 }

@@ -26,6 +26,14 @@ export function family(pid: number): number[] {
   return [pid, ...children.flatMap(family)]
 }
 
+/** Both worker pools of the gateway run under one name; only the recorder's threads are lowered. */
+function threadName(stat: string): string {
+  const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+  if (name !== 'WorkerThread') return name
+  const nice = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+  return nice > 0 ? 'recorder' : 'shipper'
+}
+
 export interface CpuSample {
   /** Whole processes, threads that ended included, microseconds. */
   readonly total: number
@@ -43,8 +51,7 @@ export function cpuOf(pid: number): CpuSample {
     for (const tid of readdirSync(`/proc/${member}/task`)) {
       const line = read(`/proc/${member}/task/${tid}/stat`)
       if (line === null) continue
-      const name = line.slice(line.indexOf('(') + 1, line.lastIndexOf(')'))
-      threads.set(`${member}/${tid}`, { name, us: cpuOfStat(line) })
+      threads.set(`${member}/${tid}`, { name: threadName(line), us: cpuOfStat(line) })
     }
   }
   return { total, threads }
