@@ -3,6 +3,14 @@ import zlib from 'node:zlib'
 
 /** Codings that one body may have on top of each other; more is nobody's intention. */
 const CODINGS_MAX = 4
+/** Tries to find a prefix that fills the cap; each one is bounded, so all of them are. */
+const TRIES_MAX = 6
+/** Below this many bytes of input the search ends: what still gives too much there is a bomb through and through. */
+const STEP_BYTES_MIN = 128
+/** Room above the cap: most bodies that exceed it then need one try, and hostile ones few. */
+const ROOM_FACTOR = 8
+const ROOM_BYTES_MIN = 65_536
+const ROOM_BYTES_MAX = 4_194_304
 const CHUNK_BYTES_MIN = 4096
 const CHUNK_BYTES_MAX = 65_536
 
@@ -92,8 +100,8 @@ function inflateEither(input: Piece, maxBytes: number): Piece {
 }
 
 function inflate(engine: Engine, input: Piece, maxBytes: number): Piece {
-  // Room above the cap lets the search for a prefix that fills it end after a few tries.
-  const maxOutputLength = Math.max(1, maxBytes * 2)
+  const room = Math.min(Math.max(maxBytes * ROOM_FACTOR, ROOM_BYTES_MIN), ROOM_BYTES_MAX)
+  const maxOutputLength = Math.max(maxBytes * 2, room)
   const chunkSize = Math.min(Math.max(input.bytes.length * 4, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX)
   const options = { maxOutputLength, chunkSize }
   try {
@@ -111,15 +119,16 @@ function inflate(engine: Engine, input: Piece, maxBytes: number): Piece {
 }
 
 /**
- * First `maxBytes` of a stream that holds more than twice that. The synchronous engines give all or nothing, so a
- * prefix of the input is looked for whose output lies between once and twice `maxBytes`; each try is bounded by that.
+ * First `maxBytes` of a stream that holds far more. The synchronous engines give all or nothing, so a prefix of the
+ * input is looked for whose output lies between the cap and the room above it. Formats that pack a whole bomb into
+ * a few bytes (br) have no such prefix: then less than the cap comes out, or nothing.
  */
 function prefix(engine: Engine, input: Buffer, options: EngineOptions, maxBytes: number): Piece {
   let best: Buffer = Buffer.alloc(0)
   let low = 0
   let high = input.length
-  while (best.length < maxBytes && high - low > 1) {
-    const middle = (low + high) >>> 1
+  for (let tries = 0; tries < TRIES_MAX && best.length < maxBytes && high - low > STEP_BYTES_MIN; tries++) {
+    const middle = best.length === 0 ? low + Math.ceil((high - low) / ROOM_FACTOR) : (low + high) >>> 1
     try {
       best = engine.run(input.subarray(0, middle), { ...options, finishFlush: engine.flush })
       low = middle
