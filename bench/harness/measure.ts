@@ -107,10 +107,10 @@ export async function measure(
   }
 }
 
-/** After so many requests V8 has compiled what is hot; fewer were measured to double the cost of the first rows. */
+/** After so many requests V8 has compiled what is hot; colder rows were measured at twice the cost. */
 const warmRequests = 40_000
 
-/** Load that is not measured, GETs and POSTs by turns, for at most `secondsMax` and at least one turn of each. */
+/** Load that is not measured: GETs and POSTs by turns, for at most `secondsMax`, at least a turn of each. */
 export async function warm(bed: Bed, target: Target, secondsMax: number): Promise<void> {
   if (secondsMax <= 0) return
   const driver: Driver = bed.machine.tools.wrk === null ? 'autocannon' : 'wrk'
