@@ -221,6 +221,7 @@ async function main(): Promise<number> {
   if (machine.cores > 1)
     execFileSync(taskset, ['-a', '-p', '-c', '1', String(process.pid)], { stdio: 'ignore' })
   const folder = mkdtempSync(`${tmpdir()}/mirrorgate-bench-`)
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const bed = await openBed(machine, folder)
   try {
     const run = await runAll(bed, plan, able)
@@ -253,7 +254,6 @@ async function main(): Promise<number> {
     return 0
   } finally {
     await bed.close()
-    rmSync(folder, { recursive: true, force: true })
   }
 }
 
