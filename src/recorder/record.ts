@@ -35,7 +35,10 @@ export class Recorder {
     let error: string | null = null
     for (const encoder of plan.encoders) encoder.notRedactable = 0
     try {
-      for (const exchange of exchanges) error ??= this.#exchange(task, plan, exchange, started)
+      for (const exchange of exchanges) {
+        const wrong = this.#exchange(task, plan, exchange, started)
+        error ??= wrong
+      }
     } catch (thrown) {
       error ??= messageOf('reading a slab', thrown)
     }
