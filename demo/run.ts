@@ -56,9 +56,7 @@ export async function runDemo(args: string[]): Promise<number> {
   try {
     screen.say('mirrorgate demo: starting a sample API, a collector and a gateway …')
     const stage = await setStage(cleanup, options.rate)
-    stage.gateway.exited.then((code) =>
-      over.abort(new Error(`the gateway ended by itself, exit code ${code}`)),
-    )
+    stage.gateway.exited.then((code) => over.abort(new Error(endedBySelf(stage, code))))
     const scene: Scene = {
       ...stage,
       screen,
@@ -79,6 +77,11 @@ export async function runDemo(args: string[]): Promise<number> {
     await cleanup.run()
     interrupt.remove()
   }
+}
+
+function endedBySelf({ gateway }: Stage, code: number | null): string {
+  const last = gateway.output().split('\n').slice(-10).join('\n')
+  return `the gateway ended by itself, exit code ${code}; its last lines were:\n${last}`
 }
 
 function readArgs(args: string[]): Options | number {
@@ -190,12 +193,14 @@ async function watch(
   }
 }
 
-/** Waits until nothing is waiting, or the time is up. */
-async function settle({ admin, signal, screen, figures, startedAt }: Scene): Promise<MirrorView> {
+/** Waits until every exchange was captured and nothing is waiting, or the time is up. */
+async function settle({ admin, load, signal, screen, figures, startedAt }: Scene): Promise<MirrorView> {
+  const { answered } = load.figures()
   const deadline = performance.now() + settleMs
   for (;;) {
     const mirror = await admin.mirror(mirrorName)
-    if (mirror.counts.waiting === 0 || performance.now() > deadline) return mirror
+    const settled = mirror.legs.every(({ counts }) => counts.captured >= answered && counts.waiting === 0)
+    if (settled || performance.now() > deadline) return mirror
     await delay(500, undefined, { signal })
     screen.show((performance.now() - startedAt) / 1000, await figures.read(mirrorName))
   }
@@ -213,27 +218,26 @@ function account({ load, collector }: Scene, mirror: MirrorView): AccountInput {
   return { answered, client_errors: errors, mirror, collector }
 }
 
-function report(screen: Screen, input: AccountInput): number {
+function report({ screen, load }: Scene, input: AccountInput): number {
   const checks = checkAccount(input)
   const wrong = checks.filter(({ holds }) => !holds).length
   screen.say('', '== The account', ...formatChecks(checks), '')
   screen.say(
     wrong === 0 ? 'The account adds up.' : `The account does not add up: ${wrong} of ${checks.length} wrong.`,
   )
+  const { first_error } = load.figures()
+  if (first_error !== null) screen.say(`First client error: ${first_error}`)
   return wrong === 0 ? 0 : 1
 }
 
 async function endBySelf(scene: Scene, mirror: MirrorView): Promise<number> {
   const exit_code = await scene.gateway.stop('SIGTERM', 20_000)
-  const code = report(scene.screen, { ...account(scene, mirror), exit_code })
-  const { first_error } = scene.load.figures()
-  if (first_error !== null) scene.screen.say(`First client error: ${first_error}`)
-  return code
+  return report(scene, { ...account(scene, mirror), exit_code })
 }
 
 async function stayUp(scene: Scene): Promise<number> {
   const { screen, signal, gateway } = scene
-  const code = report(screen, account(scene, await scene.admin.mirror(mirrorName)))
+  const code = report(scene, account(scene, await scene.admin.mirror(mirrorName)))
   screen.say(...endText(scene))
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
   if (!(signal.reason instanceof Interrupted)) throw signal.reason

@@ -64,23 +64,18 @@ const yellow = (text: string) => `\x1b[33m${text}\x1b[39m`
 /** A terminal: the figures stay in one place while the story goes on above them. */
 export function liveScreen(terminal: WriteStream): Screen {
   let drawn = 0
-  const erase = () => {
-    if (drawn > 0) terminal.write(`\x1b[${drawn}A\x1b[J`)
-    drawn = 0
-  }
   const say = (...lines: string[]) => {
-    erase()
+    // The figures above stay as they were last.
+    drawn = 0
     terminal.write(lines.map((line) => `${line}\n`).join(''))
   }
   return {
     say,
     chapter: (title, ...lines) => {
-      // The figures of the chapter before stay as they were.
-      drawn = 0
       say('', bold(title), ...lines.map(dim), '')
     },
     show: (elapsed, figures) => {
-      erase()
+      if (drawn > 0) terminal.write(`\x1b[${drawn}A\x1b[J`)
       const lines = block(elapsed, figures).map((line) => line.slice(0, (terminal.columns || 80) - 1))
       terminal.write(lines.map((line) => `${paint(line)}\n`).join(''))
       drawn = lines.length

@@ -60,7 +60,7 @@ test('refused: every client is answered, the backlog is on disk, and all of it a
 
   await collector.start()
   await gateway.admin.replay('salt')
-  const view = await gateway.delivered()
+  const view = await gateway.delivered(500)
   expect(view.legs.map(({ counts }) => counts.delivered)).toEqual([500, 500])
   expect([
     collector.pairs,
@@ -77,7 +77,7 @@ test('back without a word: the probe finds it, nobody has to ask', async () => {
     what: 'the mirror is parked',
   })
   await collector.start()
-  await gateway.delivered()
+  await gateway.delivered(50)
   expect(collector.pairs).toBe(50)
 })
 
@@ -103,7 +103,7 @@ test('hung, then mended: what timed out is sent again under the same batch id', 
   await until(() => collector.deliveries.length > 0, { what: 'a delivery was begun' })
   const first = collector.deliveries[0]?.batchId
   collector.fault = null
-  await gateway.delivered()
+  await gateway.delivered(100)
   expect(collector.pairs).toBe(100)
   const accepted = [...collector.accepted('requests'), ...collector.accepted('responses')]
   expect(accepted.map(({ batchId }) => batchId)).toContain(first)

@@ -190,7 +190,7 @@ describe('mirrorgate demo', () => {
   test('ends by itself with an account that adds up, and removes its files', {
     timeout: 60_000,
   }, async () => {
-    const demo = await startDemo('--seconds', '2')
+    const demo = await startDemo('--seconds', '1')
     const code = await demo.exited
     expect(code, demo.text()).toBe(0)
     expect(demo.text()).toContain('The account adds up.')

@@ -27,7 +27,7 @@ async function setUp() {
 test('a clean stop with a backlog: the same counts after the start, each item arrives once', async () => {
   const { collector, config, gateway: first } = await setUp()
   await sendMany(first.port, 100)
-  await first.delivered()
+  await first.delivered(100)
   await collector.stop()
   await sendMany(first.port, 100)
   const before = await until(
@@ -49,7 +49,7 @@ test('a clean stop with a backlog: the same counts after the start, each item ar
   await sendMany(second.port, 50)
   await collector.start()
   await second.admin.replay('salt')
-  const end = await second.delivered()
+  const end = await second.delivered(250)
   expect(end.legs.map(({ counts }) => [counts.captured, counts.delivered])).toEqual([
     [250, 250],
     [250, 250],
@@ -66,7 +66,7 @@ test('a stop right after the last answer loses nothing that was still in memory'
 
   await collector.start()
   const second = await startTestGateway({ config, folder: first.folder })
-  const end = await second.delivered()
+  const end = await second.delivered(100)
   expect(end.legs.map(({ counts }) => counts.captured)).toEqual([100, 100])
   expect(collector.pairs).toBe(100)
 })
@@ -74,7 +74,7 @@ test('a stop right after the last answer loses nothing that was still in memory'
 test('metrics and the admin port tell the same counts after a restart', async () => {
   const { config, gateway: first } = await setUp()
   await sendMany(first.port, 20)
-  await first.delivered()
+  await first.delivered(20)
   expect(await first.stop()).toBe(0)
   const second = await startTestGateway({ config, folder: first.folder })
   const metrics = await second.admin.metrics()
@@ -90,7 +90,7 @@ test('dead letters are still there, and still counted, after a restart', async (
   const { collector, config, gateway: first } = await setUp()
   collector.fault = faults.poison((item) => 'request' in item && item.request.path === '/orders/7')
   await sendMany(first.port, 20)
-  const before = await first.delivered()
+  const before = await first.delivered(20)
   expect(before.counts).toMatchObject({ captured: 40, delivered: 39, dead_lettered: 1 })
   expect(await first.stop()).toBe(0)
 

@@ -1,6 +1,7 @@
 /** A real gateway process for one test: started, watched, signalled, and gone when the test ends. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { stringify } from 'yaml'
 import { AdminClient } from '../../demo/admin-client.ts'
 import { GatewayProcess, type LogLine } from '../../demo/gateway-process.ts'
@@ -33,8 +34,11 @@ export interface TestGateway {
   readonly admin: AdminClient
   readonly process: GatewayProcess
   logs(): LogLine[]
-  /** Waits until nothing of a mirror is waiting; asserts the identity and returns the view. */
-  delivered(mirror?: string, within_ms?: number): Promise<MirrorView>
+  /**
+   * Waits until a mirror has captured so many exchanges in all and nothing is waiting; asserts that it captured no
+   * more than that, and the identity.
+   */
+  delivered(exchanges: number, mirror?: string, within_ms?: number): Promise<MirrorView>
   /** SIGTERM unless told otherwise; resolves with the exit code. */
   stop(signal?: NodeJS.Signals, within_ms?: number): Promise<number | null>
   kill9(): Promise<void>
@@ -43,6 +47,8 @@ export interface TestGateway {
 }
 
 const mirrorDefault = 'salt'
+/** `Bearer test`, written so that the gateway has no reason to warn. */
+const credential = 'Bearer ${env:COLLECTOR_TOKEN:-test}'
 
 export async function startTestGateway(options: TestGatewayOptions): Promise<TestGateway> {
   const folder = options.folder ?? (await tempDir())
@@ -71,7 +77,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
     admin,
     process: gateway,
     logs: () => gateway.logs(),
-    delivered: (mirror, within_ms) => delivered(admin, mirror ?? mirrorDefault, within_ms ?? 15_000),
+    delivered: (exchanges, mirror = mirrorDefault, within_ms = 15_000) =>
+      delivered(admin, mirror, exchanges, within_ms),
     stop: (signal, within_ms) => gateway.stop(signal, within_ms),
     kill9: async () => {
       await gateway.stop('SIGKILL')
@@ -107,7 +114,7 @@ export function mirrorConfig({
       { name: 'orders', upstreams: [{ url: upstream }], mirrors: [mirrorDefault], ...collection },
     ],
     connections: [
-      { name: 'collector', base_url: collector, headers: { Authorization: 'Bearer test' }, ...connection },
+      { name: 'collector', base_url: collector, headers: { Authorization: credential }, ...connection },
     ],
     mirrors: [
       {
@@ -151,12 +158,21 @@ async function adminToken({ config }: TestGatewayOptions, dataDir: string): Prom
   return configured ?? (await readFile(join(dataDir, 'admin-token'), 'utf8').catch(() => '')).trim()
 }
 
-async function delivered(admin: AdminClient, mirror: string, within_ms: number): Promise<MirrorView> {
-  await until(async () => (await admin.mirror(mirror)).counts.waiting === 0, {
-    what: `nothing of ${mirror} is waiting`,
-    within_ms,
-  })
-  const view = await admin.mirror(mirror)
+async function delivered(
+  admin: AdminClient,
+  mirror: string,
+  exchanges: number,
+  within_ms: number,
+): Promise<MirrorView> {
+  const view = await until(
+    async () => {
+      // An answer reaches its client a moment before its exchange is counted.
+      const now = await admin.mirror(mirror)
+      return now.legs.every(({ counts }) => counts.captured >= exchanges && counts.waiting === 0) && now
+    },
+    { what: `${mirror} has captured ${exchanges} exchanges and nothing is waiting`, within_ms },
+  )
   expectIdentity(view)
+  expect(view.legs.map(({ counts }) => counts.captured)).toEqual(view.legs.map(() => exchanges))
   return view
 }
