@@ -58,7 +58,7 @@ const gateway = spawn(process.execPath, ['src/main.ts', 'start', '--config', con
   stdio: ['ignore', 'ignore', 'inherit'],
 })
 try {
-  await answers(`http://127.0.0.1:${adminPort}/healthz`)
+  await answers(`http://127.0.0.1:${adminPort}/readyz`)
   for (const corpus of readdirSync(join(probe, 'corpora')).filter((name) => name.endsWith('.json'))) {
     console.log(table(corpus))
   }
