@@ -73,7 +73,8 @@ export class SegmentWriter {
   }
 
   /**
-   * Appends one frame; it survives a kill of the process when this returns, a power loss after the next fsync.
+   * Appends one frame; it survives a kill of the process when this returns, a power loss after the next
+   * fsync.
    * Throws the file system's error after the file was cut back to its last whole frame.
    */
   append(payload: Buffer, info: FrameInfo, leg: { readonly parked: boolean }): SegmentFrame {
@@ -203,17 +204,29 @@ export function writerOf(name: string): number {
 }
 
 /** A whole segment made at once: dead letters that go back to their leg. Durable when it resolves. */
-export async function writeSegment(file: string, payload: Buffer, info: FrameInfo): Promise<number> {
-  const header = Buffer.alloc(FRAME_HEADER)
-  writeFrameHeader(header, payload, info)
+export async function writeSegment(
+  file: string,
+  segment: string,
+  frames: Iterable<{ readonly payload: Buffer; readonly info: FrameInfo }>,
+): Promise<SegmentFrame[]> {
+  const written: SegmentFrame[] = []
   const handle = await open(file, 'wx', 0o600)
   try {
-    await handle.writev([segmentHeader(), header, payload])
+    await handle.writeFile(segmentHeader())
+    let offset = SEGMENT_HEADER
+    for (const { payload, info } of frames) {
+      const header = Buffer.alloc(FRAME_HEADER)
+      writeFrameHeader(header, payload, info)
+      await handle.writeFile(Buffer.concat([header, payload]))
+      const { items, oldest, newest } = info
+      written.push({ segment, offset, length: FRAME_HEADER + payload.length, items, oldest, newest })
+      offset += FRAME_HEADER + payload.length
+    }
     await handle.sync()
   } finally {
     await handle.close()
   }
-  return SEGMENT_HEADER + FRAME_HEADER + payload.length
+  return written
 }
 
 /** Frame header at an offset, or null when there is none. */
@@ -234,10 +247,15 @@ function parseFrameHeader(bytes: Buffer, at: number): (FrameMeta & { crc: number
 
 /**
  * Reads the frame headers of a segment. A damaged stretch is stepped over to the next frame header;
- * what follows the last whole frame is a torn tail. Never throws for what the file holds.
+ * what follows the last whole frame is a torn tail. Never throws for what the file holds; one that is gone
+ * holds
+ * nothing.
  */
 export async function indexSegment(task: IndexTask): Promise<IndexResult> {
-  const bytes = await readFile(task.path)
+  const bytes = await readFile(task.path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return Buffer.alloc(0)
+    throw error
+  })
   const frames: IndexedFrame[] = []
   const corrupt: FrameMeta[] = []
   const known = bytes.subarray(0, SEGMENT_MAGIC.length).equals(SEGMENT_MAGIC)

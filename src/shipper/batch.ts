@@ -26,7 +26,9 @@ export interface Batch {
   unreachable: boolean
 }
 
-/** The same (leg, segment, range) gives the same id: after a crash the batch is recognised by its receiver. */
+/**
+ * The same (leg, segment, range) gives the same id: after a crash the batch is recognised by its receiver.
+ */
 function batchId(leg: string, segment: string, from: number, to: number): string {
   return createHash('sha256').update(`${leg}\0${segment}\0${from}-${to}`).digest('base64url').slice(0, 24)
 }
@@ -51,6 +53,19 @@ export function makeBatch(leg: string, run: Run): Batch {
     unanswered: false,
     unreachable: false,
   }
+}
+
+/** Item ranges that are still to be delivered of each frame, counted from the frame's own first item. */
+export function restByFrame({ frames, parts }: Batch): [frame: Frame, rest: [from: number, to: number][]][] {
+  let start = 0
+  return frames.map((frame) => {
+    const end = start + frame.items
+    const rest = parts
+      .map(([from, to]): [number, number] => [Math.max(from, start) - start, Math.min(to, end) - start])
+      .filter(([from, to]) => from < to)
+    start = end
+    return [frame, rest]
+  })
 }
 
 /** Id of the part that is sent next: the batch's own while it is whole. */

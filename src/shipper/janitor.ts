@@ -4,12 +4,14 @@ import path from 'node:path'
 import type { MirrorConfig } from '../config/schema.ts'
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
-import { FRAME_HEADER, segmentName, writeSegment } from '../queue/spool.ts'
-import type { DeadLetter } from '../store/store.ts'
 import type { Leg } from './leg.ts'
 import { type Segment, segmentBytesFor } from './segments.ts'
 
-/** Deletes the files of finished segments. The record goes after the file, so that a crash between them is noticed. */
+/**
+ * Deletes the files of finished segments. The record goes after the file, so that a crash between them is
+ * noticed.
+ * Never rejects: what stays is tried again by the housekeeping.
+ */
 export async function removeFinished(leg: Leg): Promise<void> {
   const finished = [...leg.queue.finished()]
   if (finished.length === 0) return
@@ -22,7 +24,13 @@ export async function removeFinished(leg: Leg): Promise<void> {
     return
   }
   for (const segment of finished) {
-    await discard(leg, segment)
+    try {
+      await discard(leg, segment)
+    } catch (error) {
+      leg.logError(error, 'finished segment cannot be removed: tried again')
+      segment.removing = false
+      continue
+    }
     leg.ledger.gone += segment.settledItems
     leg.ledger.putSegment(segment.name, null)
     leg.queue.forget(segment)
@@ -38,7 +46,8 @@ async function discard(leg: Leg, segment: Segment): Promise<void> {
     await mkdir(aside, { recursive: true, mode: 0o700 })
     await rename(file, path.join(aside, segment.name))
     const kept = (await readdir(aside)).sort()
-    for (const name of kept.slice(0, -limits.quarantined_segments_max)) await rm(path.join(aside, name), { force: true })
+    for (const name of kept.slice(0, -limits.quarantined_segments_max))
+      await rm(path.join(aside, name), { force: true })
   } catch {
     await rm(file, { force: true })
   }
@@ -73,21 +82,29 @@ export function housekeep(leg: Leg, mirror: MirrorConfig, now: number): void {
   }
   leg.account('expired', expired)
   if (mirror.spool.when_full === 'drop_oldest') makeRoom(leg, legSpoolBytes(mirror))
-  if (expired > 0) void removeFinished(leg)
+  void removeFinished(leg)
 }
 
-function makeRoom(leg: Leg, cap: number): void {
-  const tooMuch = (): boolean =>
-    leg.queue.fileBytes > cap || leg.queue.segmentCount > limits.segments_per_leg_max
-  if (!tooMuch()) return
-  let over = Math.max(leg.queue.fileBytes - cap, 1)
+/** With drop_oldest: gives up the oldest segments of a full spool. */
+export function makeRoom(leg: Leg, cap: number): void {
+  const { fileBytes, segmentCount } = leg.queue
+  if (fileBytes <= cap && segmentCount <= limits.segments_per_leg_max) return
+  let bytes = fileBytes
+  let segments = segmentCount
+  // What is finished already goes without anyone giving it up.
+  for (const segment of leg.queue.segments) {
+    if (!segment.closed || segment.pendingItems + segment.flyingItems > 0) continue
+    bytes -= segment.size
+    segments -= 1
+  }
   let dropped = 0
   for (const segment of leg.queue.segments) {
-    if (over <= 0) break
+    if (bytes <= cap && segments <= limits.segments_per_leg_max) break
     if (!segment.closed || segment.flyingItems > 0 || segment.pendingItems === 0 || segment.removing) continue
     dropped += leg.queue.giveUp(segment)
     leg.noteSegment(segment)
-    over -= segment.size
+    bytes -= segment.size
+    segments -= 1
   }
   leg.account('spool_full', dropped)
   if (dropped > 0) void removeFinished(leg)
@@ -104,44 +121,4 @@ export async function purge(leg: Leg, reason: DropReason): Promise<void> {
   leg.account(reason, items)
   await leg.ledger.flush()
   await removeFinished(leg)
-}
-
-/** Puts all dead letters of a leg back into its backlog, as a segment of their own. */
-export async function replayDeadLetters(
-  leg: Leg,
-  letters: readonly { id: number; letter: DeadLetter }[],
-): Promise<void> {
-  if (letters.length === 0) return
-  const name = segmentName(Date.now())
-  const payload = Buffer.from(letters.map(({ letter }) => `${letter.item}\n`).join(''))
-  const oldest = letters[0]?.letter.at ?? Date.now()
-  const info = { items: letters.length, oldest, newest: Date.now(), thread: 0, sequence: 0 }
-  await mkdir(leg.folder, { recursive: true, mode: 0o700 })
-  const draft = path.join(leg.folder, `${name}.draft`)
-  const size = await writeSegment(draft, payload, info)
-  const segment = leg.queue.segment(name)
-  segment.closed = true
-  leg.queue.add(segment, {
-    offset: size - payload.length - FRAME_HEADER,
-    length: payload.length + FRAME_HEADER,
-    items: info.items,
-    oldest,
-    newest: info.newest,
-    arrivedAt: 0,
-  })
-  leg.ledger.gone -= info.items
-  leg.ledger.deadLettered -= info.items
-  for (const { id } of letters) leg.ledger.putDeadLetter(id, null)
-  leg.noteSegment(segment)
-  await leg.ledger.flush()
-  await rename(draft, path.join(leg.folder, name))
-  leg.pump()
-}
-
-/** Throws dead letters of a leg away. */
-export async function deleteDeadLetters(leg: Leg, ids: readonly number[], reason: DropReason): Promise<void> {
-  for (const id of ids) leg.ledger.putDeadLetter(id, null)
-  leg.ledger.deadLettered -= ids.length
-  leg.account(reason, ids.length)
-  await leg.ledger.flush()
 }

@@ -1,8 +1,10 @@
 /**
- * Loss accounting of one leg. Each of the five counts is counted where it happens; none is computed from the others:
+ * Loss accounting of one leg. Each of the five counts is counted where it happens; none is computed from
+ * the others:
  *
  *   captured      data threads (shared cells), plus what earlier processes left
- *   waiting       in memory: put into slabs less what came back from the recorder; on disk: the queue's own count
+ *   waiting       in memory: put into slabs less what came back from the recorder; on disk: the queue's own
+ * count
  *   delivered, dead_lettered, dropped: here, when the leg settles items, and in the shared cells
  */
 import type { DropReason } from '../contract/errors.ts'
@@ -197,7 +199,8 @@ export class LegLedger {
 
   /** What could not be written is written next time, unless it has changed again since. */
   #takeBack(command: LegCommand): void {
-    for (const [name, record] of command.segments) if (!this.#segments.has(name)) this.#segments.set(name, record)
+    for (const [name, record] of command.segments)
+      if (!this.#segments.has(name)) this.#segments.set(name, record)
     for (const [id, record] of command.batches) if (!this.#batches.has(id)) this.#batches.set(id, record)
     for (const [id, letter] of command.dead) if (!this.#dead.has(id)) this.#dead.set(id, letter)
     this.#dirty = true

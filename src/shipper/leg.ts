@@ -1,5 +1,6 @@
 /**
- * The state machine of one leg: takes runs of frames from its queue, sends them, and does with each outcome what the
+ * The state machine of one leg: takes runs of frames from its queue, sends them, and does with each outcome
+ * what the
  * design's table says. Runs on main; every wait is a timer, every send a task of the shipper pool.
  *
  *   delivering ──failure──► retrying ──budget spent──► parked        a success anywhere leads back to delivering
@@ -10,15 +11,23 @@ import type { LegState } from '../admin/commands.ts'
 import type { MirrorConfig } from '../config/schema.ts'
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
-import type { IndexResult, IndexTask, ProbeTask, RecordedFrame, ShipResult, ShipTask, Target } from '../contract/tasks.ts'
+import type {
+  IndexResult,
+  IndexTask,
+  ProbeTask,
+  RecordedFrame,
+  ShipResult,
+  ShipTask,
+  Target,
+} from '../contract/tasks.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { AttemptOutcome } from '../telemetry/metrics-mirror.ts'
-import { type Batch, batchRecord, halve, makeBatch, partId } from './batch.ts'
+import { type Batch, batchRecord, halve, makeBatch, partId, restByFrame } from './batch.ts'
 import { removeFinished } from './janitor.ts'
 import type { LegLedger } from './ledger.ts'
 import { probeWait, retryWait } from './retry.ts'
-import type { LegQueue, Segment } from './segments.ts'
+import type { Frame, LegQueue, Segment } from './segments.ts'
 
 /** What a leg needs from outside. */
 export interface LegHost {
@@ -41,6 +50,11 @@ export interface LegSettings {
 type Failure = Extract<ShipResult, { ok: false }>
 
 const PROBE_TIMEOUT_MS = 2000
+/**
+ * A segment that cannot be read so often is lost: it must not hold up those behind it for good (trap B10).
+ */
+const LOAD_TRIES = 3
+const LOAD_RETRY_MS = 1000
 
 export class Leg {
   readonly mirror: string
@@ -60,6 +74,9 @@ export class Leg {
   #probes = 0
   #timer: NodeJS.Timeout | null = null
   #loading = false
+  /** Failed reads of the segment at the head, one after the other. */
+  #loadFailures = 0
+  #loadAt = 0
   #hurry = false
   #stopped = false
   #nextSendAt = 0
@@ -112,7 +129,8 @@ export class Leg {
     const before = this.settings
     this.settings = settings
     // Another destination owes nothing to the failures of the last one.
-    if (settings !== null && this.#mode !== 'normal' && settings.target.key !== before?.target.key) this.replay()
+    if (settings !== null && this.#mode !== 'normal' && settings.target.key !== before?.target.key)
+      this.replay()
     else this.pump()
   }
 
@@ -190,6 +208,7 @@ export class Leg {
     const taken = this.queue.take({ maxItems, maxBytes, maxWaitMs }, now, this.#hurry)
     if ('run' in taken) return makeBatch(this.ledger.key, taken.run)
     if ('load' in taken) {
+      if (this.#loadAt > now) return this.#loadAt
       void this.#load(taken.load)
       return Number.POSITIVE_INFINITY
     }
@@ -217,12 +236,21 @@ export class Leg {
     try {
       const task = { path: path.join(this.folder, segment.name), from: 0, verify: false }
       const { frames } = await this.#host.index(task)
-      const flying = [...this.#flying, ...this.#failed, ...this.#reopened].filter((batch) => batch.segment === segment)
+      const flying = [...this.#flying, ...this.#failed, ...this.#reopened].filter(
+        (batch) => batch.segment === segment,
+      )
       this.queue.load(segment, frames, flying)
       this.#checkLoaded(segment)
+      this.#loadFailures = 0
     } catch (error) {
-      this.#host.log.error({ mirror: this.mirror, leg: this.name, segment: segment.name, err: error }, 'spool unreadable')
-      this.#lost(segment, this.queue.giveUp(segment))
+      this.logError(error, 'spool unreadable')
+      this.#loadFailures += 1
+      this.#loadAt = Date.now() + LOAD_RETRY_MS
+      if (this.#loadFailures === LOAD_TRIES) {
+        this.#loadFailures = 0
+        this.#lost(segment, this.queue.giveUp(segment))
+        this.noteSegment(segment)
+      }
     } finally {
       this.#loading = false
     }
@@ -234,10 +262,10 @@ export class Leg {
     const found = (segment.pending ?? []).reduce((sum, { items }) => sum + items, 0)
     const missing = segment.pendingItems - found
     if (missing <= 0) return
-    segment.pendingItems -= missing
-    segment.settledItems += missing
-    this.queue.waitingItems -= missing
+    this.queue.settlePending(segment, missing)
+    this.noteSegment(segment)
     this.#lost(segment, missing)
+    if (found === 0) void removeFinished(this)
   }
 
   #lost(segment: Segment, items: number): void {
@@ -250,6 +278,10 @@ export class Leg {
     if (items === 0) return
     this.ledger.drop(reason, items)
     this.reportDrops()
+  }
+
+  logError(error: unknown, what: string): void {
+    this.#host.log.error({ mirror: this.mirror, leg: this.name, err: error }, what)
   }
 
   #logDrop(reason: DropReason, items: number): void {
@@ -272,7 +304,13 @@ export class Leg {
       leg: this.name,
       batchId: partId(batch),
       timeoutMs: settings.mirror.timeout_ms,
-      source: { path: path.join(this.folder, batch.segment.name), from: batch.from, to: batch.to, itemFrom, itemTo },
+      source: {
+        path: path.join(this.folder, batch.segment.name),
+        from: batch.from,
+        to: batch.to,
+        itemFrom,
+        itemTo,
+      },
       keepItem: true,
     })
     this.#flying.delete(batch)
@@ -318,6 +356,7 @@ export class Leg {
     if (batch.parts.length > 0) {
       this.ledger.putBatch(batchRecord(batch))
       this.noteSegment(batch.segment)
+      void this.ledger.flush()
       this.#failed.push(batch)
       return
     }
@@ -353,7 +392,8 @@ export class Leg {
     } else {
       // Batches that were on their way when the leg parked are no probes of their own.
       if (this.#mode === 'parked' && this.#flying.size === 0) this.#probes += 1
-      batch.nextTryAt = now + Math.max(probeWait(settings.mirror.retry, this.#probes), failure.retryAfterMs ?? 0)
+      batch.nextTryAt =
+        now + Math.max(probeWait(settings.mirror.retry, this.#probes), failure.retryAfterMs ?? 0)
       this.#enter('parked', failure)
     }
   }
@@ -397,15 +437,29 @@ export class Leg {
     const lost = batch.frames.filter(({ offset }) => isBad(offset))
     // Nothing named: the file itself is gone or cannot be opened.
     const dropped = lost.length === 0 ? batch.frames : lost
-    for (const frame of dropped) {
-      this.queue.settleItems(batch.segment, frame.items)
-      this.queue.settleRange(batch.segment, frame.offset, frame.offset + frame.length, frame.length)
-      this.#lost(batch.segment, frame.items)
+    const whole: Frame[] = []
+    for (const [frame, rest] of restByFrame(batch)) {
+      const items = rest.reduce((sum, [from, to]) => sum + to - from, 0)
+      const gone = dropped.includes(frame)
+      if (gone && items > 0) {
+        this.queue.settleItems(batch.segment, items)
+        this.#lost(batch.segment, items)
+      }
+      if (gone || items === 0) {
+        this.queue.settleRange(batch.segment, frame.offset, frame.offset + frame.length, frame.length)
+      } else if (items === frame.items) whole.push(frame)
+      else this.#failed.push(this.#batchOfRest(batch.segment, frame, rest))
     }
-    this.queue.putBack(batch.segment, batch.frames.filter((frame) => !dropped.includes(frame)))
+    this.queue.putBack(batch.segment, whole)
     this.ledger.removeBatch(batch.id)
     this.noteSegment(batch.segment)
     if (batch.segment.closed) void removeFinished(this)
+  }
+
+  /** A frame of which some items were delivered under its old batch. */
+  #batchOfRest(segment: Segment, frame: Frame, rest: [number, number][]): Batch {
+    const run = { segment, frames: [frame], items: frame.items, bytes: frame.length }
+    return { ...makeBatch(this.ledger.key, run), parts: rest }
   }
 
   /** The recorders have ended: no segment grows any more. */
@@ -457,7 +511,8 @@ export class Leg {
   }
 
   /**
-   * A destination that could not be reached, and now can, is tried at once. One that takes connections but does not
+   * A destination that could not be reached, and now can, is tried at once. One that takes connections but
+   * does not
    * answer (hung, resetting) is not: the policy's clock stands.
    */
   #connectProbe(settings: LegSettings): number {

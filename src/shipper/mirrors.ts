@@ -1,5 +1,6 @@
 /**
- * All mirrors of the gateway on main: their legs, what the recorder hands to them, and what people ask of them.
+ * All mirrors of the gateway on main: their legs, what the recorder hands to them, and what people ask of
+ * them.
  * A mirror that the configuration no longer names keeps its backlog until it is purged or the mirror returns.
  */
 import { statfs } from 'node:fs/promises'
@@ -9,7 +10,8 @@ import type { Config, MirrorConfig } from '../config/schema.ts'
 import { limits } from '../contract/limits.ts'
 import type { RecordPlan, RecordResult } from '../contract/tasks.ts'
 import type { Counters } from '../telemetry/counters.ts'
-import { deleteDeadLetters, housekeep, purge, replayDeadLetters, roomOf } from './janitor.ts'
+import { deleteDeadLetters, replayDeadLetters } from './dead-letters.ts'
+import { housekeep, purge, roomOf } from './janitor.ts'
 import type { Leg, LegHost } from './leg.ts'
 import type { MemoryCounts } from './ledger.ts'
 import { knownLegs, recoverLeg, takeOver } from './recover.ts'
@@ -77,7 +79,10 @@ export class Mirrors {
     return sum
   }
 
-  /** Makes legs ready for a configuration; its captures may come from now on. `apply` then lets them deliver. */
+  /**
+   * Makes legs ready for a configuration; its captures may come from now on. `apply` then lets them
+   * deliver.
+   */
   async prepare(config: Config, slotOf: (mirror: MirrorConfig) => number): Promise<void> {
     const plan: RecordPlan = { generation: config.generation, mirrors: [] }
     const mirrors: ReturnType<typeof recordMirror>[] = []
@@ -90,7 +95,11 @@ export class Mirrors {
         legs.push(leg)
       }
       this.#legsOfSlot.set(slot, legs)
-      const parts = legs.map((leg) => ({ index: this.#legs.indexOf(leg), name: leg.name, folder: leg.folder }))
+      const parts = legs.map((leg) => ({
+        index: this.#legs.indexOf(leg),
+        name: leg.name,
+        folder: leg.folder,
+      }))
       mirrors.push(recordMirror(mirror, config.environment, slot, parts))
     }
     this.#plans.set(config.generation, JSON.stringify({ ...plan, mirrors }))
@@ -111,7 +120,11 @@ export class Mirrors {
         continue
       }
       leg.paused = this.#isPaused(mirror)
-      leg.configure({ mirror, url: spec.url, target: targetOf(mirror, connections.get(mirror.connection ?? '')) })
+      leg.configure({
+        mirror,
+        url: spec.url,
+        target: targetOf(mirror, connections.get(mirror.connection ?? '')),
+      })
     }
   }
 
@@ -136,18 +149,23 @@ export class Mirrors {
     return { room, parked }
   }
 
-  /** What came of one slab. `counts`, as its data thread noted them, are flat: slot, exchanges, slot, exchanges … */
+  /**
+   * What came of one slab. `counts`, as its data thread noted them, are flat: slot, exchanges, slot,
+   * exchanges …
+   */
   recorded(result: Omit<RecordResult, 'slab'>, counts: readonly number[]): void {
     const missing = new Map<Leg, number>()
     for (let at = 0; at < counts.length; at += 2) {
-      for (const leg of this.#legsOfSlot.get(counts[at] as number) ?? []) missing.set(leg, counts[at + 1] as number)
+      for (const leg of this.#legsOfSlot.get(counts[at] as number) ?? [])
+        missing.set(leg, counts[at + 1] as number)
     }
     const settle = (index: number, items: number): Leg | undefined => {
       const leg = this.#legs[index]
       if (leg !== undefined) missing.set(leg, (missing.get(leg) ?? 0) - items)
       return leg
     }
-    for (const { leg, reason, items } of result.drops) settle(leg, items)?.ledger.dropBeforeDisk(reason, items)
+    for (const { leg, reason, items } of result.drops)
+      settle(leg, items)?.ledger.dropBeforeDisk(reason, items)
     for (const frame of result.frames) settle(frame.leg, frame.items)?.frame(frame)
     // A slab that could not be read to its end: what the recorder did not account for is lost.
     for (const [leg, items] of missing) if (items > 0) leg.ledger.dropBeforeDisk('capture_error', items)
@@ -158,22 +176,32 @@ export class Mirrors {
   lost(slot: number, exchanges: number): void {
     for (const leg of this.#legsOfSlot.get(slot) ?? []) {
       leg.ledger.dropBeforeDisk('worker_crash', exchanges)
-      this.#host.log.error({ mirror: leg.mirror, leg: leg.name, items: exchanges }, 'items lost with a thread')
+      this.#host.log.error(
+        { mirror: leg.mirror, leg: leg.name, items: exchanges },
+        'items lost with a thread',
+      )
     }
   }
 
   /**
-   * Settles a slab whose recorder died: what it had written is on disk and is taken over, the rest is counted.
+   * Settles a slab whose recorder died: what it had written is on disk and is taken over, the rest is
+   * counted.
    * `counts` is flat: slot, exchanges, slot, exchanges …
    */
-  async settleCrash(slab: { thread: number; sequence: number; counts: readonly number[] }, alive: ReadonlySet<number>) {
+  async settleCrash(
+    slab: { thread: number; sequence: number; counts: readonly number[] },
+    alive: ReadonlySet<number>,
+  ) {
     for (let at = 0; at < slab.counts.length; at += 2) {
       for (const leg of this.#legsOfSlot.get(slab.counts[at] as number) ?? []) {
         const found = await takeOver(leg, this.#host, slab, alive)
         const missing = (slab.counts[at + 1] as number) - found
         if (missing <= 0) continue
         leg.ledger.dropBeforeDisk('worker_crash', missing)
-        this.#host.log.error({ mirror: leg.mirror, leg: leg.name, items: missing }, 'items lost with a recorder thread')
+        this.#host.log.error(
+          { mirror: leg.mirror, leg: leg.name, items: missing },
+          'items lost with a recorder thread',
+        )
       }
     }
   }
@@ -195,7 +223,8 @@ export class Mirrors {
       const { bavail, blocks, bsize } = await statfs(this.#dataDir)
       const floor = Math.min(limits.disk_free_min_bytes, blocks * bsize * limits.disk_free_min_share)
       const low = bavail * bsize < floor
-      if (low && !this.#diskLow) this.#host.log.error({ free_bytes: bavail * bsize }, 'disk nearly full: spooling stops')
+      if (low && !this.#diskLow)
+        this.#host.log.error({ free_bytes: bavail * bsize }, 'disk nearly full: spooling stops')
       if (!low && this.#diskLow) this.#host.log.info({ free_bytes: bavail * bsize }, 'disk has room again')
       this.#diskLow = low
     } catch (error) {
@@ -205,17 +234,14 @@ export class Mirrors {
 
   async #boundDeadLetters(leg: Leg): Promise<void> {
     const tooMany = leg.ledger.deadLettered - limits.dead_letters_per_leg_max
-    if (tooMany <= 0) return
-    const ids: number[] = []
-    for (const { id } of this.#host.store.deadLetters(leg.ledger.key, 0)) {
-      if (ids.length === tooMany) break
-      ids.push(id)
-    }
-    await deleteDeadLetters(leg, ids, 'spool_full')
+    if (tooMany > 0) await deleteDeadLetters(leg, this.#host.store, 'spool_full', tooMany)
   }
 
   views(): MirrorView[] {
-    const names = new Set([...this.#configs.map(({ name }) => name), ...this.#legs.map(({ mirror }) => mirror)])
+    const names = new Set([
+      ...this.#configs.map(({ name }) => name),
+      ...this.#legs.map(({ mirror }) => mirror),
+    ])
     return [...names].map((name) => this.view(name)).filter((view) => view !== null)
   }
 
@@ -223,7 +249,10 @@ export class Mirrors {
   view(name: string): MirrorView | null {
     const config = this.#configs.find((mirror) => mirror.name === name)
     const legs = this.#legsOf(name)
-    if (config === undefined && legs.every((leg) => leg.queue.waitingItems === 0 && leg.ledger.deadLettered === 0)) {
+    if (
+      config === undefined &&
+      legs.every((leg) => leg.queue.waitingItems === 0 && leg.ledger.deadLettered === 0)
+    ) {
       return null
     }
     return mirrorView(name, config, legs)
@@ -271,7 +300,10 @@ export class Mirrors {
     for (const leg of this.#legs.filter(({ mirror }) => mirror === name)) await purge(leg, 'purged')
   }
 
-  deadLetters(name: string, page: { after: string | null; size: number }): { data: DeadLetterView[]; total: number } {
+  deadLetters(
+    name: string,
+    page: { after: string | null; size: number },
+  ): { data: DeadLetterView[]; total: number } {
     const legs = this.#legs.filter(({ mirror }) => mirror === name)
     const [afterLeg = '', afterId = '0'] = (page.after ?? '').split(':')
     const data: DeadLetterView[] = []
@@ -297,16 +329,13 @@ export class Mirrors {
 
   async replayDeadLetters(name: string): Promise<void> {
     for (const leg of this.#legs.filter(({ mirror }) => mirror === name)) {
-      await leg.ledger.flush()
-      await replayDeadLetters(leg, [...this.#host.store.deadLetters(leg.ledger.key, 0)])
+      await replayDeadLetters(leg, this.#host.store)
     }
   }
 
   async deleteDeadLetters(name: string): Promise<void> {
     for (const leg of this.#legs.filter(({ mirror }) => mirror === name)) {
-      await leg.ledger.flush()
-      const ids = [...this.#host.store.deadLetters(leg.ledger.key, 0)].map(({ id }) => id)
-      await deleteDeadLetters(leg, ids, 'purged')
+      await deleteDeadLetters(leg, this.#host.store, 'purged')
     }
   }
 

@@ -1,4 +1,7 @@
-/** Main's side of the shipper pool: deliveries, segment reads and probes. Its methods never reject for a lost thread. */
+/**
+ * Main's side of the shipper pool: deliveries, segment reads and probes. Its methods never reject for a
+ * lost thread.
+ */
 import os from 'node:os'
 import { Piscina } from 'piscina'
 import type { IndexResult, IndexTask, ProbeTask, ShipResult, ShipTask } from '../contract/tasks.ts'
@@ -6,6 +9,7 @@ import type { IndexResult, IndexTask, ProbeTask, ShipResult, ShipTask } from '..
 /** Each leg bounds its own deliveries; the pool must never be what makes one leg wait for another. */
 const TASKS_PER_THREAD = 4096
 const CORES_FOR_TWO = 8
+const INDEX_TRIES = 3
 
 export class ShipperPool {
   readonly #pool: Piscina
@@ -48,8 +52,15 @@ export class ShipperPool {
     }
   }
 
-  index(task: IndexTask): Promise<IndexResult> {
-    return this.#pool.run(task, { name: 'index' }) as Promise<IndexResult>
+  /** Rejects when the file cannot be read. A thread that died is no reason: another one reads it. */
+  async index(task: IndexTask): Promise<IndexResult> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return (await this.#pool.run(task, { name: 'index' })) as IndexResult
+      } catch (error) {
+        if (attempt === INDEX_TRIES) throw error
+      }
+    }
   }
 
   async probe(task: ProbeTask): Promise<boolean> {
@@ -60,7 +71,10 @@ export class ShipperPool {
     }
   }
 
-  /** Ends the threads; deliveries on their way are cut off and go out again under their ids at the next start. */
+  /**
+   * Ends the threads; deliveries on their way are cut off and go out again under their ids at the next
+   * start.
+   */
   async destroy(): Promise<void> {
     await this.#pool.destroy()
   }

@@ -1,5 +1,5 @@
 /** Rebuilds a leg from what an earlier process left: its segment files and its records in the store. */
-import { readdirSync, renameSync, statSync } from 'node:fs'
+import { readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import path from 'node:path'
 import type { FrameMeta, IndexResult } from '../contract/tasks.ts'
 import { writerOf } from '../queue/spool.ts'
@@ -8,7 +8,7 @@ import { type Batch, makeBatch } from './batch.ts'
 import { removeFinished } from './janitor.ts'
 import { Leg, type LegHost } from './leg.ts'
 import { LegLedger, type MemoryCounts } from './ledger.ts'
-import { LegQueue } from './segments.ts'
+import { LegQueue, type Segment } from './segments.ts'
 
 export interface LegIdentity {
   readonly mirror: string
@@ -21,7 +21,11 @@ export function legKey({ mirror, name }: { readonly mirror: string; readonly nam
 }
 
 /** Reads a leg back. After it the counts go on exactly where they stood durably. */
-export async function recoverLeg(identity: LegIdentity, host: LegHost, memory: () => MemoryCounts): Promise<Leg> {
+export async function recoverLeg(
+  identity: LegIdentity,
+  host: LegHost,
+  memory: () => MemoryCounts,
+): Promise<Leg> {
   const key = legKey(identity)
   const stored = host.store.leg(key)
   const queue = new LegQueue()
@@ -31,24 +35,52 @@ export async function recoverLeg(identity: LegIdentity, host: LegHost, memory: (
   const leg = new Leg({ ...identity, deadLetterId }, { queue, ledger, host, reopened })
   for (const name of segmentFiles(identity.folder, stored)) {
     const record = stored.segments.get(name)
-    const index = await host.index({ path: path.join(identity.folder, name), from: 0, verify: true })
-    recoverSegment(leg, name, { record, partlySettled: partlySettled(stored, name) }, index)
+    const index = await readable(leg, host, name)
+    const segment = recoverSegment(leg, name, { record, partlySettled: partlySettled(stored, name) }, index)
+    reopenBatches(leg, segment, stored, reopened)
+    queue.unloadRead(segment)
   }
-  for (const [name, record] of stored.segments) if (queue.get(name) === undefined) missingFile(leg, name, record)
-  for (const segment of queue.segments) ledger.capturedBefore += segment.settledItems + segment.pendingItems
+  reopened.sort(byPlace)
+  for (const [name, record] of stored.segments)
+    if (queue.get(name) === undefined) missingFile(leg, name, record)
+  for (const batch of stored.batches) if (queue.get(batch.segment) === undefined) ledger.removeBatch(batch.id)
+  for (const { settledItems, pendingItems, flyingItems } of queue.segments) {
+    ledger.capturedBefore += settledItems + pendingItems + flyingItems
+  }
   ledger.capturedBefore += ledger.gone
-  reopenBatches(leg, stored, reopened)
   await ledger.flush()
   await removeFinished(leg)
   return leg
 }
 
-/** Files of the leg, oldest first. A draft whose dead letters were already taken over is finished here. */
+/** What a segment holds; nothing when it cannot be read, so that one bad file never stops a start. */
+async function readable(leg: Leg, host: LegHost, name: string): Promise<IndexResult> {
+  try {
+    return await host.index({ path: path.join(leg.folder, name), from: 0, verify: true })
+  } catch (error) {
+    leg.logError(error, 'spool unreadable: what the segment held is lost')
+    return { frames: [], corrupt: [], end: 0, skipped: 1 }
+  }
+}
+
+function byPlace(a: Batch, b: Batch): number {
+  if (a.segment === b.segment) return a.from - b.from
+  return a.segment.name < b.segment.name ? -1 : 1
+}
+
+/**
+ * Files of the leg, oldest first. A draft whose dead letters were already taken over is finished here, any
+ * other one
+ * is removed: its dead letters are still where they were.
+ */
 function segmentFiles(folder: string, stored: StoredLeg): string[] {
   const files = segmentNames(folder)
   for (const draft of namesIn(folder).filter((name) => name.endsWith('.seg.draft'))) {
     const name = draft.slice(0, -'.draft'.length)
-    if (!stored.segments.has(name)) continue
+    if (!stored.segments.has(name)) {
+      rmSync(path.join(folder, draft), { force: true })
+      continue
+    }
     renameSync(path.join(folder, draft), path.join(folder, name))
     files.push(name)
   }
@@ -72,7 +104,7 @@ function recoverSegment(
   name: string,
   known: { readonly record: SegmentRecord | undefined; readonly partlySettled: number },
   index: IndexResult,
-): void {
+): Segment {
   const segment = leg.queue.segment(name, known.record)
   segment.closed = true
   leg.queue.grow(segment, statSync(path.join(leg.folder, name)).size)
@@ -93,6 +125,7 @@ function recoverSegment(
   if (lost + missing > 0 || index.skipped > 0) segment.damaged = true
   leg.account('spool_corrupt', lost + missing)
   leg.noteSegment(segment)
+  return segment
 }
 
 /** Settled items of batches whose range is still open: they stand among the settled and in a frame. */
@@ -115,13 +148,13 @@ function missingFile(leg: Leg, name: string, record: SegmentRecord): void {
 }
 
 /** Batches that were open: the same ranges under the same ids, less the parts that were already settled. */
-function reopenBatches(leg: Leg, stored: StoredLeg, reopened: Batch[]): void {
+function reopenBatches(leg: Leg, segment: Segment, stored: StoredLeg, reopened: Batch[]): void {
   for (const record of stored.batches) {
-    const segment = leg.queue.get(record.segment)
-    const run = segment === undefined ? null : leg.queue.takeRange(segment, record.from, record.to)
-    if (segment === undefined || run === null || run.items !== record.items) {
+    if (record.segment !== segment.name) continue
+    const run = leg.queue.takeRange(segment, record.from, record.to)
+    if (run === null || run.items !== record.items) {
       leg.ledger.removeBatch(record.id)
-      if (segment !== undefined && run !== null) leg.queue.putBack(segment, run.frames)
+      if (run !== null) leg.queue.putBack(segment, run.frames)
       continue
     }
     const batch = makeBatch(leg.ledger.key, run)
@@ -131,7 +164,6 @@ function reopenBatches(leg: Leg, stored: StoredLeg, reopened: Batch[]): void {
     const settled = settledOf(record)
     segment.flyingItems -= settled
     leg.queue.waitingItems -= settled
-    leg.ledger.capturedBefore -= settled
   }
 }
 

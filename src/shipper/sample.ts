@@ -1,4 +1,7 @@
-/** The marked sample that `POST /api/mirrors/:name/test` sends: an item of the leg's shape, with nothing real in it. */
+/**
+ * The marked sample that `POST /api/mirrors/:name/test` sends: an item of the leg's shape, with nothing
+ * real in it.
+ */
 import { randomUUIDv7 } from 'node:crypto'
 import type { ExchangeItem, RequestPart, ResponsePart } from '../contract/exchange.ts'
 import type { Half } from '../contract/plugin.ts'

@@ -1,5 +1,6 @@
 /**
- * The backlog of one leg: its segments in order, which frames still wait, which are on their way, which are settled.
+ * The backlog of one leg: its segments in order, which frames still wait, which are on their way, which are
+ * settled.
  * Knows files by name only; reading and deleting them is the leg's.
  *
  *   segment   |settled|settled| flying | flying | pending | pending |
@@ -106,6 +107,11 @@ export class LegQueue {
     this.#unloadBehindHead()
   }
 
+  /** Forgets the frames of a segment that was read at the start, when others come before it (trap B11). */
+  unloadRead(segment: Segment): void {
+    if (this.#segments.size > LOADED_AHEAD) unload(segment)
+  }
+
   grow(segment: Segment, size: number): void {
     if (size <= segment.size) return
     this.fileBytes += size - segment.size
@@ -122,7 +128,11 @@ export class LegQueue {
   }
 
   /** Frames of a segment read again from its file: those that are neither settled nor flying. */
-  load(segment: Segment, frames: readonly FrameMeta[], flying: readonly { from: number; to: number }[]): void {
+  load(
+    segment: Segment,
+    frames: readonly FrameMeta[],
+    flying: readonly { from: number; to: number }[],
+  ): void {
     const busy = [...segment.settled.map(([from, to]) => ({ from, to })), ...flying]
     segment.pending = frames
       .filter((frame) => !busy.some(({ from, to }) => frame.offset >= from && frame.offset < to))
@@ -133,8 +143,7 @@ export class LegQueue {
     let place = 0
     for (const segment of this.#segments.values()) {
       place += 1
-      if (place <= LOADED_AHEAD || !segment.closed || segment.flyingItems > 0) continue
-      if (segment.pending !== null && segment.pending.length >= UNLOAD_FRAMES_MIN) segment.pending = null
+      if (place > LOADED_AHEAD) unload(segment)
     }
   }
 
@@ -180,6 +189,16 @@ export class LegQueue {
   /** Items of a flying batch need nothing more. */
   settleItems(segment: Segment, items: number): void {
     segment.flyingItems -= items
+    segment.settledItems += items
+    this.waitingItems -= items
+  }
+
+  /** Items that were waiting turn out to be gone from their file; `pending` holds those that are there. */
+  settlePending(segment: Segment, items: number): void {
+    const bytes = (segment.pending ?? []).reduce((sum, { length }) => sum + length, 0)
+    this.waitingBytes -= segment.pendingBytes - bytes
+    segment.pendingBytes = bytes
+    segment.pendingItems -= items
     segment.settledItems += items
     this.waitingItems -= items
   }
@@ -257,6 +276,11 @@ export class LegQueue {
   }
 }
 
+function unload(segment: Segment): void {
+  if (!segment.closed || segment.flyingItems > 0) return
+  if (segment.pending !== null && segment.pending.length >= UNLOAD_FRAMES_MIN) segment.pending = null
+}
+
 /** The longest run of neighbouring frames within the bounds; always at least one frame. */
 function headRun(segment: Segment, pending: readonly Frame[], bounds: RunLimits): Run | null {
   const frames: Frame[] = []
@@ -275,7 +299,11 @@ function headRun(segment: Segment, pending: readonly Frame[], bounds: RunLimits)
 }
 
 /** Adds [from, to) to merged ascending ranges. */
-export function mergeRange(ranges: readonly [number, number][], from: number, to: number): [number, number][] {
+export function mergeRange(
+  ranges: readonly [number, number][],
+  from: number,
+  to: number,
+): [number, number][] {
   const merged: [number, number][] = []
   let [start, end] = [from, to]
   for (const [a, b] of ranges) {
@@ -289,7 +317,10 @@ export function mergeRange(ranges: readonly [number, number][], from: number, to
   return merged.sort((x, y) => x[0] - y[0])
 }
 
-/** Bytes after which the segments of a leg roll: a small spool has small segments, so that drop_oldest gives up little. */
+/**
+ * Bytes after which the segments of a leg roll: a small spool has small segments, so that drop_oldest gives
+ * up little.
+ */
 export function segmentBytesFor(spoolBytes: number): number {
   const share = Math.floor(spoolBytes * limits.segment_share_of_spool)
   return Math.max(limits.segment_bytes_min, Math.min(limits.segment_bytes, share))

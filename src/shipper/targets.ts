@@ -6,7 +6,10 @@ import type { RecordMirror, Target } from '../contract/tasks.ts'
 import { legSpoolBytes } from './janitor.ts'
 import { segmentBytesFor } from './segments.ts'
 
-/** How to reach the destination of a mirror. Holds secrets: lives in memory, goes to the shipper threads, nowhere else. */
+/**
+ * How to reach the destination of a mirror. Holds secrets: lives in memory, goes to the shipper threads,
+ * nowhere else.
+ */
 export function targetOf(mirror: MirrorConfig, connection: ConnectionConfig | undefined): Target {
   const target = {
     mirror: mirror.name,

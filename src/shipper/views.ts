@@ -64,4 +64,3 @@ export function addCounts(all: readonly Counts[]): Counts {
   }
   return sum
 }
-

@@ -136,7 +136,7 @@ describe('a batch that is refused', () => {
     rig.capture(2)
     await rig.drained()
     expect(rig.counts()).toMatchObject({ captured: 5, delivered: 4, dead_lettered: 1 })
-    const letters = rig.deadLetters()
+    const letters = await rig.deadLetters()
     expect(letters.map(({ reason, status }) => [reason, status])).toEqual([['too_large', 413]])
     expect(JSON.parse(letters[0]?.item ?? '')).toMatchObject({ id: large })
   })
@@ -148,7 +148,7 @@ describe('a batch that is refused', () => {
     rig.capture(items)
     await rig.drained()
     expect(rig.counts()).toMatchObject({ captured: items, delivered: items - 1, dead_lettered: 1 })
-    const [letter] = rig.deadLetters()
+    const [letter] = await rig.deadLetters()
     expect(JSON.parse(letter?.item ?? '')).toMatchObject({ id: poison })
     expect([letter?.reason, letter?.status, letter?.answer]).toEqual([
       'rejected',

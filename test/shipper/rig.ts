@@ -270,7 +270,8 @@ export class Rig {
     return this.collector.accepted(legName).flatMap(({ items }) => items.map(({ id }) => id))
   }
 
-  deadLetters(): { id: number; item: string; reason: string; status: number | null; answer: string | null }[] {
+  async deadLetters() {
+    await this.leg.ledger.flush()
     return [...this.store.deadLetters(this.leg.ledger.key, 0)].map(({ id, letter }) => ({ id, ...letter }))
   }
 }
