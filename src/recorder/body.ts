@@ -29,8 +29,9 @@ interface BodyNotes {
 }
 
 /**
- * Appends `,"body":…` and the fields behind it, up to `capture_limited`. Returns whether the body was left out because
- * it could not be redacted. `wanted`: body capture is on; `redacted`: something in its head was.
+ * Appends `,"body":…` and the fields behind it, up to `capture_limited`. Returns whether the body was left
+ * out because it could not be redacted. `wanted`: body capture is on; `redacted`: something in its head
+ * was.
  */
 export function writeBody(
   out: ItemBuffer,
@@ -57,7 +58,13 @@ export function writeBody(
 
 const NO_BODY = ',"body":null,"body_encoding":"none"'
 
-function writeCaptured(out: ItemBuffer, body: CapturedBody, head: BodyHead, rules: BodyRules, notes: BodyNotes): void {
+function writeCaptured(
+  out: ItemBuffer,
+  body: CapturedBody,
+  head: BodyHead,
+  rules: BodyRules,
+  notes: BodyNotes,
+): void {
   const within = body.bytes.length <= rules.bodyBytes
   let bytes = within ? body.bytes : body.bytes.subarray(0, rules.bodyBytes)
   notes.truncated = bytes.length < body.size
@@ -104,7 +111,10 @@ function decode(bytes: Buffer, contentEncoding: string, rules: BodyRules, notes:
   return notes.omitted ? null : bytes
 }
 
-/** RFC 3629 §3: a cut may leave the first bytes of a character at the end; without them the rest is still text. */
+/**
+ * RFC 3629 §3: a cut may leave the first bytes of a character at the end; without them the rest is still
+ * text.
+ */
 function wholeCharacters(bytes: Buffer): Buffer {
   for (let back = 1; back <= 3 && back <= bytes.length; back++) {
     const byte = bytes[bytes.length - back] as number

@@ -1,12 +1,18 @@
-/** Undoes the content-encoding of a captured body: one bounded stream per body, cut prefixes as far as they go. */
+/**
+ * Undoes the content-encoding of a captured body: one bounded stream per body, cut prefixes as far as they
+ * go.
+ */
 import zlib from 'node:zlib'
 
 /** Codings that one body may have on top of each other; more is nobody's intention. */
 const CODINGS_MAX = 4
 /** Tries to find a prefix that fills the cap; each one is bounded, so all of them are. */
 const TRIES_MAX = 6
-/** Below this many bytes of input the search ends: what still gives too much there is a bomb through and through. */
-const STEP_BYTES_MIN = 128
+/**
+ * Below this many bytes of input the search ends: what still gives too much there is a bomb through and
+ * through.
+ */
+const STEP_BYTES_MIN = 64
 /** Room above the cap: most bodies that exceed it then need one try, and hostile ones few. */
 const ROOM_FACTOR = 8
 const ROOM_BYTES_MIN = 65_536
@@ -63,9 +69,15 @@ export function codingsOf(contentEncoding: string): string[] {
 }
 
 /** `cut`: the input is only the first part of what was sent. Never throws for what the input holds. */
-export function decodeBody(input: Buffer, codings: readonly string[], cut: boolean, maxBytes: number): Decoded {
+export function decodeBody(
+  input: Buffer,
+  codings: readonly string[],
+  cut: boolean,
+  maxBytes: number,
+): Decoded {
   const failed = (error: string): Decoded => ({ bytes: input, from: null, error, cut })
-  if (codings.length > CODINGS_MAX) return failed(`at most ${CODINGS_MAX} codings are undone, got ${codings.length}`)
+  if (codings.length > CODINGS_MAX)
+    return failed(`at most ${CODINGS_MAX} codings are undone, got ${codings.length}`)
   let piece: Piece = { bytes: input, cut }
   for (const coding of codings.toReversed()) {
     const undo = decoders.get(coding)
@@ -76,7 +88,12 @@ export function decodeBody(input: Buffer, codings: readonly string[], cut: boole
       return failed(`the body is not valid ${coding}`)
     }
   }
-  return { bytes: piece.bytes, from: codings.length === 0 ? null : codings.join(', '), error: null, cut: piece.cut }
+  return {
+    bytes: piece.bytes,
+    from: codings.length === 0 ? null : codings.join(', '),
+    error: null,
+    cut: piece.cut,
+  }
 }
 
 const decoders = new Map<string, (input: Piece, maxBytes: number) => Piece>([
@@ -119,9 +136,10 @@ function inflate(engine: Engine, input: Piece, maxBytes: number): Piece {
 }
 
 /**
- * First `maxBytes` of a stream that holds far more. The synchronous engines give all or nothing, so a prefix of the
- * input is looked for whose output lies between the cap and the room above it. Formats that pack a whole bomb into
- * a few bytes (br) have no such prefix: then less than the cap comes out, or nothing.
+ * First `maxBytes` of a stream that holds far more. The synchronous engines give all or nothing, so a
+ * prefix of the input is looked for whose output lies between the cap and the room above it. Formats that
+ * pack a whole bomb into a few bytes (br) have no such prefix: then less than the cap comes out, or
+ * nothing.
  */
 function prefix(engine: Engine, input: Buffer, options: EngineOptions, maxBytes: number): Piece {
   let best: Buffer = Buffer.alloc(0)

@@ -49,7 +49,10 @@ export class ItemEncoder {
     this.#bodyRules = { bodyBytes: rules.bodyBytes, decode: rules.decode, redactor: this.#redactor }
   }
 
-  /** The item and its newline. `turn` counts exchanges: the second leg that asks within a turn gets the same bytes. */
+  /**
+   * The item and its newline. `turn` counts exchanges: the second leg that asks within a turn gets the
+   * same bytes.
+   */
   item(exchange: CapturedExchange, half: Half, turn: number): ItemBuffer {
     const made = this.#made[half]
     if (made.turn === turn) return made.buffer
@@ -68,7 +71,14 @@ export class ItemEncoder {
     const { id, startedAt, collection } = exchange
     const client = { ip: exchange.clientIp, port: exchange.clientPort }
     const { environment } = this.#rules
-    const head = { id, ts: isoTime(startedAt), environment, collection, client, traceparent: part.traceparent }
+    const head = {
+      id,
+      ts: isoTime(startedAt),
+      environment,
+      collection,
+      client,
+      traceparent: part.traceparent,
+    }
     out.text(`${JSON.stringify(head).slice(0, -1)},"request":${part.text}`)
     this.#requestBody(exchange, part, out)
     out.text('}\n')
@@ -115,7 +125,15 @@ export class ItemEncoder {
     const query = this.#redactor.query(sent)
     const read = this.#headers.read(exchange.requestHeaders)
     const trailers = this.#headers.read(exchange.requestTrailers)
-    const fields = { method, scheme, host, path, query, http_version: exchange.requestVersion, headers: read.pairs }
+    const fields = {
+      method,
+      scheme,
+      host,
+      path,
+      query,
+      http_version: exchange.requestVersion,
+      headers: read.pairs,
+    }
     return {
       text: JSON.stringify(fields).slice(0, -1),
       redacted: read.redacted || query !== sent,
@@ -144,13 +162,27 @@ export class ItemEncoder {
 
   #requestBody(exchange: CapturedExchange, part: Part, out: ItemBuffer): void {
     const redacted = part.redacted || part.trailersRedacted
-    const omitted = writeBody(out, exchange.requestBody, part, this.#bodyRules, this.#rules.requestBody, redacted)
+    const omitted = writeBody(
+      out,
+      exchange.requestBody,
+      part,
+      this.#bodyRules,
+      this.#rules.requestBody,
+      redacted,
+    )
     this.#endPart(part, omitted, out)
   }
 
   #responseBody(exchange: CapturedExchange, part: Part, out: ItemBuffer): void {
     const redacted = part.redacted || part.trailersRedacted
-    const omitted = writeBody(out, exchange.responseBody, part, this.#bodyRules, this.#rules.responseBody, redacted)
+    const omitted = writeBody(
+      out,
+      exchange.responseBody,
+      part,
+      this.#bodyRules,
+      this.#rules.responseBody,
+      redacted,
+    )
     this.#endPart(part, omitted, out)
   }
 

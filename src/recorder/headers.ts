@@ -1,4 +1,7 @@
-/** Reads a flat header list into the pairs of an item, redacted, and notes what the recorder itself needs of it. */
+/**
+ * Reads a flat header list into the pairs of an item, redacted, and notes what the recorder itself needs
+ * of it.
+ */
 import type { HeaderPairs } from '../contract/exchange.ts'
 import { REDACTED, type Redactor } from './redact.ts'
 

@@ -1,4 +1,7 @@
-/** One leg while slabs are recorded: its frame under way, what it may still append, and what it had to drop. */
+/**
+ * One leg while slabs are recorded: its frame under way, what it may still append, and what it had to
+ * drop.
+ */
 import type { DropReason } from '../contract/errors.ts'
 import type { Half } from '../contract/plugin.ts'
 import type { RecordDrop, RecordedFrame, RecordLeg, RecordMirror, RecordTask } from '../contract/tasks.ts'

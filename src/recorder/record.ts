@@ -1,6 +1,13 @@
 /** The task of a recorder thread: one slab in, one frame per leg out. */
 import type { CapturedExchange } from '../contract/exchange.ts'
-import type { RecordDrop, RecordedFrame, RecordMirror, RecordPlan, RecordResult, RecordTask } from '../contract/tasks.ts'
+import type {
+  RecordDrop,
+  RecordedFrame,
+  RecordMirror,
+  RecordPlan,
+  RecordResult,
+  RecordTask,
+} from '../contract/tasks.ts'
 import { readSlab } from '../queue/slab.ts'
 import { ItemEncoder, itemRulesKey } from './encode.ts'
 import { LegRecorder } from './leg.ts'
@@ -57,7 +64,12 @@ export class Recorder {
   }
 
   /** Returns what went wrong with it, if anything; the others go on. */
-  #exchange(task: RecordTask, plan: CompiledPlan, exchange: CapturedExchange, started: LegRecorder[]): string | null {
+  #exchange(
+    task: RecordTask,
+    plan: CompiledPlan,
+    exchange: CapturedExchange,
+    started: LegRecorder[],
+  ): string | null {
     this.#turn++
     let error: string | null = null
     for (const slot of exchange.mirrors) {

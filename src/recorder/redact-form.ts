@@ -4,7 +4,10 @@ export const REDACTED = '[redacted]'
 
 export type RedactMode = 'mask' | 'remove'
 
-/** Redacts the values of parameters by name. Methods return the very same string when nothing was to be done. */
+/**
+ * Redacts the values of parameters by name. Methods return the very same string when nothing was to be
+ * done.
+ */
 export class PairRedactor {
   readonly #names: ReadonlySet<string>
   readonly #mode: RedactMode
@@ -63,8 +66,9 @@ export class PairRedactor {
   }
 
   /**
-   * Where a name that is to be redacted begins in one `&` segment, or -1. Some servers also split at `;`, so names
-   * are looked for behind each one, but a value only ends with its segment: it is right for both kinds of server.
+   * Where a name that is to be redacted begins in one `&` segment, or -1. Some servers also split at `;`,
+   * so names are looked for behind each one, but a value only ends with its segment: it is right for both
+   * kinds of server.
    */
   #nameIn(segment: string): number {
     for (let from = 0; from < segment.length; ) {
@@ -89,6 +93,8 @@ function decodeName(name: string): string {
   try {
     return decodeURIComponent(spaced)
   } catch {
-    return spaced.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+    return spaced.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    )
   }
 }

@@ -5,9 +5,9 @@ import { PointerWalk } from './redact-pointer.ts'
 import { REDACTED, type RedactMode } from './redact-form.ts'
 
 /**
- * In JSON a quote, a name and a quote, followed by a colon, are a key wherever they stand: inside a string the quotes
- * would be escaped. So keys are looked for in the text itself and no state is carried along that a cut, a broken
- * document, an `data:` prefix (SSE) or a byte order mark could put out of step.
+ * In JSON a quote, a name and a quote, followed by a colon, are a key wherever they stand: inside a string
+ * the quotes would be escaped. So keys are looked for in the text itself and no state is carried along
+ * that a cut, a broken document, an `data:` prefix (SSE) or a byte order mark could put out of step.
  */
 export class JsonRedactor {
   readonly #keys: RegExp | null
@@ -26,8 +26,8 @@ export class JsonRedactor {
   }
 
   /**
-   * Whether a field may be there: false for most bodies, which then go on unparsed. `latin1`: the bytes of the body,
-   * one character each, which spares reading them as UTF-8. Never false when a field is there.
+   * Whether a field may be there: false for most bodies, which then go on unparsed. `latin1`: the bytes of
+   * the body, one character each, which spares reading them as UTF-8. Never false when a field is there.
    */
   suspects(latin1: string): boolean {
     return this.#suspects.test(latin1)
@@ -41,8 +41,8 @@ export class JsonRedactor {
   }
 
   /**
-   * The text with its values replaced, the very same string when there are none, null when it cannot be followed.
-   * `declared`: its sender calls it JSON; pointers have no meaning in prose.
+   * The text with its values replaced, the very same string when there are none, null when it cannot be
+   * followed. `declared`: its sender calls it JSON; pointers have no meaning in prose.
    */
   redact(text: string, declared: boolean): string | null {
     const edits = this.#keys === null ? [] : keyEdits(this.#keys, text)
@@ -109,8 +109,8 @@ function isSpace(code: number): boolean {
 }
 
 /**
- * A key as it is mostly written, or an escape that may hide one. Names with characters that are escaped or are not
- * ASCII have too many spellings for this: with them every escape, or every body, is a suspect.
+ * A key as it is mostly written, or an escape that may hide one. Names with characters that are escaped or
+ * are not ASCII have too many spellings for this: with them every escape, or every body, is a suspect.
  */
 function suspectPattern(names: readonly string[]): RegExp {
   if (names.some((name) => name === '' || /[^\x20-\x7e]/.test(name))) return /^/
@@ -125,7 +125,16 @@ function keyPattern(names: readonly string[]): RegExp {
   return new RegExp(`"(?:${alternatives.join('|')})"\\s*:\\s*`, 'giu')
 }
 
-const shortEscapes: Readonly<Record<string, string>> = { '"': '"', '\\': '\\', '/': '/', '\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't' }
+const shortEscapes: Readonly<Record<string, string>> = {
+  '"': '"',
+  '\\': '\\',
+  '/': '/',
+  '\b': 'b',
+  '\f': 'f',
+  '\n': 'n',
+  '\r': 'r',
+  '\t': 't',
+}
 
 /** One character of a name in every way in which JSON may write it (RFC 8259 §7). */
 function characterPattern(character: string): string {
@@ -134,7 +143,9 @@ function characterPattern(character: string): string {
     if (variant !== '"' && variant !== '\\') forms.add(literal(variant))
     const short = shortEscapes[variant]
     if (short !== undefined) forms.add(literal('\\') + literal(short))
-    forms.add(Array.from({ length: variant.length }, (_, index) => unitEscape(variant.charCodeAt(index))).join(''))
+    forms.add(
+      Array.from({ length: variant.length }, (_, index) => unitEscape(variant.charCodeAt(index))).join(''),
+    )
   }
   return `(?:${[...forms].join('|')})`
 }

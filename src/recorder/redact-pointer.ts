@@ -30,7 +30,10 @@ export class PointerWalk {
     const watched: string[] = []
     for (const pointer of pointers) {
       // RFC 6901 §4: ~1 is a slash, ~0 a tilde, in this order.
-      const steps = pointer.slice(1).split('/').map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
+      const steps = pointer
+        .slice(1)
+        .split('/')
+        .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
       let at = this.#root
       for (const name of steps) {
         let next = at.next.get(name)
@@ -95,7 +98,8 @@ function stepOf(container: Container): Step | null {
 function readKey(text: string, at: number, container: Container): number {
   const end = skipString(text, at)
   container.keyAt = at
-  container.member = container.step === null ? null : (container.step.next.get(keyOf(text.slice(at, end))) ?? null)
+  container.member =
+    container.step === null ? null : (container.step.next.get(keyOf(text.slice(at, end))) ?? null)
   return end
 }
 

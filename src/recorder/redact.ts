@@ -69,7 +69,10 @@ export class Redactor {
     const query = names(defaultQuery, rules.query)
     // Pointers keep their case: a pointer names one field, not a kind of field.
     const pointers = rules.jsonFields.filter((field) => field.startsWith('/'))
-    const fields = names(defaultJsonFields, rules.jsonFields.filter((field) => !field.startsWith('/')))
+    const fields = names(
+      defaultJsonFields,
+      rules.jsonFields.filter((field) => !field.startsWith('/')),
+    )
     this.mode = rules.mode === 'remove' ? 'remove' : 'mask'
     this.fields = rules.defaults || rules.query.length > 0 || rules.jsonFields.length > 0
     this.#headers = new Set(names(defaultHeaders, rules.headers))
@@ -94,7 +97,10 @@ export class Redactor {
     return this.#query.url(text)
   }
 
-  /** `bytes` after decoding, possibly cut; `utf8`: they are valid; `contentType` as sent, all of them if several. */
+  /**
+   * `bytes` after decoding, possibly cut; `utf8`: they are valid; `contentType` as sent, all of them if
+   * several.
+   */
   body(bytes: Buffer, utf8: boolean, contentType: string): RedactedBody {
     if (!this.fields) return untouched
     const kind = kindOf(contentType)

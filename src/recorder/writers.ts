@@ -16,8 +16,8 @@ export class Writers {
   #error: string | null = null
 
   /**
-   * Opens writers for what a plan adds or changes, and closes the segments of legs that are gone. A plan older than the
-   * newest one, for a slab that was under way during a reload, only adds.
+   * Opens writers for what a plan adds or changes, and closes the segments of legs that are gone. A plan
+   * older than the newest one, for a slab that was under way during a reload, only adds.
    */
   apply(plan: RecordPlan): void {
     const newer = plan.generation > this.#newest

@@ -1,5 +1,12 @@
 /** Bodies with a content-encoding are undone as one bounded stream, whole, cut, broken or hostile. */
-import { brotliCompressSync, constants, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import {
+  brotliCompressSync,
+  constants,
+  deflateRawSync,
+  deflateSync,
+  gzipSync,
+  zstdCompressSync,
+} from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { codingsOf, decodeBody } from '../../src/recorder/decode.ts'
 
@@ -16,8 +23,18 @@ const brotli = (bytes: Buffer) => brotliCompressSync(bytes, { params })
 const formats = [
   { name: 'gzip', coding: 'gzip', checked: true, pack: (bytes: Buffer) => gzipSync(bytes) },
   { name: 'gzip as x-gzip', coding: 'x-gzip', checked: true, pack: (bytes: Buffer) => gzipSync(bytes) },
-  { name: 'deflate in zlib format', coding: 'deflate', checked: true, pack: (bytes: Buffer) => deflateSync(bytes) },
-  { name: 'deflate without wrapping', coding: 'deflate', checked: false, pack: (bytes: Buffer) => deflateRawSync(bytes) },
+  {
+    name: 'deflate in zlib format',
+    coding: 'deflate',
+    checked: true,
+    pack: (bytes: Buffer) => deflateSync(bytes),
+  },
+  {
+    name: 'deflate without wrapping',
+    coding: 'deflate',
+    checked: false,
+    pack: (bytes: Buffer) => deflateRawSync(bytes),
+  },
   { name: 'br', coding: 'br', checked: false, pack: brotli },
   { name: 'zstd', coding: 'zstd', checked: true, pack: (bytes: Buffer) => zstdCompressSync(bytes) },
 ]
@@ -104,13 +121,20 @@ test.each(formats.filter(({ checked }) => checked))('$name broken in the middle'
 test('gzip of several members is one body', () => {
   const packed = Buffer.concat([gzipSync('one '), gzipSync('two '), gzipSync('three')])
   expect(decodeBody(packed, ['gzip'], false, CAP).bytes.toString()).toBe('one two three')
-  expect(decodeBody(packed.subarray(0, packed.length - 12), ['gzip'], true, CAP).bytes.toString()).toMatch(/^one two /)
+  expect(decodeBody(packed.subarray(0, packed.length - 12), ['gzip'], true, CAP).bytes.toString()).toMatch(
+    /^one two /,
+  )
 })
 
 test('several codings are undone in the reverse of their order', () => {
   const packed = brotli(gzipSync(text))
   const codings = codingsOf('gzip, BR')
-  expect(decodeBody(packed, codings, false, CAP)).toEqual({ bytes: text, from: 'gzip, br', error: null, cut: false })
+  expect(decodeBody(packed, codings, false, CAP)).toEqual({
+    bytes: text,
+    from: 'gzip, br',
+    error: null,
+    cut: false,
+  })
   const cut = decodeBody(packed.subarray(0, packed.length >>> 1), codings, true, CAP)
   expect(cut.error).toBeNull()
   expect(text.subarray(0, cut.bytes.length).equals(cut.bytes)).toBe(true)

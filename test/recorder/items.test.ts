@@ -1,4 +1,7 @@
-/** Items look exactly as the contract says: fields, their order, and bodies that a collector can put together again. */
+/**
+ * Items look exactly as the contract says: fields, their order, and bodies that a collector can put
+ * together again.
+ */
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { CapturedExchange, RequestPart } from '../../src/contract/exchange.ts'
@@ -9,14 +12,26 @@ const request = (changes: Partial<CapturedExchange>, mirror = {}): RequestPart =
 
 describe('whole items, byte for byte', () => {
   test('request', () => {
-    const requestHeaders = ['Host', 'api.example.com', 'traceparent', '00-1-2-01', 'X-Multi', 'a', 'x-multi', 'b']
+    const requestHeaders = [
+      'Host',
+      'api.example.com',
+      'traceparent',
+      '00-1-2-01',
+      'X-Multi',
+      'a',
+      'x-multi',
+      'b',
+    ]
     const exchange = exchangeOf({ requestHeaders, requestTrailers: ['X-Sum', '42'] })
     expect(itemText('request', exchange)).toBe(
       '{"id":"0192f0c1-7d3e-7abc-8def-0123456789ab","ts":"2026-11-21T08:00:00.123Z","environment":"dev",' +
         '"collection":"orders","client":{"ip":"192.0.2.1","port":51234},"traceparent":"00-1-2-01",' +
-        '"request":{"method":"POST","scheme":"http","host":"api.example.com","path":"/orders","query":"page=2",' +
-        '"http_version":"1.1","headers":[["Host","api.example.com"],["traceparent","00-1-2-01"],["X-Multi","a"],' +
-        '["x-multi","b"]],"body":"{\\"item\\":\\"book\\"}","body_encoding":"utf8","body_bytes":15,"truncated":false,' +
+        '"request":{"method":"POST","scheme":"http","host":"api.example.com","path":"/orders",' +
+        '"query":"page=2",' +
+        '"http_version":"1.1","headers":[["Host","api.example.com"],["traceparent","00-1-2-01"],' +
+        '["X-Multi","a"],' +
+        '["x-multi","b"]],"body":"{\\"item\\":\\"book\\"}","body_encoding":"utf8","body_bytes":15,' +
+        '"truncated":false,' +
         '"trailers":[["X-Sum","42"]]}}\n',
     )
   })
@@ -36,7 +51,8 @@ describe('whole items, byte for byte', () => {
       '{"id":"0192f0c1-7d3e-7abc-8def-0123456789ab","ts":"2026-11-21T08:00:00.123Z","environment":"dev",' +
         '"collection":"orders","client":{"ip":"192.0.2.1","port":51234},"outcome":"complete",' +
         '"duration_ms":{"total":8.1,"upstream":7.6},"upstream":"http://10.0.0.7:3000",' +
-        '"request":{"method":"POST","scheme":"http","host":"api.example.com","path":"/orders","query":"page=2",' +
+        '"request":{"method":"POST","scheme":"http","host":"api.example.com","path":"/orders",' +
+        '"query":"page=2",' +
         '"http_version":"1.1","headers":[["Host","api.example.com"],["Content-Type","application/json"]],' +
         '"body":null,"body_encoding":"none","body_bytes":0,"truncated":false},"response":{"status":201,' +
         '"http_version":"1.1","headers":[["content-type","application/json"]],"body":"{\\"ok\\":true}",' +
@@ -54,7 +70,11 @@ describe('whole items, byte for byte', () => {
       ...['decoded_from', 'redacted', 'capture_limited', 'trailers'],
     ])
     const broken = exchangeOf({ responseHeaders, responseBody: bodyOf('no gzip') })
-    expect(Object.keys(itemOf('response', broken).response).slice(6)).toEqual(['truncated', 'decode_error', 'omitted'])
+    expect(Object.keys(itemOf('response', broken).response).slice(6)).toEqual([
+      'truncated',
+      'decode_error',
+      'omitted',
+    ])
   })
 })
 
@@ -85,7 +105,14 @@ describe('what became of the exchange', () => {
     expect(itemOf('response', gone)).toMatchObject({
       ts: '2026-11-21T08:00:00.131Z',
       outcome: 'client_aborted',
-      response: { status: null, headers: [], body: null, body_encoding: 'none', body_bytes: 0, truncated: false },
+      response: {
+        status: null,
+        headers: [],
+        body: null,
+        body_encoding: 'none',
+        body_bytes: 0,
+        truncated: false,
+      },
     })
   })
 
@@ -95,16 +122,28 @@ describe('what became of the exchange', () => {
       ts: '2025-12-31T23:59:59.999Z',
       duration_ms: { total: 1234.568, upstream: 0 },
     })
-    expect(itemOf('request', exchangeOf({ startedAt: Date.UTC(2026, 0, 1) })).ts).toBe('2026-01-01T00:00:00.000Z')
-    expect(itemOf('request', exchangeOf({ startedAt: Date.UTC(2026, 0, 1, 0, 0, 0, 7) })).ts).toMatch(/00\.007Z$/)
+    expect(itemOf('request', exchangeOf({ startedAt: Date.UTC(2026, 0, 1) })).ts).toBe(
+      '2026-01-01T00:00:00.000Z',
+    )
+    expect(itemOf('request', exchangeOf({ startedAt: Date.UTC(2026, 0, 1, 0, 0, 0, 7) })).ts).toMatch(
+      /00\.007Z$/,
+    )
   })
 })
 
 describe('bodies', () => {
   test.each([
     ['prose', 'nothing special here, only words. '.repeat(40)],
-    ['compact JSON', JSON.stringify(Array.from({ length: 50 }, (_, id) => ({ id, name: `n${id}`, on: true })))],
-    ['every ASCII character', Array.from({ length: 128 }, (_, code) => String.fromCharCode(code)).join('').repeat(9)],
+    [
+      'compact JSON',
+      JSON.stringify(Array.from({ length: 50 }, (_, id) => ({ id, name: `n${id}`, on: true }))),
+    ],
+    [
+      'every ASCII character',
+      Array.from({ length: 128 }, (_, code) => String.fromCharCode(code))
+        .join('')
+        .repeat(9),
+    ],
     ['beyond ASCII', 'Größe €5 🔑 \u2028 \uFEFF "x" \\ \n'.repeat(20)],
     ['a byte order mark', '\uFEFF{"a":1}'],
     ['one quote', '"'],
@@ -161,7 +200,9 @@ describe('bodies', () => {
     const off = { body: null, body_encoding: 'none', truncated: false }
     expect(item.request).toMatchObject({ ...off, body_bytes: 15 })
     expect(item.response).toMatchObject({ ...off, body_bytes: 11 })
-    expect(itemText('exchange', exchangeOf(), { requestBody: false, responseBody: false })).not.toContain('book')
+    expect(itemText('exchange', exchangeOf(), { requestBody: false, responseBody: false })).not.toContain(
+      'book',
+    )
   })
 })
 
@@ -174,7 +215,13 @@ describe('content-encoding', () => {
 
   test('undone, with the size on the wire', () => {
     expect(sent()).toMatchObject({
-      ...{ body: text, body_encoding: 'utf8', decoded_from: 'gzip', body_bytes: packed.length, truncated: false },
+      ...{
+        body: text,
+        body_encoding: 'utf8',
+        decoded_from: 'gzip',
+        body_bytes: packed.length,
+        truncated: false,
+      },
     })
   })
 
@@ -184,7 +231,11 @@ describe('content-encoding', () => {
     expect(half.body?.length).toBeGreaterThan(100)
     expect(text.startsWith(half.body ?? '-')).toBe(true)
     const bodyBytes = packed.length + 100
-    expect(sent({ bodyBytes })).toMatchObject({ body: text.slice(0, bodyBytes), truncated: true, decoded_from: 'gzip' })
+    expect(sent({ bodyBytes })).toMatchObject({
+      body: text.slice(0, bodyBytes),
+      truncated: true,
+      decoded_from: 'gzip',
+    })
   })
 
   test('redacted after decoding', () => {
@@ -204,18 +255,21 @@ describe('content-encoding', () => {
     ['broken', {}, headers, Buffer.from('no gzip'), 'the body is not valid gzip'],
     ['unknown', {}, ['Content-Encoding', 'compress'], packed, 'the content-encoding is not supported'],
     ['not to be undone', { decode: false }, headers, packed, undefined],
-  ])('%s: left out while fields are redacted, as sent otherwise', (_name, mirror, requestHeaders, bytes, error) => {
-    const changes = { requestHeaders, requestBody: bodyOf(bytes) }
-    const hidden = request(changes, mirror)
-    expect(hidden).toMatchObject({ body: null, body_encoding: 'none', omitted: 'not_redactable' })
-    expect(hidden.decode_error).toBe(error)
-    const open = request(changes, { ...mirror, ...off })
-    const { body, body_encoding } = open
-    expect(Buffer.from(body ?? '', body_encoding === 'base64' ? 'base64' : 'utf8').equals(bytes)).toBe(true)
-    expect(open.decode_error).toBe(error)
-    expect(open).not.toHaveProperty('omitted')
-    expect(open).not.toHaveProperty('decoded_from')
-  })
+  ])(
+    '%s: left out while fields are redacted, as sent otherwise',
+    (_name, mirror, requestHeaders, bytes, error) => {
+      const changes = { requestHeaders, requestBody: bodyOf(bytes) }
+      const hidden = request(changes, mirror)
+      expect(hidden).toMatchObject({ body: null, body_encoding: 'none', omitted: 'not_redactable' })
+      expect(hidden.decode_error).toBe(error)
+      const open = request(changes, { ...mirror, ...off })
+      const { body, body_encoding } = open
+      expect(Buffer.from(body ?? '', body_encoding === 'base64' ? 'base64' : 'utf8').equals(bytes)).toBe(true)
+      expect(open.decode_error).toBe(error)
+      expect(open).not.toHaveProperty('omitted')
+      expect(open).not.toHaveProperty('decoded_from')
+    },
+  )
 
   test('identity is no coding, and no body is no error', () => {
     const identity = ['Content-Encoding', 'identity']

@@ -1,4 +1,7 @@
-/** A slab becomes frames in real segments: within the limits of its legs, and every item it does not keep is counted. */
+/**
+ * A slab becomes frames in real segments: within the limits of its legs, and every item it does not keep
+ * is counted.
+ */
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -47,7 +50,11 @@ function slabOf(list: readonly CapturedExchange[]): Pick<RecordTask, 'slab' | 'u
   const view = new SlabView(new ArrayBuffer(1_048_576))
   let used = 0
   for (const exchange of list) {
-    const kept = (body: CapturedExchange['requestBody']) => ({ ...body, pieces: [body.bytes], kept: body.bytes.length })
+    const kept = (body: CapturedExchange['requestBody']) => ({
+      ...body,
+      pieces: [body.bytes],
+      kept: body.bytes.length,
+    })
     const { requestBody, responseBody } = exchange
     const sealed = { ...exchange, requestBody: kept(requestBody), responseBody: kept(responseBody) }
     const text = recordText(sealed)
@@ -135,7 +142,9 @@ describe('limits', () => {
     const mirror = pairMirror(0, { frameItems: 3 })
     const result = new Recorder().record(taskOf([mirror]), exchanges(8))
     expect((await framesOf(mirror, result, 0)).map((lines) => lines.length)).toEqual([3, 3, 2])
-    expect(result.frames.filter(({ leg }) => leg === 1).map(({ oldest, newest }) => newest - oldest)).toEqual([2, 2, 1])
+    expect(result.frames.filter(({ leg }) => leg === 1).map(({ oldest, newest }) => newest - oldest)).toEqual(
+      [2, 2, 1],
+    )
   })
 
   test('a frame holds at most so many bytes; a larger item travels alone', async () => {
@@ -168,12 +177,19 @@ describe('limits', () => {
     const probe = new Recorder().record(taskOf([pairMirror(0)]), exchanges(10))
     const length = probe.frames[0]?.length ?? 0
     for (const room of [0, 1, FRAME_HEADER + 1, length - 1, length, length * 2]) {
-      const result = new Recorder().record(taskOf([mirror], { room: { 0: room, 1: 1_000_000 } }), exchanges(10))
-      const written = result.frames.filter(({ leg }) => leg === 0).reduce((sum, frame) => sum + frame.length, 0)
+      const result = new Recorder().record(
+        taskOf([mirror], { room: { 0: room, 1: 1_000_000 } }),
+        exchanges(10),
+      )
+      const written = result.frames
+        .filter(({ leg }) => leg === 0)
+        .reduce((sum, frame) => sum + frame.length, 0)
       expect(written).toBeLessThanOrEqual(room)
       expect([total(result, 0), total(result, 1)]).toEqual([10, 10])
       const dropped = result.drops.reduce((sum, { items }) => sum + items, 0)
-      expect(result.drops.map(({ leg, reason }) => `${leg} ${reason}`)).toEqual(dropped === 0 ? [] : ['0 spool_full'])
+      expect(result.drops.map(({ leg, reason }) => `${leg} ${reason}`)).toEqual(
+        dropped === 0 ? [] : ['0 spool_full'],
+      )
       expect(dropped > 0).toBe(room < length)
     }
   })
@@ -245,7 +261,12 @@ describe('reload', () => {
     const recorder = new Recorder()
     const list = exchanges(1, { requestHeaders: ['X-A', 'v'] })
     const seen: unknown[] = []
-    for (const [mirror, generation] of [[old, 1], [strict, 2], [old, 1], [strict, 2]] as const) {
+    for (const [mirror, generation] of [
+      [old, 1],
+      [strict, 2],
+      [old, 1],
+      [strict, 2],
+    ] as const) {
       const result = recorder.record(taskOf([mirror], { generation }), list)
       const [lines] = await framesOf(old, result, 0)
       seen.push(JSON.parse(lines?.[0] ?? '').request.headers[0][1])
@@ -270,7 +291,8 @@ test('full segments are reported as closed, and files are for their owner only',
   const closed: string[] = []
   for (let slab = 0; slab < 10; slab++) {
     const list = exchanges(10, { requestHeaders: [], requestBody: bodyOf('x'.repeat(2000)) })
-    for (const { leg, segment } of recorder.record(taskOf([mirror]), list).closed) if (leg === 0) closed.push(segment)
+    for (const { leg, segment } of recorder.record(taskOf([mirror]), list).closed)
+      if (leg === 0) closed.push(segment)
   }
   expect(closed.length).toBeGreaterThanOrEqual(2)
   expect(new Set(closed).size).toBe(closed.length)

@@ -1,4 +1,7 @@
-/** Property: whatever the JSON and wherever it is cut, nothing of a secret under a redacted key leaves the process. */
+/**
+ * Property: whatever the JSON and wherever it is cut, nothing of a secret under a redacted key leaves the
+ * process.
+ */
 import { expect, test } from 'vitest'
 import { Redactor } from '../../src/recorder/redact.ts'
 import { bodyOf, exchangeOf, itemOf, mirrorOf, redactOf } from './sample.ts'
@@ -10,7 +13,23 @@ const MASK = '[redacted]'
 const CANARY = 'QZX7!WVY9'
 const secretNames = ['password', 'Token', 'CVV', 'client_secret', 'iban', 'käse']
 const plainNames = ['a', 'id', 'name', 'passwords', 'my token', 'n"ame', 'to\\ken', 'größe', '', 'data']
-const strings = ['', 'x', 'a"b', 'c\\', '{"a":1}', '\n\t', 'ünïcödé', '🔑', '"', '\\"', ',', ':', '}', ']', 'password']
+const strings = [
+  '',
+  'x',
+  'a"b',
+  'c\\',
+  '{"a":1}',
+  '\n\t',
+  'ünïcödé',
+  '🔑',
+  '"',
+  '\\"',
+  ',',
+  ':',
+  '}',
+  ']',
+  'password',
+]
 const json = ['iban', 'käse']
 
 /** Mulberry32: the same documents in every run. */
@@ -34,13 +53,16 @@ function make(next: (below: number) => number, depth: number, secret: boolean): 
   if (kind <= 3) return secret ? CANARY.repeat(1 + next(2)) : pick(strings, next)
   if (kind === 4) return Array.from({ length: next(4) }, () => make(next, depth + 1, secret))
   const names = Array.from({ length: next(5) }, () => pick(next(3) === 0 ? secretNames : plainNames, next))
-  return Object.fromEntries(names.map((name) => [name, make(next, depth + 1, secret || secretNames.includes(name))]))
+  return Object.fromEntries(
+    names.map((name) => [name, make(next, depth + 1, secret || secretNames.includes(name))]),
+  )
 }
 
 /** JSON text with white space and escapes where they are allowed. */
 function write(value: Json, next: (below: number) => number): string {
   const space = () => pick(['', '', '', ' ', '\n', '\r\n\t'], next)
-  const key = (name: string) => (next(3) === 0 ? escapeSome(JSON.stringify(name), next) : JSON.stringify(name))
+  const key = (name: string) =>
+    next(3) === 0 ? escapeSome(JSON.stringify(name), next) : JSON.stringify(name)
   if (Array.isArray(value)) return `[${value.map((item) => space() + write(item, next) + space()).join(',')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   const members = Object.entries(value).map(
@@ -79,31 +101,40 @@ function leaks(text: string): string | undefined {
   return pieces.find((piece) => text.includes(piece))
 }
 
-test.each(['mask', 'remove'] as const)('%s: a whole document is the same document without the values', (mode) => {
-  const redactor = new Redactor({ ...mirrorOf().redact, mode, jsonFields: json })
-  for (let seed = 0; seed < 1500; seed++) {
-    const next = random(seed)
-    const value = make(next, 0, false)
-    const text = write(value, next)
-    const after = bodyAfter(redactor, Buffer.from(text))
-    expect(leaks(after), text).toBeUndefined()
-    expect(JSON.parse(after), text).toEqual(expected(value, mode))
-  }
-})
-
-test.each(['mask', 'remove'] as const)('%s: cut after every character, nothing of a secret is left', (mode) => {
-  for (const jsonFields of [json, [...json, '/a/0', '/data/id']]) {
-    const redactor = new Redactor({ ...mirrorOf().redact, mode, jsonFields })
-    for (let seed = 0; seed < 120; seed++) {
+test.each(['mask', 'remove'] as const)(
+  '%s: a whole document is the same document without the values',
+  (mode) => {
+    const redactor = new Redactor({ ...mirrorOf().redact, mode, jsonFields: json })
+    for (let seed = 0; seed < 1500; seed++) {
       const next = random(seed)
-      const text = write({ first: make(next, 0, false), password: CANARY, last: [{ iban: [CANARY, { x: CANARY }] }] }, next)
-      for (let end = 0; end <= text.length; end++) {
-        const after = bodyAfter(redactor, Buffer.from(text.slice(0, end)))
-        expect(leaks(after), text.slice(0, end)).toBeUndefined()
+      const value = make(next, 0, false)
+      const text = write(value, next)
+      const after = bodyAfter(redactor, Buffer.from(text))
+      expect(leaks(after), text).toBeUndefined()
+      expect(JSON.parse(after), text).toEqual(expected(value, mode))
+    }
+  },
+)
+
+test.each(['mask', 'remove'] as const)(
+  '%s: cut after every character, nothing of a secret is left',
+  (mode) => {
+    for (const jsonFields of [json, [...json, '/a/0', '/data/id']]) {
+      const redactor = new Redactor({ ...mirrorOf().redact, mode, jsonFields })
+      for (let seed = 0; seed < 120; seed++) {
+        const next = random(seed)
+        const text = write(
+          { first: make(next, 0, false), password: CANARY, last: [{ iban: [CANARY, { x: CANARY }] }] },
+          next,
+        )
+        for (let end = 0; end <= text.length; end++) {
+          const after = bodyAfter(redactor, Buffer.from(text.slice(0, end)))
+          expect(leaks(after), text.slice(0, end)).toBeUndefined()
+        }
       }
     }
-  }
-})
+  },
+)
 
 test('cut after every byte by the cap of the mirror, the item is as clean', () => {
   const text = `{"ö":"ä🔑","käse":"${CANARY}","list":[{"token":{"x":"${CANARY}"}}],"end":"ü"}`

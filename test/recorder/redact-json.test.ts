@@ -8,7 +8,12 @@ import { bodyOf, exchangeOf, itemOf, redactOf } from './sample.ts'
 const MASK = '[redacted]'
 const CANARY = 'canary-5f2b'
 
-function part(body: string | Buffer, redact = redactOf({}), type = 'application/json', kept?: number): RequestPart {
+function part(
+  body: string | Buffer,
+  redact = redactOf({}),
+  type = 'application/json',
+  kept?: number,
+): RequestPart {
   const requestHeaders = type === '' ? [] : ['Content-Type', type]
   return itemOf('request', exchangeOf({ requestHeaders, requestBody: bodyOf(body, kept) }), redact).request
 }
@@ -38,7 +43,9 @@ describe('names', () => {
     ['an array', '[1,[2,"]"],{"a":"}"}]'],
   ])('the value is %s', (_name, value) => {
     expect(masked(`{"password":${value},"b":1}`)).toBe(`{"password":"${MASK}","b":1}`)
-    expect(masked(`[{"b":2},{"password" : ${value} }]`)).toMatch(/^\[\{"b":2\},\{"password" : "\[redacted\]" ?\}\]$/)
+    expect(masked(`[{"b":2},{"password" : ${value} }]`)).toMatch(
+      /^\[\{"b":2\},\{"password" : "\[redacted\]" ?\}\]$/,
+    )
   })
 
   test('only keys: values and other keys of that name stay', () => {
@@ -66,7 +73,11 @@ describe('names', () => {
     const names = ['iban', 'a/b', 'quote"d', 'back\\slash', 'Größe', '🔑', 'a.b*c', '']
     const redact = redactOf({ defaults: false, jsonFields: names.filter((name) => name !== '') })
     for (const name of names.filter((name) => name !== '')) {
-      for (const key of [JSON.stringify(name), JSON.stringify(name).replaceAll('/', '\\/'), `"${unicodeEscaped(name)}"`]) {
+      for (const key of [
+        JSON.stringify(name),
+        JSON.stringify(name).replaceAll('/', '\\/'),
+        `"${unicodeEscaped(name)}"`,
+      ]) {
         expect(part(`{${key}:"${CANARY}"}`, redact).body).toBe(`{${key}:"${MASK}"}`)
       }
     }
@@ -77,10 +88,18 @@ describe('names', () => {
 describe('what else holds JSON', () => {
   test.each([
     ['NDJSON', 'application/x-ndjson', `{"token":"${CANARY}"}\n{"a":1}\r\n{"token":${1234567}}\n`],
-    ['server-sent events', 'text/event-stream', `event: x\ndata: {"token": "${CANARY}"}\n\ndata: {"token":\ndata: 123}\n\n`],
+    [
+      'server-sent events',
+      'text/event-stream',
+      `event: x\ndata: {"token": "${CANARY}"}\n\ndata: {"token":\ndata: 123}\n\n`,
+    ],
     ['a byte order mark', 'application/json', `\uFEFF{"token":"${CANARY}"}`],
     ['a prefix against hijacking', 'application/json', `)]}',\n{"token":"${CANARY}"}`],
-    ['a page with a script', 'text/html', `<p title="x>it's</p><script>var s = {"token": "${CANARY}"}</script>`],
+    [
+      'a page with a script',
+      'text/html',
+      `<p title="x>it's</p><script>var s = {"token": "${CANARY}"}</script>`,
+    ],
     ['no type', '', `{"token":"${CANARY}"}`],
     ['+json', 'application/vnd.api+json', `{"token":"${CANARY}"}`],
     ['broken quotes before it', 'application/json', `{"a":"b,"token":"${CANARY}"}`],
@@ -107,7 +126,11 @@ describe('bodies that cannot be looked into', () => {
   test.each([
     ['JSON in UTF-16', 'application/json', utf16(`{"token":"${CANARY}"}`)],
     ['JSON that is not UTF-8', 'application/json', Buffer.from(`{"ü":"x","token":"${CANARY}"}`, 'latin1')],
-    ['unknown bytes with such a key', 'application/octet-stream', Buffer.from(`\xff{"token":"${CANARY}"}`, 'latin1')],
+    [
+      'unknown bytes with such a key',
+      'application/octet-stream',
+      Buffer.from(`\xff{"token":"${CANARY}"}`, 'latin1'),
+    ],
   ])('%s are left out', (_name, type, bytes) => {
     expect(part(bytes, redactOf({}), type)).toMatchObject({ ...left, body_bytes: bytes.length })
   })
@@ -190,5 +213,8 @@ test('nesting without end is redacted without a stack', () => {
 })
 
 function unicodeEscaped(name: string): string {
-  return Array.from({ length: name.length }, (_, at) => `\\u${name.charCodeAt(at).toString(16).padStart(4, '0')}`).join('')
+  return Array.from(
+    { length: name.length },
+    (_, at) => `\\u${name.charCodeAt(at).toString(16).padStart(4, '0')}`,
+  ).join('')
 }

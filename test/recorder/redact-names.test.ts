@@ -1,4 +1,6 @@
-/** Credentials in heads and queries are taken out by name: the exact lists, in any spelling (traps F5, F6). */
+/**
+ * Credentials in heads and queries are taken out by name: the exact lists, in any spelling (traps F5, F6).
+ */
 import { describe, expect, test } from 'vitest'
 import type { HeaderPairs } from '../../src/contract/exchange.ts'
 import { defaultHeaders, defaultJsonFields, defaultQuery } from '../../src/recorder/redact.ts'
@@ -23,7 +25,16 @@ test('the built-in names are these', () => {
     ...['secret', 'client_secret', 'password', 'sig', 'signature'],
   ])
   expect(defaultJsonFields).toEqual([
-    ...['password', 'passwd', 'secret', 'token', 'access_token', 'refresh_token', 'client_secret', 'card_number'],
+    ...[
+      'password',
+      'passwd',
+      'secret',
+      'token',
+      'access_token',
+      'refresh_token',
+      'client_secret',
+      'card_number',
+    ],
     ...['cvv', 'ssn'],
   ])
 })
@@ -38,7 +49,11 @@ describe('headers', () => {
         responseTrailers: [spelling, CANARY],
       })
       const { request, response } = itemOf('exchange', exchange)
-      expect(request.headers).toEqual([[spelling, MASK], ['Accept', '*/*'], [spelling, MASK]])
+      expect(request.headers).toEqual([
+        [spelling, MASK],
+        ['Accept', '*/*'],
+        [spelling, MASK],
+      ])
       expect(response.headers).toEqual([[spelling, MASK]])
       expect(request.trailers).toEqual([[spelling, MASK]])
       expect(response.trailers).toEqual([[spelling, MASK]])
@@ -141,7 +156,10 @@ describe('form bodies', () => {
   const form = (text: string, redact = redactOf({})) =>
     itemOf(
       'request',
-      exchangeOf({ requestHeaders: type('application/x-www-form-urlencoded; charset=utf-8'), requestBody: bodyOf(text) }),
+      exchangeOf({
+        requestHeaders: type('application/x-www-form-urlencoded; charset=utf-8'),
+        requestBody: bodyOf(text),
+      }),
       redact,
     ).request
 

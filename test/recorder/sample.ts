@@ -1,8 +1,17 @@
-/** Captured exchanges and mirrors for the recorder's tests and bench: ordinary ones, with what a case changes. */
+/**
+ * Captured exchanges and mirrors for the recorder's tests and bench: ordinary ones, with what a case
+ * changes.
+ */
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import type { CapturedBody, CapturedExchange, ExchangeItem, RequestItem, ResponseItem } from '../../src/contract/exchange.ts'
+import type {
+  CapturedBody,
+  CapturedExchange,
+  ExchangeItem,
+  RequestItem,
+  ResponseItem,
+} from '../../src/contract/exchange.ts'
 import type { Half } from '../../src/contract/plugin.ts'
 import type { RecordMirror, RecordPlan, RecordTask } from '../../src/contract/tasks.ts'
 import { ItemEncoder } from '../../src/recorder/encode.ts'
@@ -80,7 +89,11 @@ export function itemText(half: Half, exchange: CapturedExchange, mirror: Partial
   return item.bytes.toString('utf8', 0, item.length)
 }
 
-export function itemOf<H extends Half>(half: H, exchange: CapturedExchange, mirror: Partial<RecordMirror> = {}): Items[H] {
+export function itemOf<H extends Half>(
+  half: H,
+  exchange: CapturedExchange,
+  mirror: Partial<RecordMirror> = {},
+): Items[H] {
   return JSON.parse(itemText(half, exchange, mirror)) as Items[H]
 }
 
