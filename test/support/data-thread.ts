@@ -1,4 +1,4 @@
-/** One data thread alone, without the rest of the gateway: a real worker that listens, and the slabs it hands over. */
+/** One data thread alone, without the rest of the gateway: a real worker, and the slabs it hands over. */
 import { Worker } from 'node:worker_threads'
 import { Value } from 'typebox/value'
 import { type GatewayFile, GatewaySchema } from '../../src/config/schema.ts'
@@ -15,7 +15,7 @@ import {
 import { onEnd } from './cleanup.ts'
 import { until } from './wait.ts'
 
-type Deep<T> = T extends readonly unknown[] ? T : T extends object ? { [K in keyof T]?: Deep<T[K]> } : T
+type Deep<T> = T extends readonly (infer E)[] ? Deep<E>[] : T extends object ? { [K in keyof T]?: Deep<T[K]> } : T
 
 export interface PlanParts {
   listen?: Deep<GatewayFile['listen']>
@@ -41,7 +41,7 @@ export function planOf({ capturing = true, mirrors = [], ...parts }: PlanParts):
   const file = Value.Default(GatewaySchema, { ...parts, mirrors: withSinks }) as GatewayFile
   return {
     generation: ++generations,
-    listen: file.listen,
+    listen: { threads: 1, ...file.listen },
     capture: file.capture,
     capturing,
     collections: file.collections.map((collection) => ({

@@ -1,0 +1,160 @@
+/** Which header fields reach the upstream and the client, and which the gateway writes itself. */
+import { expect, test } from 'vitest'
+import { RawClient, valuesOf } from '../support/client.ts'
+import { type DataThread, startThread } from '../support/data-thread.ts'
+import { answering, type HttpUpstream, startRawUpstream, startUpstream } from '../support/upstream.ts'
+
+async function sent(thread: DataThread, upstream: HttpUpstream, head: string): Promise<string[]> {
+  const client = await RawClient.connect(thread.port)
+  const { status } = await client.request(`${head}\r\n\r\n`)
+  expect(status).toBe(200)
+  return [...(upstream.received.at(-1)?.rawHeaders ?? [])]
+}
+
+test('hop-by-hop fields and those that Connection names end at the gateway', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream)
+  const fields = await sent(
+    thread,
+    upstream,
+    'GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close, X-Secret, x-forwarded-for, X-Request-Id\r\nX-Secret: 1\r\n' +
+      'Keep-Alive: timeout=5\r\nTE: trailers\r\nTrailer: x\r\nProxy-Connection: keep-alive\r\n' +
+      'Proxy-Authorization: Basic x\r\nUpgrade: h2c\r\nX-Kept: yes',
+  )
+  const names = fields.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase())
+  for (const gone of [
+    'x-secret',
+    'keep-alive',
+    'te',
+    'trailer',
+    'proxy-connection',
+    'proxy-authorization',
+    'upgrade',
+  ]) {
+    expect(names).not.toContain(gone)
+  }
+  expect(valuesOf(fields, 'x-kept')).toEqual(['yes'])
+  // What the gateway adds cannot be nominated away (trap C9).
+  expect(valuesOf(fields, 'x-forwarded-for')).toEqual(['127.0.0.1'])
+  expect(valuesOf(fields, 'x-request-id')).toHaveLength(1)
+  expect(valuesOf(fields, 'connection')).toEqual(['keep-alive'])
+})
+
+test('a Connection field cannot take framing or Host away', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  await client.request(
+    'POST / HTTP/1.1\r\nHost: a.test\r\nConnection: content-length, host\r\nContent-Length: 2\r\n\r\nok',
+  )
+  expect(upstream.received[0]?.headers).toMatchObject({ host: 'a.test', 'content-length': '2' })
+})
+
+test('from anyone, forwarded fields are written anew', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream, { mirrors: [{ name: 'm' }] })
+  const fields = await sent(
+    thread,
+    upstream,
+    'GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n' +
+      'X-Forwarded-Host: evil.test\r\nForwarded: for=6.6.6.6',
+  )
+  expect(valuesOf(fields, 'x-forwarded-for')).toEqual(['127.0.0.1'])
+  expect(valuesOf(fields, 'x-forwarded-proto')).toEqual(['http'])
+  expect(valuesOf(fields, 'x-forwarded-host')).toEqual(['a.test'])
+  expect(valuesOf(fields, 'forwarded')).toEqual([])
+  expect(valuesOf(fields, 'via')).toEqual(['1.1 mirrorgate'])
+  expect((await thread.exchanges(1))[0]).toMatchObject({ clientIp: '127.0.0.1', scheme: 'http' })
+})
+
+test('from a trusted proxy they are believed and extended', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream, {
+    listen: { trusted_proxies: ['127.0.0.0/8', '10.0.0.0/8'] },
+    mirrors: [{ name: 'm' }],
+  })
+  const fields = await sent(
+    thread,
+    upstream,
+    'GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 6.6.6.6, 192.0.2.7\r\nX-Forwarded-For: ::ffff:10.1.2.3\r\n' +
+      'X-Forwarded-Proto: https\r\nX-Forwarded-Host: public.test\r\nForwarded: for=192.0.2.7',
+  )
+  expect(valuesOf(fields, 'x-forwarded-for')).toEqual(['6.6.6.6, 192.0.2.7, ::ffff:10.1.2.3, 127.0.0.1'])
+  expect(valuesOf(fields, 'x-forwarded-proto')).toEqual(['https'])
+  expect(valuesOf(fields, 'x-forwarded-host')).toEqual(['public.test'])
+  expect(valuesOf(fields, 'forwarded')).toEqual(['for=192.0.2.7'])
+  expect((await thread.exchanges(1))[0]).toMatchObject({ clientIp: '192.0.2.7', scheme: 'https' })
+})
+
+test('a sane request id is kept, any other is replaced', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream)
+  const id = async (fields: string) =>
+    valuesOf(await sent(thread, upstream, `GET / HTTP/1.1\r\nHost: a${fields}`), 'x-request-id')
+  expect(await id('\r\nX-Request-ID: abc.DEF-1:2/3=')).toEqual(['abc.DEF-1:2/3='])
+  const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/
+  for (const bad of [
+    '',
+    '\r\nX-Request-ID: a b',
+    `\r\nX-Request-ID: ${'x'.repeat(129)}`,
+    '\r\nX-Request-ID: {"a":1}',
+  ]) {
+    expect(await id(bad)).toEqual([expect.stringMatching(uuid)])
+  }
+  expect(await id('\r\nX-Request-ID: one\r\nX-Request-ID: two')).toEqual([expect.stringMatching(uuid)])
+})
+
+test('Host goes on as the client sent it, or as the upstream is called', async () => {
+  const upstream = await startUpstream()
+  const client = await startThread(upstream)
+  expect(valuesOf(await sent(client, upstream, 'GET / HTTP/1.1\r\nHost: Client.test:81'), 'host')).toEqual([
+    'Client.test:81',
+  ])
+  expect(
+    valuesOf(await sent(client, upstream, 'GET http://abs.test/x HTTP/1.1\r\nHost: other.test'), 'host'),
+  ).toEqual(['abs.test'])
+  expect(upstream.received.at(-1)?.url).toBe('/x')
+  const own = await startThread(upstream, {
+    collection: { name: 'api', upstreams: [{ url: upstream.url }], host_header: 'upstream' },
+  })
+  expect(valuesOf(await sent(own, upstream, 'GET / HTTP/1.1\r\nHost: client.test'), 'host')).toEqual([
+    `127.0.0.1:${upstream.port}`,
+  ])
+})
+
+test('hop-by-hop fields of an answer end at the gateway', async () => {
+  const upstream = await startRawUpstream(
+    answering(
+      'HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\n' +
+        'Proxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-Kept: yes\r\nContent-Length: 2\r\n\r\nok',
+    ),
+  )
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  const answer = await client.request('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  expect(answer.rawHeaders).toEqual([
+    'X-Kept',
+    'yes',
+    'Content-Length',
+    '2',
+    'Connection',
+    'keep-alive',
+    'Keep-Alive',
+    'timeout=75',
+  ])
+})
+
+test('an answer whose head holds forbidden bytes becomes a 502', async () => {
+  for (const status of ['200 OK', '204 No Content']) {
+    const upstream = await startRawUpstream(
+      answering(`HTTP/1.1 ${status}\r\nX-Bad: a\x01b\r\nContent-Length: 0\r\n\r\n`),
+    )
+    const thread = await startThread(upstream)
+    const client = await RawClient.connect(thread.port)
+    client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    const answer = await client.response().catch(() => null)
+    if (answer !== null) expect(answer.status).toBe(502)
+    expect(await (await RawClient.connect(thread.port)).request('FOO')).toMatchObject({ status: 400 })
+    expect(thread.warnings).toEqual([])
+  }
+})
