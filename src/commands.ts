@@ -36,7 +36,8 @@ export class GatewayCommands implements Commands {
   }
 
   status(): StatusView {
-    const { config, threads, recorder, shipper, startedAt, loadedAt, lastRejected, state, options } = this.#gateway
+    const { config, threads, recorder, shipper, startedAt, loadedAt, lastRejected, state, options } =
+      this.#gateway
     return {
       version,
       node: process.version,
@@ -104,7 +105,11 @@ export class GatewayCommands implements Commands {
 
   ready(): { status: 'ready' | 'starting' | 'draining'; reasons: string[] } {
     const { state } = this.#gateway
-    const reasons = { ready: [], starting: ['not every listener accepts yet'], draining: ['the gateway is shutting down'] }
+    const reasons = {
+      ready: [],
+      starting: ['not every listener accepts yet'],
+      draining: ['the gateway is shutting down'],
+    }
     return { status: state, reasons: reasons[state] }
   }
 
@@ -157,7 +162,9 @@ export class GatewayCommands implements Commands {
   /** Null for an unknown mirror; one that only has a backlog left cannot be commanded. */
   #removed(name: string): null {
     if (this.mirror(name) === null) return null
-    throw new ConflictError(`mirror ${name} is not in the configuration any more: only its backlog can be purged`)
+    throw new ConflictError(
+      `mirror ${name} is not in the configuration any more: only its backlog can be purged`,
+    )
   }
 
   async replayMirror(name: string): Promise<MirrorView | null> {
@@ -171,7 +178,8 @@ export class GatewayCommands implements Commands {
 
   #assertDelivers(config: MirrorConfig, legs: readonly Leg[]): void {
     if (!config.enabled) throw new ConflictError(`mirror ${config.name} is disabled: enable it first`)
-    if (legs.some(({ paused }) => paused)) throw new ConflictError(`mirror ${config.name} is paused: resume it first`)
+    if (legs.some(({ paused }) => paused))
+      throw new ConflictError(`mirror ${config.name} is paused: resume it first`)
   }
 
   async testMirror(name: string): Promise<TestResult | null> {
@@ -186,7 +194,10 @@ export class GatewayCommands implements Commands {
         leg: leg.name,
         batchId: `test-${randomUUID()}`,
         timeoutMs: config.timeout_ms,
-        source: { ndjson: sampleItem(config.legs[at]?.half ?? 'exchange', this.config().environment), items: 1 },
+        source: {
+          ndjson: sampleItem(config.legs[at]?.half ?? 'exchange', this.config().environment),
+          items: 1,
+        },
         keepItem: false,
       })
       const latency = Math.round(result.latencyMs * 10) / 10
@@ -205,7 +216,10 @@ export class GatewayCommands implements Commands {
     return mirrors.view(name) ?? { ...before, counts: { ...before.counts, waiting: 0 }, legs: [] }
   }
 
-  deadLetters(name: string, page: { after: string | null; size: number }): { data: DeadLetterView[]; total: number } | null {
+  deadLetters(
+    name: string,
+    page: { after: string | null; size: number },
+  ): { data: DeadLetterView[]; total: number } | null {
     return this.mirror(name) === null ? null : this.#gateway.mirrors.deadLetters(name, page)
   }
 
@@ -223,10 +237,16 @@ export class GatewayCommands implements Commands {
     return this.mirror(name) ?? before
   }
 
-  async setConnection(name: string, connected: boolean): Promise<{ name: string; connected: boolean } | null> {
+  async setConnection(
+    name: string,
+    connected: boolean,
+  ): Promise<{ name: string; connected: boolean } | null> {
     if (!this.config().connections.some((connection) => connection.name === name)) return null
     await this.#gateway.mirrors.setConnected(name, connected)
-    this.#gateway.log.warn({ connection: name }, connected ? 'connection connected' : 'connection disconnected')
+    this.#gateway.log.warn(
+      { connection: name },
+      connected ? 'connection connected' : 'connection disconnected',
+    )
     return { name, connected }
   }
 

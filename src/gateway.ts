@@ -117,9 +117,11 @@ export class RunningGateway implements Gateway {
 
   async start(): Promise<void> {
     const { config, warnings, file } = this.options
-    for (const warning of warnings) this.log.warn({ problem: formatProblem(warning) }, 'configuration warning')
+    for (const warning of warnings)
+      this.log.warn({ problem: formatProblem(warning) }, 'configuration warning')
     await this.store.apply([{ type: 'setting', name: 'clean', value: false }])
-    if (this.uncleanShutdown) this.log.warn('the last run did not stop cleanly: counting goes on from what was durable')
+    if (this.uncleanShutdown)
+      this.log.warn('the last run did not stop cleanly: counting goes on from what was durable')
     await this.mirrors.recover()
     await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
     this.mirrors.apply(config)
@@ -133,7 +135,14 @@ export class RunningGateway implements Gateway {
     this.log.info({ listener: 'proxy', ...this.listen, threads: config.listen.threads }, 'listening')
     const { collections, mirrors, environment } = config
     this.log.info(
-      { file, version, environment, collections: collections.length, mirrors: mirrors.length, data_dir: config.data_dir },
+      {
+        file,
+        version,
+        environment,
+        collections: collections.length,
+        mirrors: mirrors.length,
+        data_dir: config.data_dir,
+      },
       'ready',
     )
   }
@@ -177,7 +186,10 @@ export class RunningGateway implements Gateway {
     if (!loaded.ok || problems.length > 0) {
       this.lastRejected = { at: new Date().toISOString(), problems: [...problems] }
       this.metrics.countReload('rejected')
-      this.log.error({ problems: problems.map(formatProblem) }, 'configuration rejected: the old one stays in force')
+      this.log.error(
+        { problems: problems.map(formatProblem) },
+        'configuration rejected: the old one stays in force',
+      )
       return { ok: false, problems: [...problems] }
     }
     await this.apply(loaded.config)

@@ -1,10 +1,19 @@
 /**
- * Entry of both pools: `record` for the recorder pool (CPU only), `ship`, `index` and `probe` for the shipper pool
+ * Entry of both pools: `record` for the recorder pool (CPU only), `ship`, `index` and `probe` for the
+ * shipper pool
  * (I/O only). Each side loads its own code only, on its first task.
  */
 import os from 'node:os'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
-import type { IndexResult, IndexTask, ProbeTask, RecordResult, RecordTask, ShipResult, ShipTask } from './contract/tasks.ts'
+import type {
+  IndexResult,
+  IndexTask,
+  ProbeTask,
+  RecordResult,
+  RecordTask,
+  ShipResult,
+  ShipTask,
+} from './contract/tasks.ts'
 
 const RECORDER_NICE = 10
 

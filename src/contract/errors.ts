@@ -33,7 +33,8 @@ export type OutcomeKind = 'retry' | 'unauthorized' | 'not_found' | 'too_large' |
  * - `retry`: network error, time-out, 408, 425, 429, 5xx: try again by the policy
  * - `unauthorized`: 401, 403: park at once, probe
  * - `not_found`: 404, 410: park at once, probe
- * - `refused`: any other answer that is not 2xx (redirects, 405, 415 …): a person must act: park at once, probe
+ * - `refused`: any other answer that is not 2xx (redirects, 405, 415 …): a person must act: park at once,
+ *   probe
  * - `too_large`: 413: split the batch; a single item goes to the dead letters
  * - `rejected`: 400, 422: isolate the item by halving; it goes to the dead letters
  */
@@ -45,7 +46,10 @@ export class OutcomeError extends Error {
   readonly retryAfterMs: number | null
   /** First bytes of its answer, as text. */
   readonly answer: string | null
-  /** Whether no connection came about (refused, unreachable, DNS, TLS): a probe that connects says when it can. */
+  /**
+   * Whether no connection came about (refused, unreachable, DNS, TLS): a probe that connects says when it
+   * can.
+   */
   readonly network: boolean
 
   constructor(

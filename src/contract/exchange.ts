@@ -1,8 +1,16 @@
 /**
- * The exchange as it travels: what a data thread captures, and the items that a collector receives (contract §3).
+ * The exchange as it travels: what a data thread captures, and the items that a collector receives
+ * (contract §3).
  */
 
-export const outcomes = ['complete', 'client_aborted', 'upstream_error', 'timeout', 'rejected', 'upgraded'] as const
+export const outcomes = [
+  'complete',
+  'client_aborted',
+  'upstream_error',
+  'timeout',
+  'rejected',
+  'upgraded',
+] as const
 export type Outcome = (typeof outcomes)[number]
 
 /** One captured body. */
@@ -15,7 +23,10 @@ export interface CapturedBody {
   readonly limited: boolean
 }
 
-/** One captured exchange, as the recorder reads it from a slab. Header lists are flat: name, value, name, value. */
+/**
+ * One captured exchange, as the recorder reads it from a slab. Header lists are flat: name, value, name,
+ * value.
+ */
 export interface CapturedExchange {
   readonly id: string
   /** Start, Unix milliseconds. */

@@ -24,10 +24,14 @@ export const limits = Object.freeze({
 
   /** Bytes after which a segment is rolled. */
   segment_bytes: 8 * MIB,
-  /** A segment is at least this fraction of its leg's spool, so that drop_oldest gives up little at a time. */
+  /**
+   * A segment is at least this fraction of its leg's spool, so that drop_oldest gives up little at a time.
+   */
   segment_share_of_spool: 1 / 8,
   segment_bytes_min: 64 * KIB,
-  /** Age after which a segment is rolled; longer while its leg is parked, so that an outage makes few files. */
+  /**
+   * Age after which a segment is rolled; longer while its leg is parked, so that an outage makes few files.
+   */
   segment_age_ms: 60_000,
   segment_age_parked_ms: 600_000,
   segments_per_leg_max: 10_000,
@@ -54,35 +58,50 @@ export const limits = Object.freeze({
   quarantined_segments_max: 16,
   dead_letter_page_max: 100,
 
-  /** A decoded body may be this many times its encoded size, or `body_bytes`, whichever is larger: a bomb is cut. */
+  /**
+   * A decoded body may be this many times its encoded size, or `body_bytes`, whichever is larger: a bomb is
+   * cut.
+   */
   decode_ratio_max: 100,
   /** JSON nesting that the field redactor follows. */
   json_depth_max: 512,
 
   /**
-   * Pipelined requests of one data thread that wait for their turn, over all its connections: one read of a socket can
+   * Pipelined requests of one data thread that wait for their turn, over all its connections: one read of a
+   * socket can
    * bring thousands of them, whatever `listen.limits.pipelined` says; beyond this their connection is closed.
    */
   pipelined_waiting_max: 20_000,
-  /** A connection that closes with unread input goes on reading this long, so that its last answer is not lost to a reset. */
+  /**
+   * A connection that closes with unread input goes on reading this long, so that its last answer is not
+   * lost to a reset.
+   */
   linger_ms: 1000,
 
   /** `x-request-id` of a client is kept up to this length. */
   request_id_chars_max: 128,
-  /** Bytes of an unread request body that are drained after an early answer; beyond it the connection closes. */
+  /**
+   * Bytes of an unread request body that are drained after an early answer; beyond it the connection
+   * closes.
+   */
   early_answer_drain_bytes: MIB,
 
   admin_body_bytes: MIB,
   config_file_bytes: 4 * MIB,
   config_problems_max: 200,
-  /** Values of a configuration, aliases counted each time they stand for something: ends a "billion laughs". */
+  /**
+   * Values of a configuration, aliases counted each time they stand for something: ends a "billion laughs".
+   */
   config_values_max: 500_000,
   config_depth_max: 64,
   /** Failed sign-ins per address and minute before 429. */
   sign_in_failures_per_minute: 10,
   /** Client addresses whose failed sign-ins are remembered; the oldest gives way. */
   sign_in_addresses_max: 10_000,
-  /** Open connections of the admin port; one more is refused, so that idle ones cannot use up the descriptors. */
+  /**
+   * Open connections of the admin port; one more is refused, so that idle ones cannot use up the
+   * descriptors.
+   */
   admin_connections_max: 512,
   /** Problems of one request that are listed in its answer. */
   admin_problems_max: 50,
@@ -94,9 +113,13 @@ export function assertLimits(): void {
     [
       ['a segment holds at least one slab', limits.segment_bytes >= limits.slab_bytes],
       ['kept part of an answer is within what is read', limits.answer_kept_bytes <= limits.answer_read_bytes],
-      ['parked segments live at least as long as others', limits.segment_age_parked_ms >= limits.segment_age_ms],
+      [
+        'parked segments live at least as long as others',
+        limits.segment_age_parked_ms >= limits.segment_age_ms,
+      ],
       ['slabs leave memory for open exchanges', limits.slab_share < 1],
     ] as const
   ).filter(([, holds]) => !holds)
-  if (broken.length > 0) throw new Error(`limits contradict each other: ${broken.map(([rule]) => rule).join('; ')}`)
+  if (broken.length > 0)
+    throw new Error(`limits contradict each other: ${broken.map(([rule]) => rule).join('; ')}`)
 }

@@ -1,7 +1,8 @@
 /**
  * What a plugin sees: the sink contract. Published as `mirrorgate/plugin`; nothing here imports the core.
  *
- * The host owns connecting, retries, back-off, batching, time-outs, concurrency, compression, counters and metrics.
+ * The host owns connecting, retries, back-off, batching, time-outs, concurrency, compression, counters and
+ * metrics.
  * A sink only writes one batch.
  */
 import type { Static, TObject } from 'typebox'
@@ -41,7 +42,8 @@ export interface HttpAnswer {
 /** HTTP client bound to the mirror's connection: base URL, header authentication, TLS, proxy. */
 export interface SinkHttp {
   /**
-   * POSTs a body. Resolves on 2xx; otherwise throws the `OutcomeError` that belongs to the status or network error.
+   * POSTs a body. Resolves on 2xx; otherwise throws the `OutcomeError` that belongs to the status or
+   * network error.
    * `url` is absolute, or a path under the connection's base URL. Compresses as the mirror says.
    * With `batch`, sends `x-mirrorgate-batch-id` and `x-mirrorgate-items`.
    */
@@ -62,7 +64,8 @@ export interface SinkContext<Options> {
 
 export interface Sink {
   /**
-   * Resolves when the destination has accepted the whole batch. Throws an `OutcomeError` to say what the leg does
+   * Resolves when the destination has accepted the whole batch. Throws an `OutcomeError` to say what the
+   * leg does
    * next; anything else thrown is a bug in the plugin. Must end soon after `signal` aborts. May be called
    * concurrently, up to the mirror's `concurrency`.
    */
@@ -95,10 +98,15 @@ export interface SinkDefinition<Options extends TObject = TObject> {
   create(context: SinkContext<Static<Options>>): Sink | Promise<Sink>
 }
 
-/** How the recorder writes an item: `pair` = one half per item, `exchange` and `ndjson` = both halves in one item. */
+/**
+ * How the recorder writes an item: `pair` = one half per item, `exchange` and `ndjson` = both halves in one
+ * item.
+ */
 export type ItemFormat = 'pair' | 'exchange' | 'ndjson'
 
-export function defineSink<Options extends TObject>(definition: SinkDefinition<Options>): SinkDefinition<Options> {
+export function defineSink<Options extends TObject>(
+  definition: SinkDefinition<Options>,
+): SinkDefinition<Options> {
   return Object.freeze(definition)
 }
 
@@ -107,7 +115,8 @@ export function jsonArray(ndjson: Buffer): Buffer {
   const body = Buffer.allocUnsafe(ndjson.length + 1)
   body[0] = 0x5b
   ndjson.copy(body, 1)
-  for (let at = body.indexOf(0x0a, 1); at !== -1 && at < ndjson.length; at = body.indexOf(0x0a, at + 1)) body[at] = 0x2c
+  for (let at = body.indexOf(0x0a, 1); at !== -1 && at < ndjson.length; at = body.indexOf(0x0a, at + 1))
+    body[at] = 0x2c
   body[ndjson.length] = 0x5d
   return body
 }

@@ -51,7 +51,10 @@ export interface RecordTask {
   readonly slab: ArrayBuffer
   /** Bytes in use. */
   readonly used: number
-  /** Data thread and its running number of the slab: frames carry it, so that a crash can be settled exactly. */
+  /**
+   * Data thread and its running number of the slab: frames carry it, so that a crash can be settled
+   * exactly.
+   */
   readonly thread: number
   readonly sequence: number
   readonly generation: number
@@ -97,7 +100,6 @@ export interface RecordResult {
   /** First spool error of this task, for the log. */
   readonly error: string | null
 }
-
 
 /** Reads the frame headers of one segment file (start-up, or a backlog that comes to its turn). */
 export interface IndexTask {
@@ -157,7 +159,13 @@ export interface ShipTask {
   readonly timeoutMs: number
   /** A range of a segment file, or the payload itself (dead letters, tests). */
   readonly source:
-    | { readonly path: string; readonly from: number; readonly to: number; readonly itemFrom: number; readonly itemTo: number }
+    | {
+        readonly path: string
+        readonly from: number
+        readonly to: number
+        readonly itemFrom: number
+        readonly itemTo: number
+      }
     | { readonly ndjson: string; readonly items: number }
   /** Return the item itself when it is refused, for the dead letters. */
   readonly keepItem: boolean

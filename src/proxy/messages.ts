@@ -1,5 +1,6 @@
 /**
- * The boundary between main and a data thread: everything that crosses it. An unknown message is a bug and fatal.
+ * The boundary between main and a data thread: everything that crosses it. An unknown message is a bug and
+ * fatal.
  */
 import type { CollectionConfig, Config } from '../config/schema.ts'
 
@@ -53,11 +54,16 @@ export type ToThread =
   | { readonly type: 'listen'; readonly host: string; readonly port: number }
   | { readonly type: 'plan'; readonly plan: DataPlan }
   | { readonly type: 'slab_return'; readonly slab: ArrayBuffer }
-  /** A slab that died with its recorder: the thread may allocate another. `bytes`: its size, where it was no common one. */
+  /**
+   * A slab that died with its recorder: the thread may allocate another. `bytes`: its size, where it was no
+   * common one.
+   */
   | { readonly type: 'slab_lost'; readonly bytes?: number }
   /** Hand over what is in the slab now. */
   | { readonly type: 'flush' }
-  /** Begin to drain: answer with `Connection: close` for `graceMs`, then stop accepting; report when empty. */
+  /**
+   * Begin to drain: answer with `Connection: close` for `graceMs`, then stop accepting; report when empty.
+   */
   | { readonly type: 'drain'; readonly graceMs: number }
   /** End every open connection now; exchanges are sealed as they end. */
   | { readonly type: 'abort' }

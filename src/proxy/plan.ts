@@ -36,7 +36,9 @@ export function dataPlan(config: Config, slots: PlanSlots, capturing: boolean): 
     collections: config.collections.map((collection) => ({
       ...collection,
       slot: taken(slots.collection(collection.name), 'collections'),
-      upstreamSlots: collection.upstreams.map(({ url }) => taken(slots.upstream(collection.name, url), 'upstreams')),
+      upstreamSlots: collection.upstreams.map(({ url }) =>
+        taken(slots.upstream(collection.name, url), 'upstreams'),
+      ),
     })),
     mirrors: config.mirrors
       .filter(({ enabled }) => enabled)

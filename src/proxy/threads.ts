@@ -1,4 +1,7 @@
-/** Main's side of the data threads: starts, feeds and replaces them, and keeps count of what each handed over. */
+/**
+ * Main's side of the data threads: starts, feeds and replaces them, and keeps count of what each handed
+ * over.
+ */
 import net from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { StartError } from '../contract/errors.ts'
@@ -98,7 +101,9 @@ export class DataThreads {
   #attach(thread: DataThread): void {
     const { worker } = thread
     worker.on('message', (message: FromThread) => this.#receive(thread, message))
-    worker.on('error', (error) => this.#host.log.error({ thread: thread.index, err: error }, 'data thread failed'))
+    worker.on('error', (error) =>
+      this.#host.log.error({ thread: thread.index, err: error }, 'data thread failed'),
+    )
     worker.on('exit', () => this.#exited(thread, worker))
   }
 
@@ -260,13 +265,21 @@ async function assertFree(host: string, port: number): Promise<void> {
   await new Promise((resolve) => server.close(resolve))
 }
 
-function listenError(host: string, port: number, error: { code?: string | undefined; message: string }): StartError {
+function listenError(
+  host: string,
+  port: number,
+  error: { code?: string | undefined; message: string },
+): StartError {
   const where = `listen.host ${host}, port ${port}`
   if (error.code === 'EADDRINUSE') {
-    return new StartError(`${where}: the port is taken: stop what listens there, or choose another listen.port`)
+    return new StartError(
+      `${where}: the port is taken: stop what listens there, or choose another listen.port`,
+    )
   }
   if (error.code === 'EACCES') {
-    return new StartError(`${where}: this user may not bind the port: choose one above 1023, or grant CAP_NET_BIND_SERVICE`)
+    return new StartError(
+      `${where}: this user may not bind the port: choose one above 1023, or grant CAP_NET_BIND_SERVICE`,
+    )
   }
   return new StartError(`${where}: cannot listen: ${error.message}`)
 }

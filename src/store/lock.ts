@@ -1,5 +1,6 @@
 /**
- * The lock of a data folder: a Unix socket in it. The kernel frees it with the process, whatever ends that, and it
+ * The lock of a data folder: a Unix socket in it. The kernel frees it with the process, whatever ends that,
+ * and it
  * holds between containers that share the folder, where process ids mean nothing.
  */
 import fs from 'node:fs'
@@ -45,7 +46,9 @@ function makeWritable(dataDir: string): void {
 function bind(address: string): Promise<net.Server | null> {
   return new Promise((resolve, reject) => {
     const server = net.createServer((socket) => socket.destroy())
-    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(null) : reject(error)))
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(null) : reject(error),
+    )
     server.listen(address, () => resolve(server.unref()))
   })
 }

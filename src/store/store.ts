@@ -1,7 +1,8 @@
 /**
  * The LMDB environment: what must survive a restart beside the spool. One writer (main), readers anywhere.
  *
- * Every write is a command, plain data with absolute values, applied by one function in one transaction: applying
+ * Every write is a command, plain data with absolute values, applied by one function in one transaction:
+ * applying
  * it twice changes nothing, and an ordered log of commands from elsewhere could drive the same function.
  */
 import path from 'node:path'
@@ -150,7 +151,10 @@ export class Store {
 
   /** Dead letters of a leg by ascending id, after an id. */
   *deadLetters(key: string, after: number): Generator<{ id: number; letter: DeadLetter }> {
-    const range = { start: [key, after + 1] as [string, number], end: [key, Number.MAX_SAFE_INTEGER] as [string, number] }
+    const range = {
+      start: [key, after + 1] as [string, number],
+      end: [key, Number.MAX_SAFE_INTEGER] as [string, number],
+    }
     for (const { key: at, value } of this.#dead.getRange(range)) yield { id: at[1], letter: value }
   }
 
