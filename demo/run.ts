@@ -209,7 +209,8 @@ async function settle({ admin, load, signal, screen, figures, startedAt }: Scene
 function phaseTable({ up, down, back }: Record<'up' | 'down' | 'back', Phase>): string[] {
   const row = (title: string, { median_ms, p99_ms, errors, backlog_bytes_max }: Phase) =>
     `  ${title.padEnd(16)}median ${formatMs(median_ms).padStart(5)} ms   ` +
-    `p99 ${formatMs(p99_ms).padStart(6)} ms   ${errors} errors   largest backlog ${formatBytes(backlog_bytes_max)}`
+    `p99 ${formatMs(p99_ms).padStart(6)} ms   ${errors} errors   ` +
+    `largest backlog ${formatBytes(backlog_bytes_max)}`
   return [row('collector up', up), row('collector down', down), row('replay', back)]
 }
 
@@ -222,9 +223,8 @@ function report({ screen, load }: Scene, input: AccountInput): number {
   const checks = checkAccount(input)
   const wrong = checks.filter(({ holds }) => !holds).length
   screen.say('', '== The account', ...formatChecks(checks), '')
-  screen.say(
-    wrong === 0 ? 'The account adds up.' : `The account does not add up: ${wrong} of ${checks.length} wrong.`,
-  )
+  const verdict = `The account does not add up: ${wrong} of ${checks.length} wrong.`
+  screen.say(wrong === 0 ? 'The account adds up.' : verdict)
   const { first_error } = load.figures()
   if (first_error !== null) screen.say(`First client error: ${first_error}`)
   return wrong === 0 ? 0 : 1

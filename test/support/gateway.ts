@@ -35,8 +35,8 @@ export interface TestGateway {
   readonly process: GatewayProcess
   logs(): LogLine[]
   /**
-   * Waits until a mirror has captured so many exchanges in all and nothing is waiting; asserts that it captured no
-   * more than that, and the identity.
+   * Waits until a mirror has captured so many exchanges in all and nothing is waiting; asserts that it
+   * captured no more than that, and the identity.
    */
   delivered(exchanges: number, mirror?: string, within_ms?: number): Promise<MirrorView>
   /** SIGTERM unless told otherwise; resolves with the exit code. */
