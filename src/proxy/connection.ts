@@ -1,5 +1,6 @@
 /**
- * One client connection: its requests run one at a time, in order; a few may wait, then reading stops. Also what ends a
+ * One client connection: its requests run one at a time, in order; a few may wait, then reading stops. Also
+ * what ends a
  * connection without losing the last answer.
  */
 import { randomUUIDv7 } from 'node:crypto'
@@ -47,6 +48,7 @@ export class ClientConnection implements Open {
   /** No further request is taken. */
   #ending = false
   #paused = false
+  #requests = 0
   /** What is said when the requests before a broken one are answered. */
   #broken: GatewayErrorCode | null = null
   /** When a connection that lingers is destroyed; 0 = it does not linger. */
@@ -96,6 +98,9 @@ export class ClientConnection implements Open {
   }
 
   #start(req: ClientRequest, res: ClientResponse, expects: Expectation): void {
+    const { requests_per_connection: max } = this.shared.snapshot.listen.limits
+    // Not Node's maxRequestsPerSocket: that one says close and then waits for the client to do it.
+    if (++this.#requests === max || this.shared.draining !== 'no') res.shouldKeepAlive = false
     const exchange = new Exchange(this, req, res)
     this.#active = exchange
     exchange.begin(expects)
@@ -105,6 +110,8 @@ export class ClientConnection implements Open {
   finished(exchange: Exchange): void {
     if (this.#active !== exchange) return
     this.#active = null
+    // RFC 9112 §9.6: nothing after an answer that said close.
+    if (!exchange.res.shouldKeepAlive) this.#ending = true
     if (this.#ending) return
     const next = this.#waiting.shift()
     if (next !== undefined) {
@@ -135,7 +142,10 @@ export class ClientConnection implements Open {
     this.linger()
   }
 
-  /** Ends the sending side after what was written, goes on reading for a while (RFC 9112 §9.6), then destroys. */
+  /**
+   * Ends the sending side after what was written, goes on reading for a while (RFC 9112 §9.6), then
+   * destroys.
+   */
   linger(): void {
     if (this.#lingerUntil !== 0 || this.socket.destroyed) return
     this.#ending = true
@@ -145,7 +155,10 @@ export class ClientConnection implements Open {
     this.socket.resume()
   }
 
-  /** Node destroys a socket right after its last answer; with unread input that would be a reset. Linger instead. */
+  /**
+   * Node destroys a socket right after its last answer; with unread input that would be a reset. Linger
+   * instead.
+   */
   lingerAtEnd(): void {
     this.socket.destroySoon = lingerInstead
   }

@@ -1,5 +1,6 @@
 /**
- * One exchange: a client's request, what becomes of it, and its answer. The methods stand in the order in which things
+ * One exchange: a client's request, what becomes of it, and its answer. The methods stand in the order in
+ * which things
  * happen: begin, request body, answer, end. An exchange keeps the snapshot it began with (trap A21).
  */
 import { randomUUIDv7 } from 'node:crypto'
@@ -155,7 +156,6 @@ export class Exchange implements Open, Answered, Ended {
     res.exchange = this
     res.on('close', onResponseClose)
     try {
-      if (shared.draining !== 'no') res.shouldKeepAlive = false
       const head = readRequestHead(req.rawHeaders)
       const trusted = connection.trusted(snapshot)
       this.uploaded = !head.chunked && !(head.contentLength > 0)
@@ -336,7 +336,9 @@ export class Exchange implements Open, Answered, Ended {
     const chunked = !this.#bodyless && this.version === '1.1' && (head.chunked || !head.hasLength)
     this.#closeDelimited = !chunked && !head.hasLength
     if (head.trailer !== '' && chunked) keep.push('trailer', head.trailer)
-    if (this.connection.shared.draining !== 'no') res.shouldKeepAlive = false
+    if ((this.#closeDelimited && !this.#bodyless) || this.connection.shared.draining !== 'no') {
+      res.shouldKeepAlive = false
+    }
     res.sendDate = false
     try {
       res.writeHead(status, reasonForm.test(reason) ? reason : '', keep)
@@ -507,7 +509,10 @@ export class Exchange implements Open, Answered, Ended {
     if (this.method !== 'HEAD') this.tap?.responseChunk(Buffer.from(answer.body))
   }
 
-  /** The answer cannot be completed: what is there goes out, and the end of the connection shows that it is cut. */
+  /**
+   * The answer cannot be completed: what is there goes out, and the end of the connection shows that it is
+   * cut.
+   */
   #cutAnswer(outcome: Outcome): void {
     this.outcome = outcome
     this.#cut = true
@@ -615,7 +620,9 @@ export class Exchange implements Open, Answered, Ended {
     this.connection.socket.destroy()
   }
 
-  /** Whether the kernel has taken bytes of the answer since the last time: a slow reader is not a dead one. */
+  /**
+   * Whether the kernel has taken bytes of the answer since the last time: a slow reader is not a dead one.
+   */
   #flushed(): boolean {
     const handle = (this.connection.socket as ClientSocket & { _handle?: { writeQueueSize?: number } })
       ._handle
@@ -627,7 +634,8 @@ export class Exchange implements Open, Answered, Ended {
   }
 }
 
-// Shared listeners: one function each for all exchanges, found again through the emitter (no closure per request).
+// Shared listeners: one function each for all exchanges, found again through the emitter (no closure per
+// request).
 
 function onResponseClose(this: ClientResponse): void {
   this.exchange?.onResponseClose()

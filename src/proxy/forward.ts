@@ -1,8 +1,10 @@
 /**
- * The forward step: one attempt to have an upstream answer one request. This first engine stands on undici's dispatch;
+ * The forward step: one attempt to have an upstream answer one request. This first engine stands on
+ * undici's dispatch;
  * the rest of the proxy sees only `Upstream`, `Attempt` and what `Answered` is told.
  *
- * undici's own queue has no bound and cannot take a request back, so at most as many requests are handed to it as there
+ * undici's own queue has no bound and cannot take a request back, so at most as many requests are handed to
+ * it as there
  * are connections; the others wait here.
  */
 import { EventEmitter } from 'node:events'
@@ -14,7 +16,9 @@ import type { Balanced } from './balance.ts'
 /** `invalid`: the request itself cannot be written as HTTP. */
 export type FailureKind = 'unreachable' | 'reset' | 'protocol' | 'truncated' | 'invalid'
 
-/** What an attempt tells the exchange it works for. After `onAnswerEnd` or `onFailure` it says nothing more. */
+/**
+ * What an attempt tells the exchange it works for. After `onAnswerEnd` or `onFailure` it says nothing more.
+ */
 export interface Answered {
   /** The whole request was handed to the socket. */
   onRequestSent(): void
@@ -57,7 +61,10 @@ export function poolKey(spec: UpstreamSpec): string {
 
 const CANCELLED = new Error('cancelled before it was sent')
 
-/** undici keeps an idle socket this long unless the upstream's Keep-Alive says otherwise (trap C3: below common 5 s). */
+/**
+ * undici keeps an idle socket this long unless the upstream's Keep-Alive says otherwise (trap C3: below
+ * common 5 s).
+ */
 const IDLE_SOCKET_MS = 4000
 
 function openPool(spec: UpstreamSpec): Pool {
@@ -139,7 +146,10 @@ export class Upstream implements Balanced {
     this.#pool.dispatch(attempt.options, attempt)
   }
 
-  /** An attempt that was dispatched is over. The next one must not start inside a callback of undici's parser. */
+  /**
+   * An attempt that was dispatched is over. The next one must not start inside a callback of undici's
+   * parser.
+   */
   release(): void {
     this.#inFlight--
     this.#cells[this.#cell + upstreamCell.inFlight] = this.#inFlight
@@ -176,7 +186,10 @@ function pump(upstream: Upstream): void {
   upstream.pump()
 }
 
-/** The request body as undici wants to see it: just enough of a stream. Chunks pass through, nothing is kept. */
+/**
+ * The request body as undici wants to see it: just enough of a stream. Chunks pass through, nothing is
+ * kept.
+ */
 class RequestBody extends EventEmitter {
   /** What undici asks a stream: whether it has ended or failed before it was read. Never here. */
   readonly errorEmitted = false
@@ -345,8 +358,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #kind(error: Error & { code?: string }): FailureKind {
     const code = error.code ?? ''
     if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'invalid'
-    if (this.#refused || code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') return 'protocol'
+    if (this.#refused || error.name === 'HTTPParserError' || code === 'UND_ERR_HEADERS_OVERFLOW') return 'protocol'
     if (code === 'UND_ERR_SOCKET' && error.message.startsWith('bad ')) return 'protocol'
+    if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' && !this.#headSeen) return 'protocol'
     if (this.#headSeen) return 'truncated'
     return this.#started ? 'reset' : 'unreachable'
   }

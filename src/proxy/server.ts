@@ -1,4 +1,7 @@
-/** The listener of a data thread: node:http with its defaults made safe, the connection limit, and the drain. */
+/**
+ * The listener of a data thread: node:http with its defaults made safe, the connection limit, and the
+ * drain.
+ */
 import { type Server, createServer } from 'node:http'
 import type { GatewayErrorCode } from '../contract/errors.ts'
 import { type Counters, threadCell } from '../telemetry/counters.ts'
@@ -127,7 +130,6 @@ export class ProxyServer {
     server.maxHeaderSize = limits.header_bytes
     server.headersTimeout = timeouts.header_ms
     server.keepAliveTimeout = timeouts.idle_ms
-    server.maxRequestsPerSocket = limits.requests_per_connection
   }
 
   listen(host: string, port: number, reusePort: boolean): Promise<number> {
@@ -166,7 +168,10 @@ export class ProxyServer {
     for (const connection of this.#connections) if (connection.idle) connection.socket.destroy()
   }
 
-  /** For `graceMs` answers say `Connection: close`, so that balancers and clients go; then nothing new is accepted. */
+  /**
+   * For `graceMs` answers say `Connection: close`, so that balancers and clients go; then nothing new is
+   * accepted.
+   */
   drain(graceMs: number): void {
     if (this.shared.draining !== 'no') return
     this.shared.draining = 'closing'
