@@ -80,7 +80,10 @@ export class HeaderReader {
     if (lower === 'content-type') bits |= CONTENT_TYPE
     else if (lower === 'content-encoding') bits |= CONTENT_ENCODING
     else if (lower === 'traceparent') bits |= TRACEPARENT
-    if (this.#known.size < SPELLINGS_MAX && name.length <= SPELLING_CHARS_MAX) this.#known.set(name, bits)
+    if (this.#known.size < SPELLINGS_MAX && name.length <= SPELLING_CHARS_MAX) {
+      // A copy: the name may be a slice that would keep the whole head of its exchange in memory.
+      this.#known.set(Buffer.from(name, 'latin1').toString('latin1'), bits)
+    }
     return bits
   }
 }

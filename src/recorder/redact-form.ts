@@ -71,8 +71,9 @@ export class PairRedactor {
    * kinds of server.
    */
   #nameIn(segment: string): number {
+    let equals = -1
     for (let from = 0; from < segment.length; ) {
-      const equals = segment.indexOf('=', from)
+      if (equals < from) equals = segment.indexOf('=', from)
       if (equals === -1) return -1
       const stop = segment.indexOf(';', from)
       if (stop !== -1 && stop < equals) {

@@ -212,6 +212,27 @@ test('nesting without end is redacted without a stack', () => {
   expect(masked(text) === `${'{"a":['.repeat(depth)}{"token":"${MASK}"`).toBe(true)
 })
 
+test.each([
+  ...[
+    '"token"',
+    '"token":',
+    '"token":{',
+    '"token" ',
+    '\\\\u0074',
+    '"\\\\',
+    '[',
+    '{"a":',
+    '"cvv":\'',
+    ',',
+    '"cvv":"\\\\',
+  ],
+])('long runs of %j end in good time', (run) => {
+  const text = `${run.repeat(200_000 / run.length)}"token":"${CANARY}"`
+  for (const redact of [redactOf({}), redactOf({ mode: 'remove', jsonFields: ['/a/b', '/0'] })]) {
+    expect(part(text, redact).body?.includes(CANARY) ?? false).toBe(false)
+  }
+})
+
 function unicodeEscaped(name: string): string {
   return Array.from(
     { length: name.length },

@@ -219,3 +219,13 @@ describe('form bodies', () => {
     expect(multipart(binary)).toMatchObject({ body: binary.toString('base64'), body_encoding: 'base64' })
   })
 })
+
+test.each([';', '&', ';=', 'a;', '?', '%', '[', 'token', 'a=;', '+'])(
+  'long runs of %j end in good time',
+  (run) => {
+    const text = `${run.repeat(200_000 / run.length)}=1&token=${CANARY}`
+    const requestHeaders = ['Content-Type', 'application/x-www-form-urlencoded', 'Referer', `/?${text}`]
+    const exchange = exchangeOf({ requestHeaders, target: `/?${text}`, requestBody: bodyOf(text) })
+    expect(itemText('request', exchange).includes(CANARY)).toBe(false)
+  },
+)

@@ -2,7 +2,7 @@
  * Captured exchanges and mirrors for the recorder's tests and bench: ordinary ones, with what a case
  * changes.
  */
-import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type {
@@ -15,6 +15,7 @@ import type {
 import type { Half } from '../../src/contract/plugin.ts'
 import type { RecordMirror, RecordPlan, RecordTask } from '../../src/contract/tasks.ts'
 import { ItemEncoder } from '../../src/recorder/encode.ts'
+import { onEnd } from '../support/cleanup.ts'
 
 /** A whole body, or the first `kept` bytes of one. */
 export function bodyOf(content: string | Buffer, kept?: number): CapturedBody {
@@ -97,9 +98,10 @@ export function itemOf<H extends Half>(
   return JSON.parse(itemText(half, exchange, mirror)) as Items[H]
 }
 
-/** A mirror with two legs in a new folder. */
+/** A mirror with two legs in a new folder that is gone at the end of the test. */
 export function pairMirror(slot: number, changes: Partial<RecordMirror> = {}): RecordMirror {
   const folder = mkdtempSync(path.join(tmpdir(), 'mirrorgate-recorder-'))
+  onEnd(() => rmSync(folder, { recursive: true, force: true }))
   return mirrorOf({
     slot,
     legs: [
