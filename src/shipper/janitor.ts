@@ -10,9 +10,9 @@ import { type Segment, segmentBytesFor } from './segments.ts'
 /**
  * Deletes the files of finished segments. The record goes after the file, so that a crash between them is
  * noticed.
- * Never rejects: what stays is tried again by the housekeeping.
+ * Never rejects: what stays is tried again by the housekeeping. Called by the leg, one at a time.
  */
-export async function removeFinished(leg: Leg): Promise<void> {
+export async function discardFinished(leg: Leg): Promise<void> {
   const finished = [...leg.queue.finished()]
   if (finished.length === 0) return
   for (const segment of finished) {
@@ -82,7 +82,7 @@ export function housekeep(leg: Leg, mirror: MirrorConfig, now: number): void {
   }
   leg.account('expired', expired)
   if (mirror.spool.when_full === 'drop_oldest') makeRoom(leg, legSpoolBytes(mirror))
-  void removeFinished(leg)
+  void leg.removeFinished()
 }
 
 /** With drop_oldest: gives up the oldest segments of a full spool. */
@@ -107,7 +107,7 @@ export function makeRoom(leg: Leg, cap: number): void {
     segments -= 1
   }
   leg.account('spool_full', dropped)
-  if (dropped > 0) void removeFinished(leg)
+  if (dropped > 0) void leg.removeFinished()
 }
 
 /** Gives up everything that waits and is not on its way right now. */
@@ -120,5 +120,5 @@ export async function purge(leg: Leg, reason: DropReason): Promise<void> {
   }
   leg.account(reason, items)
   await leg.ledger.flush()
-  await removeFinished(leg)
+  await leg.removeFinished()
 }

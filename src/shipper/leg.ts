@@ -24,7 +24,7 @@ import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { AttemptOutcome } from '../telemetry/metrics-mirror.ts'
 import { type Batch, batchRecord, halve, makeBatch, partId, restByFrame } from './batch.ts'
-import { removeFinished } from './janitor.ts'
+import { discardFinished } from './janitor.ts'
 import type { LegLedger } from './ledger.ts'
 import { probeWait, retryWait } from './retry.ts'
 import type { Frame, LegQueue, Segment } from './segments.ts'
@@ -84,6 +84,7 @@ export class Leg {
   #heldUntil = 0
   #nextConnectProbeAt = 0
   #deadLetterId: number
+  #removal: Promise<void> = Promise.resolve()
 
   constructor(
     identity: { mirror: string; name: string; folder: string; deadLetterId: number },
@@ -147,7 +148,7 @@ export class Leg {
     segment.closed = true
     this.noteSegment(segment)
     this.pump()
-    void removeFinished(this)
+    void this.removeFinished()
   }
 
   /** `replay`: the oldest waiting batch is tried now, whatever the state. */
@@ -265,7 +266,7 @@ export class Leg {
     this.queue.settlePending(segment, missing)
     this.noteSegment(segment)
     this.#lost(segment, missing)
-    if (found === 0) void removeFinished(this)
+    if (found === 0) void this.removeFinished()
   }
 
   #lost(segment: Segment, items: number): void {
@@ -364,7 +365,7 @@ export class Leg {
     this.ledger.removeBatch(batch.id)
     this.noteSegment(batch.segment)
     void this.ledger.flush()
-    if (batch.segment.closed) void removeFinished(this)
+    if (batch.segment.closed) void this.removeFinished()
   }
 
   #failedWith(batch: Batch, failure: Failure, settings: LegSettings): void {
@@ -453,7 +454,7 @@ export class Leg {
     this.queue.putBack(batch.segment, whole)
     this.ledger.removeBatch(batch.id)
     this.noteSegment(batch.segment)
-    if (batch.segment.closed) void removeFinished(this)
+    if (batch.segment.closed) void this.removeFinished()
   }
 
   /** A frame of which some items were delivered under its old batch. */
@@ -473,9 +474,10 @@ export class Leg {
     return this.#flying.size > 0 || this.queue.waitingItems > 0
   }
 
-  /** Resolves when files of finished segments are gone. */
-  async settled(): Promise<void> {
-    await removeFinished(this)
+  /** Resolves when the files of what is finished now are gone. */
+  removeFinished(): Promise<void> {
+    this.#removal = this.#removal.then(() => discardFinished(this))
+    return this.#removal
   }
 
   /** One line for what was dropped on the way to the disk since the last call (trap A23). */

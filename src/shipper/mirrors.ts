@@ -357,7 +357,7 @@ export class Mirrors {
   /** Writes the last state; the counts of the next start continue from it. */
   async close(): Promise<void> {
     for (const leg of this.#legs) {
-      await leg.settled()
+      await leg.removeFinished()
       leg.ledger.touch()
       await leg.ledger.flush()
     }

@@ -5,7 +5,6 @@ import type { FrameMeta, IndexResult } from '../contract/tasks.ts'
 import { writerOf } from '../queue/spool.ts'
 import type { BatchRecord, SegmentRecord, Store, StoredLeg } from '../store/store.ts'
 import { type Batch, makeBatch } from './batch.ts'
-import { removeFinished } from './janitor.ts'
 import { Leg, type LegHost } from './leg.ts'
 import { LegLedger, type MemoryCounts } from './ledger.ts'
 import { LegQueue, type Segment } from './segments.ts'
@@ -38,6 +37,8 @@ export async function recoverLeg(
     const index = await readable(leg, host, name)
     const segment = recoverSegment(leg, name, { record, partlySettled: partlySettled(stored, name) }, index)
     reopenBatches(leg, segment, stored, reopened)
+    // Only now: what an open batch has settled stood twice before.
+    leg.noteSegment(segment)
     queue.unloadRead(segment)
   }
   reopened.sort(byPlace)
@@ -49,7 +50,7 @@ export async function recoverLeg(
   }
   ledger.capturedBefore += ledger.gone
   await ledger.flush()
-  await removeFinished(leg)
+  await leg.removeFinished()
   return leg
 }
 
@@ -124,7 +125,6 @@ function recoverSegment(
   segment.settledItems += missing
   if (lost + missing > 0 || index.skipped > 0) segment.damaged = true
   leg.account('spool_corrupt', lost + missing)
-  leg.noteSegment(segment)
   return segment
 }
 

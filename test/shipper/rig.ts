@@ -228,7 +228,7 @@ export class Rig {
     this.roll()
     this.leg.stop()
     await until(() => !this.leg.busy, { what: 'what is on its way has ended' })
-    await this.leg.settled()
+    await this.leg.removeFinished()
     this.leg.ledger.touch()
     await this.leg.ledger.flush()
     await this.#close()
@@ -240,6 +240,8 @@ export class Rig {
     this.#life.dead = true
     this.store.refuses = true
     this.leg.stop()
+    // Nothing of this life may still touch the files of the next one.
+    await this.leg.removeFinished()
     await this.#close()
     await this.#start()
   }
