@@ -58,12 +58,20 @@ export const limits = Object.freeze({
   quarantined_segments_max: 16,
   dead_letter_page_max: 100,
 
+  /** Content-codings that one body may have on top of each other; more is nobody's intention. */
+  decode_codings_max: 4,
   /**
-   * A decoded body may be this many times its encoded size, or `body_bytes`, whichever is larger: a bomb is
-   * cut.
+   * Decoding gives at most `body_bytes`, and may run this many times as far on the way: what is cut to its
+   * first bytes then needs one try in most cases.
    */
-  decode_ratio_max: 100,
-  /** JSON nesting that the field redactor follows. */
+  decode_room_factor: 8,
+  decode_room_bytes_min: 64 * KIB,
+  decode_room_bytes_max: 4 * MIB,
+  /** Tries to find the first bytes of what exceeds that room; each one is bounded, so a bomb is. */
+  decode_tries_max: 6,
+  /** Spellings of header names that a recorder remembers. */
+  header_spellings_max: 4096,
+  /** JSON nesting that the field redactor follows for pointers; fields by name are found at any depth. */
   json_depth_max: 512,
 
   /**

@@ -1,22 +1,12 @@
-/**
- * Undoes the content-encoding of a captured body: one bounded stream per body, cut prefixes as far as they
- * go.
- */
+/** Undoes the content-encoding of a captured body: one bounded stream, a cut one as far as it goes. */
 import zlib from 'node:zlib'
+import { limits } from '../contract/limits.ts'
 
-/** Codings that one body may have on top of each other; more is nobody's intention. */
-const CODINGS_MAX = 4
-/** Tries to find a prefix that fills the cap; each one is bounded, so all of them are. */
-const TRIES_MAX = 6
 /**
  * Below this many bytes of input the search ends: what still gives too much there is a bomb through and
  * through.
  */
 const STEP_BYTES_MIN = 64
-/** Room above the cap: most bodies that exceed it then need one try, and hostile ones few. */
-const ROOM_FACTOR = 8
-const ROOM_BYTES_MIN = 65_536
-const ROOM_BYTES_MAX = 4_194_304
 const CHUNK_BYTES_MIN = 4096
 const CHUNK_BYTES_MAX = 65_536
 
@@ -76,8 +66,8 @@ export function decodeBody(
   maxBytes: number,
 ): Decoded {
   const failed = (error: string): Decoded => ({ bytes: input, from: null, error, cut })
-  if (codings.length > CODINGS_MAX)
-    return failed(`at most ${CODINGS_MAX} codings are undone, got ${codings.length}`)
+  if (codings.length > limits.decode_codings_max)
+    return failed(`at most ${limits.decode_codings_max} codings are undone, got ${codings.length}`)
   let piece: Piece = { bytes: input, cut }
   for (const coding of codings.toReversed()) {
     const undo = decoders.get(coding)
@@ -117,8 +107,7 @@ function inflateEither(input: Piece, maxBytes: number): Piece {
 }
 
 function inflate(engine: Engine, input: Piece, maxBytes: number): Piece {
-  const room = Math.min(Math.max(maxBytes * ROOM_FACTOR, ROOM_BYTES_MIN), ROOM_BYTES_MAX)
-  const maxOutputLength = Math.max(maxBytes * 2, room)
+  const maxOutputLength = roomFor(maxBytes)
   const chunkSize = Math.min(Math.max(input.bytes.length * 4, CHUNK_BYTES_MIN), CHUNK_BYTES_MAX)
   const options = { maxOutputLength, chunkSize }
   try {
@@ -145,8 +134,13 @@ function prefix(engine: Engine, input: Buffer, options: EngineOptions, maxBytes:
   let best: Buffer = Buffer.alloc(0)
   let low = 0
   let high = input.length
-  for (let tries = 0; tries < TRIES_MAX && best.length < maxBytes && high - low > STEP_BYTES_MIN; tries++) {
-    const middle = best.length === 0 ? low + Math.ceil((high - low) / ROOM_FACTOR) : (low + high) >>> 1
+  for (
+    let tries = 0;
+    tries < limits.decode_tries_max && best.length < maxBytes && high - low > STEP_BYTES_MIN;
+    tries++
+  ) {
+    const middle =
+      best.length === 0 ? low + Math.ceil((high - low) / limits.decode_room_factor) : (low + high) >>> 1
     try {
       best = engine.run(input.subarray(0, middle), { ...options, finishFlush: engine.flush })
       low = middle
@@ -156,6 +150,13 @@ function prefix(engine: Engine, input: Buffer, options: EngineOptions, maxBytes:
     }
   }
   return within(best, maxBytes, true)
+}
+
+/** Bytes that one try may give. */
+function roomFor(maxBytes: number): number {
+  const { decode_room_factor, decode_room_bytes_min, decode_room_bytes_max } = limits
+  const room = Math.max(maxBytes * decode_room_factor, decode_room_bytes_min)
+  return Math.max(maxBytes * 2, Math.min(room, decode_room_bytes_max))
 }
 
 function within(bytes: Buffer, maxBytes: number, cut: boolean): Piece {

@@ -3,6 +3,7 @@
  * of it.
  */
 import type { HeaderPairs } from '../contract/exchange.ts'
+import { limits } from '../contract/limits.ts'
 import { REDACTED, type Redactor } from './redact.ts'
 
 export interface ReadHeaders {
@@ -22,8 +23,7 @@ const CONTENT_TYPE = 4
 const CONTENT_ENCODING = 8
 const TRACEPARENT = 16
 
-/** Spellings that are remembered; peers that send ever new names are looked up each time. */
-const SPELLINGS_MAX = 4096
+/** Longer names are looked up each time. */
 const SPELLING_CHARS_MAX = 64
 
 const noHeaders: ReadHeaders = {
@@ -80,7 +80,7 @@ export class HeaderReader {
     if (lower === 'content-type') bits |= CONTENT_TYPE
     else if (lower === 'content-encoding') bits |= CONTENT_ENCODING
     else if (lower === 'traceparent') bits |= TRACEPARENT
-    if (this.#known.size < SPELLINGS_MAX && name.length <= SPELLING_CHARS_MAX) {
+    if (this.#known.size < limits.header_spellings_max && name.length <= SPELLING_CHARS_MAX) {
       // A copy: the name may be a slice that would keep the whole head of its exchange in memory.
       this.#known.set(Buffer.from(name, 'latin1').toString('latin1'), bits)
     }

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { Client } from '../support/client.ts'
-import { startCollector } from '../support/collector.ts'
+import { startCollector, type TestCollector } from '../support/collector.ts'
 import { filesUnder } from '../support/files.ts'
 import { mirrorConfig, startTestGateway } from '../support/gateway.ts'
 import { startUpstream } from '../support/upstream.ts'
@@ -31,6 +31,41 @@ const answers: Readonly<Record<string, { headers: Record<string, string>; body: 
     headers: { Location: `/next?token=${CANARY}&page=2`, 'Content-Type': 'text/event-stream' },
     body: `data: {"refresh_token": "${CANARY}", "n": 1}\n\n`,
   },
+}
+
+async function expectRedacted(collector: TestCollector): Promise<void> {
+  const signIn = await collector.pairOf('/login')
+  expect(signIn.request.request).toMatchObject({
+    query: `api_key=${MASK}&page=2`,
+    body: `user=ada&password=${MASK}`,
+    redacted: true,
+  })
+  expect(signIn.response.response).toMatchObject({
+    body: `{"user":"ada","access_token":"${MASK}","nested":[{"card_number":"${MASK}"}]}`,
+    redacted: true,
+  })
+  expect(signIn.response.response.headers).toContainEqual(['X-Plain', 'shown'])
+  const zipped = await collector.pairOf('/gzip')
+  expect(zipped.request.request).toMatchObject({
+    body: `{"\\u0070assword":"${MASK}","b":2}`,
+    decoded_from: 'br',
+  })
+  expect(zipped.response.response).toMatchObject({
+    body: `{"a":1,"client_secret":"${MASK}"}`,
+    decoded_from: 'gzip',
+  })
+  const wrong = await collector.pairOf('/mislabelled')
+  expect(wrong.response.response).toMatchObject({
+    ...{
+      body: null,
+      body_encoding: 'none',
+      omitted: 'not_redactable',
+      decode_error: 'the body is not valid br',
+    },
+  })
+  const moved = await collector.pairOf('/moved')
+  expect(moved.response.response.headers).toContainEqual(['Location', `/next?token=${MASK}&page=2`])
+  expect(moved.response.response.body).toBe(`data: {"refresh_token": "${MASK}", "n": 1}\n\n`)
 }
 
 test('no credential leaves', async () => {
@@ -70,39 +105,7 @@ test('no credential leaves', async () => {
   expect(upstream.received[1]?.body?.equals(packed)).toBe(true)
   await gateway.delivered(4)
 
-  const signIn = await collector.pairOf('/login')
-  expect(signIn.request.request).toMatchObject({
-    query: `api_key=${MASK}&page=2`,
-    body: `user=ada&password=${MASK}`,
-    redacted: true,
-  })
-  expect(signIn.response.response).toMatchObject({
-    body: `{"user":"ada","access_token":"${MASK}","nested":[{"card_number":"${MASK}"}]}`,
-    redacted: true,
-  })
-  expect(signIn.response.response.headers).toContainEqual(['X-Plain', 'shown'])
-  const zipped = await collector.pairOf('/gzip')
-  expect(zipped.request.request).toMatchObject({
-    body: `{"\\u0070assword":"${MASK}","b":2}`,
-    decoded_from: 'br',
-  })
-  expect(zipped.response.response).toMatchObject({
-    body: `{"a":1,"client_secret":"${MASK}"}`,
-    decoded_from: 'gzip',
-  })
-  const wrong = await collector.pairOf('/mislabelled')
-  expect(wrong.response.response).toMatchObject({
-    ...{
-      body: null,
-      body_encoding: 'none',
-      omitted: 'not_redactable',
-      decode_error: 'the body is not valid br',
-    },
-  })
-  const moved = await collector.pairOf('/moved')
-  expect(moved.response.response.headers).toContainEqual(['Location', `/next?token=${MASK}&page=2`])
-  expect(moved.response.response.body).toBe(`data: {"refresh_token": "${MASK}", "n": 1}\n\n`)
-
+  await expectRedacted(collector)
   expect(JSON.stringify(collector.deliveries)).not.toContain(CANARY)
   expect(JSON.stringify(gateway.logs())).not.toContain(CANARY)
   for (const file of await filesUnder(gateway.dataDir)) {
