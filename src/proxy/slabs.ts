@@ -1,10 +1,19 @@
 /**
- * The memory of captures in one data thread: a budget for the bodies of open exchanges, and a fixed number of slabs that
- * are filled here, handed to main by transfer, and come back to be filled again. Nothing here ever waits: no memory
+ * The memory of captures in one data thread: a budget for the bodies of open exchanges, and a fixed number
+ * of slabs that
+ * are filled here, handed to main by transfer, and come back to be filled again. Nothing here ever waits:
+ * no memory
  * means a shorter body, no slab means a dropped capture, and both are counted.
  */
 import { limits } from '../contract/limits.ts'
-import { type SealedExchange, SlabView, recordBytes, recordText, writeRecord } from '../queue/slab.ts'
+import {
+  type KeptBody,
+  type SealedExchange,
+  SlabView,
+  recordBytes,
+  recordText,
+  writeRecord,
+} from '../queue/slab.ts'
 import { type Counters, Counters as Cells, mirrorCell, threadCell } from '../telemetry/counters.ts'
 import type { FromThread } from './messages.ts'
 
@@ -89,7 +98,10 @@ export class SlabPool {
     this.#cells[threadCell.slabsInUse] = inUse
   }
 
-  /** Copies an exchange into a slab, or drops it; either way it is counted for each of its mirrors, here alone. */
+  /**
+   * Copies an exchange into a slab, or drops it; either way it is counted for each of its mirrors, here
+   * alone.
+   */
   seal(exchange: SealedExchange, generation: number): void {
     let cell: number = mirrorCell.captureError
     try {
@@ -109,7 +121,13 @@ export class SlabPool {
   #write(exchange: SealedExchange, generation: number): boolean {
     const text = recordText(exchange)
     const length = recordBytes(exchange, text)
-    if (length > limits.slab_bytes) return this.#writeAlone(exchange, text, length, generation)
+    if (length <= limits.slab_bytes) return this.#writeInto(exchange, text, length, generation)
+    if (this.#writeAlone(exchange, text, length, generation)) return true
+    const cut = cutToSlab(exchange, text)
+    return cut !== null && this.#writeInto(cut, text, recordBytes(cut, text), generation)
+  }
+
+  #writeInto(exchange: SealedExchange, text: string, length: number, generation: number): boolean {
     const slab = this.#room(length, generation)
     if (slab === null) return false
     writeRecord(slab.view, slab.used, length, exchange, text)
@@ -204,6 +222,32 @@ export class SlabPool {
     this.#slabs--
     this.#show()
   }
+}
+
+/** Without memory for all of it, a large record gives up the ends of its bodies; null when its head alone is too large. */
+function cutToSlab(exchange: SealedExchange, text: string): SealedExchange | null {
+  const none = { pieces: [], kept: 0, size: 0, limited: false }
+  const room = limits.slab_bytes - recordBytes({ ...exchange, requestBody: none, responseBody: none }, text)
+  if (room < 0) return null
+  const { requestBody, responseBody } = exchange
+  const forRequest = Math.min(requestBody.kept, Math.max(room >> 1, room - responseBody.kept))
+  return {
+    ...exchange,
+    requestBody: cutBody(requestBody, forRequest),
+    responseBody: cutBody(responseBody, room - forRequest),
+  }
+}
+
+function cutBody(body: KeptBody, bytes: number): KeptBody {
+  if (body.kept <= bytes) return body
+  const pieces: Uint8Array[] = []
+  let left = bytes
+  for (const piece of body.pieces) {
+    if (left === 0) break
+    pieces.push(piece.subarray(0, left))
+    left -= Math.min(left, piece.length)
+  }
+  return { pieces, kept: bytes, size: body.size, limited: true }
 }
 
 function flushSlabs(pool: SlabPool): void {
