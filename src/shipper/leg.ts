@@ -126,6 +126,15 @@ export class Leg {
     return Math.max(this.#heldUntil, this.#oldestFailed()?.nextTryAt ?? 0) || null
   }
 
+  /** Start of the oldest exchange on disk that is not settled, Unix milliseconds; null when there is none. */
+  oldestWaiting(): number | null {
+    let oldest = this.queue.oldest() ?? Number.POSITIVE_INFINITY
+    for (const batches of [this.#flying, this.#failed, this.#reopened]) {
+      for (const { frames } of batches) oldest = Math.min(oldest, frames[0]?.oldest ?? oldest)
+    }
+    return oldest === Number.POSITIVE_INFINITY ? null : oldest
+  }
+
   configure(settings: LegSettings | null): void {
     const before = this.settings
     this.settings = settings

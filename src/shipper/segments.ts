@@ -266,10 +266,9 @@ export class LegQueue {
     if (this.#segments.delete(segment.name)) this.fileBytes -= segment.size
   }
 
-  /** Start of the oldest exchange that waits, Unix milliseconds; null when none does. */
+  /** Start of the oldest exchange that waits and is in no batch, Unix milliseconds; null when none does. */
   oldest(): number | null {
     for (const segment of this.#segments.values()) {
-      if (segment.flyingItems > 0) return segment.oldest
       if (segment.pendingItems > 0) return segment.pending?.[0]?.oldest ?? segment.oldest
     }
     return null

@@ -26,7 +26,7 @@ export function mirrorView(name: string, config: MirrorConfig | undefined, legs:
 
 function legView(leg: Leg): LegView {
   const counts = leg.ledger.counts(leg.queue.waitingItems)
-  const oldest = leg.queue.oldest()
+  const oldest = leg.oldestWaiting()
   const next = leg.nextAttemptAt()
   const { ledger } = leg
   return {
