@@ -51,7 +51,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     await gateway.start()
   } catch (error) {
-    await gateway.release()
+    await gateway.undoStart()
     throw error
   }
   return gateway
@@ -82,6 +82,7 @@ export class RunningGateway implements Gateway {
   #timer: NodeJS.Timeout | null = null
   #reloading: Promise<unknown> = Promise.resolve()
   #recording = 0
+  #settling = 0
   #recorded: (() => void) | null = null
 
   constructor(options: GatewayOptions, lock: DataLock) {
@@ -163,19 +164,34 @@ export class RunningGateway implements Gateway {
     } catch (error) {
       this.log.error({ err: error }, 'recorder failed')
       this.threads.slabLost(thread)
-      await this.mirrors.settleCrash({ thread, sequence, counts }, this.recorder.alive())
+      this.#settling += 1
+      await this.mirrors.settleCrash({ thread, sequence, counts })
+      this.#settling -= 1
     }
     this.#recording -= 1
     if (this.#recording === 0) this.#recorded?.()
   }
 
   #housekeep(): void {
+    // While a crash is being settled, its segments are still searched for what was written last.
+    if (this.#settling === 0) this.mirrors.closeAbandoned(this.recorder.alive())
     this.mirrors.housekeep().catch((error: unknown) => this.log.error({ err: error }, 'housekeeping failed'))
   }
 
   /** Validated first, applied whole or not at all; answered once every thread has switched. */
   reload(): Promise<ReloadResult> {
     const next = this.#reloading.then(() => this.#reload())
+    this.#reloading = next.catch(() => {})
+    return next
+  }
+
+  /** Switches all capture on or off; in turn with reloads, since each takes a generation of its own. */
+  setCapturing(capturing: boolean): Promise<void> {
+    const next = this.#reloading.then(async () => {
+      this.capturing = capturing
+      await this.store.apply([{ type: 'setting', name: 'capture_paused', value: capturing ? null : true }])
+      await this.apply({ ...this.config, generation: this.config.generation + 1 })
+    })
     this.#reloading = next.catch(() => {})
     return next
   }
@@ -238,7 +254,7 @@ export class RunningGateway implements Gateway {
     if (!clean) this.log.error('connections were still open when drain_ms was over: they were cut')
     await this.#allRecorded()
     await this.recorder.close()
-    this.mirrors.closeSegments()
+    await this.mirrors.closeSegments()
     await this.mirrors.deliverRest(DELIVER_REST_MS)
     await this.mirrors.close()
     await this.store.apply([{ type: 'setting', name: 'clean', value: true }])
@@ -253,6 +269,12 @@ export class RunningGateway implements Gateway {
     return new Promise((resolve) => {
       this.#recorded = resolve
     })
+  }
+
+  /** A start that failed has captured nothing: how the run before it ended still stands. */
+  async undoStart(): Promise<void> {
+    await this.store.apply([{ type: 'setting', name: 'clean', value: !this.uncleanShutdown }]).catch(() => {})
+    await this.release()
   }
 
   /** Frees what was opened, in whatever state the start was left. */

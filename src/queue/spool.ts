@@ -229,8 +229,21 @@ export async function writeSegment(
   return written
 }
 
+/** Flushes a file to the disk: the last step of a recorder's writer that has already ended. */
+export async function syncFile(file: string): Promise<void> {
+  const handle = await open(file, 'r')
+  try {
+    await handle.datasync()
+  } finally {
+    await handle.close()
+  }
+}
+
 /** Frame header at an offset, or null when there is none. */
-function parseFrameHeader(bytes: Buffer, at: number): (FrameMeta & { crc: number; thread: number; sequence: number }) | null {
+function parseFrameHeader(
+  bytes: Buffer,
+  at: number,
+): (FrameMeta & { crc: number; thread: number; sequence: number }) | null {
   if (at + FRAME_HEADER > bytes.length || bytes.readUInt32LE(at) !== FRAME_MAGIC) return null
   if (crc32(bytes.subarray(at, at + 44)) !== bytes.readUInt32LE(at + 44)) return null
   return {
@@ -282,7 +295,11 @@ export async function indexSegment(task: IndexTask): Promise<IndexResult> {
 }
 
 function nextFrame(bytes: Buffer, from: number): number {
-  for (let at = bytes.indexOf(FRAME_MAGIC_BYTES, from); at !== -1; at = bytes.indexOf(FRAME_MAGIC_BYTES, at + 1)) {
+  for (
+    let at = bytes.indexOf(FRAME_MAGIC_BYTES, from);
+    at !== -1;
+    at = bytes.indexOf(FRAME_MAGIC_BYTES, at + 1)
+  ) {
     if (parseFrameHeader(bytes, at) !== null) return at
   }
   return -1
@@ -310,7 +327,11 @@ export async function readRange(
 }
 
 /** Moves payloads together over their headers, in place: no second copy of the batch. */
-function unframe(bytes: Buffer, from: number, to: number): { ndjson: Buffer; items: number; corrupt: FrameMeta[] } {
+function unframe(
+  bytes: Buffer,
+  from: number,
+  to: number,
+): { ndjson: Buffer; items: number; corrupt: FrameMeta[] } {
   const corrupt: FrameMeta[] = []
   let items = 0
   let filled = 0
@@ -330,6 +351,7 @@ function unframe(bytes: Buffer, from: number, to: number): { ndjson: Buffer; ite
     at += frame.length
   }
   // Without a header nobody can say how many items the rest held: main knows from its own index.
-  if (at < to - from) corrupt.push({ offset: from + at, length: to - from - at, items: -1, oldest: 0, newest: 0 })
+  if (at < to - from)
+    corrupt.push({ offset: from + at, length: to - from - at, items: -1, oldest: 0, newest: 0 })
   return { ndjson: bytes.subarray(0, filled), items, corrupt }
 }

@@ -9,6 +9,7 @@ import type { DeadLetterView, MirrorView } from '../admin/commands.ts'
 import type { Config, MirrorConfig } from '../config/schema.ts'
 import { limits } from '../contract/limits.ts'
 import type { RecordPlan, RecordResult } from '../contract/tasks.ts'
+import { syncFile } from '../queue/spool.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import { deleteDeadLetters, replayDeadLetters } from './dead-letters.ts'
 import { housekeep, purge, roomOf } from './janitor.ts'
@@ -339,9 +340,21 @@ export class Mirrors {
     }
   }
 
-  /** Segments of the recorders are closed for good: at the stop. */
-  closeSegments(): void {
-    for (const leg of this.#legs) leg.closeSegments()
+  /** The recorders have ended: their segments are flushed to the disk and closed for good. */
+  async closeSegments(): Promise<void> {
+    for (const leg of this.#legs) {
+      for (const { name, closed } of leg.queue.segments)
+        if (!closed) await this.#sync(path.join(leg.folder, name))
+      leg.closeSegments()
+    }
+  }
+
+  async #sync(file: string): Promise<void> {
+    try {
+      await syncFile(file)
+    } catch (error) {
+      this.#host.log.error({ file, err: error }, 'spool cannot be flushed')
+    }
   }
 
   /** Delivers what a healthy destination takes, at most for `ms`; what remains waits on disk. */
