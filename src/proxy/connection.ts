@@ -4,7 +4,6 @@
  * connection without losing the last answer.
  */
 import { randomUUIDv7 } from 'node:crypto'
-import { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { GatewayErrorCode } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
@@ -13,15 +12,10 @@ import { type Open, clock } from './clock.ts'
 import { Exchange } from './exchange.ts'
 import { plainAddress } from './headers.ts'
 import type { Snapshot } from './snapshot.ts'
+import type { ClientRequest } from './upload.ts'
+import type { ClientResponse } from './response.ts'
 import type { Shared } from './shared.ts'
 
-/** Node's request with a place for its exchange, so that listeners need no closure. */
-export class ClientRequest extends IncomingMessage {
-  exchange: Exchange | null = null
-}
-export class ClientResponse extends ServerResponse<ClientRequest> {
-  exchange: Exchange | null = null
-}
 export interface ClientSocket extends Socket {
   client?: ClientConnection
 }

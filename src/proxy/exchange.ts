@@ -1,40 +1,32 @@
 /**
- * One exchange: a client's request, what becomes of it, and its answer. The methods stand in the order in
- * which things
- * happen: begin, request body, answer, end. An exchange keeps the snapshot it began with (trap A21).
+ * One exchange: a client's request, what becomes of it, and its answer. The methods stand in the order in which things
+ * happen: begin, request body, answer, end, deadlines. An exchange keeps the snapshot it began with (trap A21).
  */
 import { randomUUIDv7 } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { GatewayErrorCode } from '../contract/errors.ts'
 import type { Outcome } from '../contract/exchange.ts'
-import { limits } from '../contract/limits.ts'
 import { threadCell } from '../telemetry/counters.ts'
 import { admit } from './admit.ts'
 import { gatewayAnswer, rejectedCell } from './answer.ts'
-import { type Open, clock } from './clock.ts'
-import type {
-  ClientConnection,
-  ClientRequest,
-  ClientResponse,
-  ClientSocket,
-  Expectation,
-} from './connection.ts'
+import { clock, type Open } from './clock.ts'
+import type { ClientConnection, ClientSocket, Expectation } from './connection.ts'
 import { type Answered, Attempt, type FailureKind, type ForwardRequest, type Upstream } from './forward.ts'
 import {
-  type RequestHead,
   addGatewayFields,
   clientAddress,
-  dropField,
   forwardedScheme,
   idForUpstream,
+  type RequestHead,
   readRequestHead,
   readResponseHead,
-  trailerPairs,
 } from './headers.ts'
-import type { Collection, Snapshot } from './snapshot.ts'
+import type { ClientResponse, ResponseOwner } from './response.ts'
 import { upstreamTarget } from './route.ts'
-import { type Ended, countUpstreamError, seal } from './seal.ts'
-import { type Tap, openTap } from './tap.ts'
+import { countUpstreamError, type Ended, seal } from './seal.ts'
+import type { Collection, Snapshot } from './snapshot.ts'
+import { openTap, type Tap } from './tap.ts'
+import { type ClientRequest, Upload, type UploadOwner } from './upload.ts'
 
 /** Where an exchange stands; decides whose silence its deadline measures. */
 const phase = {
@@ -44,7 +36,7 @@ const phase = {
   awaiting: 1,
   /** The head of the answer is here. */
   answering: 2,
-  /** The answer is complete and on its way to the client. */
+  /** The answer is complete, or cut, and on its way to the client. */
   flushing: 3,
   /** Answered and sealed; the rest of the request body is read and thrown away. */
   discarding: 4,
@@ -52,20 +44,10 @@ const phase = {
 } as const
 
 /** RFC 9110 §9.2.2. */
-const idempotent: ReadonlySet<string> = new Set([
-  'GET',
-  'HEAD',
-  'OPTIONS',
-  'PUT',
-  'DELETE',
-  'PROPFIND',
-  'REPORT',
-  'SEARCH',
-  'QUERY',
-])
-/** RFC 9112 §4: what a reason phrase may hold. */
-const reasonForm = /^[\t\x20-\x7e\x80-\xff]*$/
-const NOTHING: string[] = []
+const idempotent: ReadonlySet<string> = new Set(
+  'GET HEAD OPTIONS PUT DELETE PROPFIND REPORT SEARCH QUERY'.split(' '),
+)
+const NOTHING: readonly string[] = []
 
 const answerTo: Readonly<Record<FailureKind, GatewayErrorCode>> = {
   unreachable: 'upstream_unreachable',
@@ -75,7 +57,7 @@ const answerTo: Readonly<Record<FailureKind, GatewayErrorCode>> = {
   invalid: 'bad_request',
 }
 
-export class Exchange implements Open, Answered, Ended {
+export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwner {
   place = -1
   readonly id = randomUUIDv7()
   readonly connection: ClientConnection
@@ -99,32 +81,18 @@ export class Exchange implements Open, Answered, Ended {
   answeredAt = 0
   upstreamEndedAt = 0
   status: number | null = null
-  answerFields: string[] = NOTHING
-  answerTrailers: string[] = NOTHING
-  requestTrailers: string[] = NOTHING
-  /** The whole request body was read, or there is none. */
-  uploaded = true
+  answerFields = NOTHING
+  answerTrailers = NOTHING
+  requestTrailers = NOTHING
   #phase: number = phase.sending
   /** Coarse time of the last sign of life of whoever the phase waits for. */
   #touchedAt = clock.now
+  /** Null without a request body. */
+  #upload: Upload | null = null
   #forward: ForwardRequest | null = null
   #attempt: Attempt | null = null
   #retries = 0
-  /** Listening to the request body; it is read when the upstream, or nobody any more, wants it. */
-  #reading = false
-  #uploadPaused = false
-  #discard = false
-  #discarded = 0
-  #requestBytes = 0
-  /** The answer has no body by its method or status (RFC 9112 §6.3). */
-  #bodyless = false
-  /** The first chunk, until the tick is over: head and body of a small answer then leave in one write. */
-  #held: Buffer | null = null
-  #sameTick = false
-  #clientFull = false
-  #draining = false
-  /** The body ends only with the connection: a cut must then be a reset to be seen. */
-  #closeDelimited = false
+  /** The end of the connection is the gateway's own doing. */
   #cut = false
   #queueSize = 0
 
@@ -143,31 +111,36 @@ export class Exchange implements Open, Answered, Ended {
   get requestFields(): readonly string[] {
     return this.req.rawHeaders
   }
+  /** The whole request body was read, or there is none. */
+  get uploaded(): boolean {
+    return this.#upload === null || this.#upload.done
+  }
 
   // ── begin ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   begin(expects: Expectation): void {
-    const { connection, req, res, snapshot } = this
+    const { connection, req, snapshot } = this
     const { shared } = connection
     shared.open.add(this)
     shared.cells[threadCell.exchangesOpen]!++
     snapshot.enter()
-    req.exchange = this
-    res.exchange = this
-    res.on('close', onResponseClose)
+    this.res.attach(this)
     try {
       const head = readRequestHead(req.rawHeaders)
       const trusted = connection.trusted(snapshot)
-      this.uploaded = !head.chunked && !(head.contentLength > 0)
       this.requestId = idForUpstream(head, this.id)
       this.scheme = forwardedScheme(head, trusted)
       this.clientIp = trusted
         ? clientAddress(head.forwardedFor, connection.address, snapshot.trusts)
         : connection.address
       const code = admit(req, head, snapshot, expects, shared.draining === 'refusing', this)
-      if (this.collection !== null) this.#openTap(this.collection)
+      const { collection } = this
+      if (head.chunked || head.contentLength > 0) {
+        this.#upload = new Upload(req, this, collection?.bodyBytesMax ?? 0)
+      }
+      if (collection !== null) this.#openTap(collection)
       if (code !== null) this.#answer(code, 'rejected')
-      else this.#send(head, this.collection as unknown as Collection, trusted, expects)
+      else this.#send(head, collection as Collection, trusted, expects)
     } catch (error) {
       this.#crash(error)
     }
@@ -175,14 +148,8 @@ export class Exchange implements Open, Answered, Ended {
 
   #openTap(collection: Collection): void {
     if (collection.mirrors.length === 0) return
-    const { shared } = this.connection
     try {
-      const { id, method, path, clientIp, req } = this
-      this.tap = openTap(
-        collection.mirrors,
-        { id, method, path, clientIp, fields: req.rawHeaders },
-        shared.slabs,
-      )
+      this.tap = openTap(collection.mirrors, this, this.connection.shared.slabs)
     } catch (error) {
       this.#captureFailed(error)
     }
@@ -197,16 +164,12 @@ export class Exchange implements Open, Answered, Ended {
       httpVersion: this.version,
       hostForUpstream: collection.hostFromClient ? this.host : '',
     })
-    this.#forward = {
-      method: this.method,
-      path: upstreamTarget(this.target, collection),
-      fields,
-      hasBody: !this.uploaded,
-    }
+    const path = upstreamTarget(this.target, collection)
+    this.#forward = { method: this.method, path, fields, hasBody: this.#upload !== null }
     this.#retries = collection.retryAttempts
     collection.retryBudget.request()
     // RFC 9110 §10.1.1: the route and the limits allow the body, so the client may send it.
-    if (expects === 'continue' && !this.uploaded) this.res.writeContinue()
+    if (expects === 'continue' && this.#upload !== null) this.res.writeContinue()
     this.#try(collection, null)
   }
 
@@ -225,55 +188,33 @@ export class Exchange implements Open, Answered, Ended {
 
   retry(not: Upstream): void {
     if (this.#phase !== phase.sending || this.#attempt !== null) return
-    this.#try(this.collection as Collection, not)
+    try {
+      this.#try(this.collection as Collection, not)
+    } catch (error) {
+      this.#crash(error)
+    }
   }
 
   // ── request body ──────────────────────────────────────────────────────────────────────────────────────────────
 
   onUploadWanted(): void {
-    this.#uploadPaused = false
     this.#touchedAt = clock.now
     if (this.uploaded) process.nextTick(sendEnd, this)
-    else this.#read()
-  }
-
-  #read(): void {
-    const { req } = this
-    if (!this.#reading) {
-      this.#reading = true
-      req.on('data', onRequestData)
-      req.on('end', onRequestEnd)
-    }
-    req.resume()
+    else this.#upload?.read()
   }
 
   onUploadPaused(): void {
-    this.#uploadPaused = true
-    this.req.pause()
+    this.#upload?.pause()
   }
 
   onUploadStopped(): void {
     if (this.uploaded) return
-    if (this.#phase >= phase.answering) this.#discardUpload()
-    else this.req.pause()
+    if (this.#phase >= phase.answering) this.#upload?.discard()
+    else this.#upload?.pause()
   }
 
-  /** Nobody wants the rest of the body: it is read and thrown away, so that the connection stays in use. */
-  #discardUpload(): void {
-    this.#discard = true
-    this.#read()
-  }
-
-  onRequestData(chunk: Buffer): void {
+  onUploadChunk(chunk: Buffer): void {
     this.#touchedAt = clock.now
-    if (this.#discard) {
-      this.#discarded += chunk.length
-      if (this.#discarded > limits.early_answer_drain_bytes) this.#discardEnough()
-      return
-    }
-    this.#requestBytes += chunk.length
-    const max = this.collection?.bodyBytesMax ?? 0
-    if (max > 0 && this.#requestBytes > max) return this.#giveUp('body_too_large', 'rejected')
     this.#attempt?.send(chunk)
     if (this.tap === null) return
     try {
@@ -283,14 +224,17 @@ export class Exchange implements Open, Answered, Ended {
     }
   }
 
-  #discardEnough(): void {
-    // Before the answer is out it waits; after it, the connection ends in a way the client can see.
-    if (this.#phase !== phase.discarding) this.req.pause()
-    else this.connection.linger()
+  onUploadTooLarge(): void {
+    this.#giveUp('body_too_large', 'rejected')
   }
 
-  onRequestEnd(): void {
-    this.uploaded = true
+  onUploadWasted(): void {
+    // Before the answer is out it waits; after it, the connection ends in a way the client can see.
+    if (this.#phase === phase.discarding) this.connection.linger()
+    else this.#upload?.pause()
+  }
+
+  onUploadEnd(): void {
     const { rawTrailers } = this.req
     if (rawTrailers.length > 0) this.requestTrailers = rawTrailers
     this.sendEnd()
@@ -324,68 +268,30 @@ export class Exchange implements Open, Answered, Ended {
   }
 
   onAnswerHead(status: number, reason: string, fields: string[]): void {
-    const { res } = this
     this.#touchedAt = clock.now
     this.answeredAt = performance.now()
-    if (this.#attempt !== null) this.collection?.balancer.succeeded(this.#attempt.upstream)
-    const head = readResponseHead(fields)
-    const { keep } = head
-    this.#bodyless = this.method === 'HEAD' || status === 204 || status === 304
-    // RFC 9110 §8.6, RFC 9112 §6.3: no length with 204, none beside chunked.
-    if (head.hasLength && (status === 204 || head.chunked)) dropField(keep, 'content-length')
-    const chunked = !this.#bodyless && this.version === '1.1' && (head.chunked || !head.hasLength)
-    this.#closeDelimited = !chunked && !head.hasLength
-    if (head.trailer !== '' && chunked) keep.push('trailer', head.trailer)
-    if ((this.#closeDelimited && !this.#bodyless) || this.connection.shared.draining !== 'no') {
-      res.shouldKeepAlive = false
-    }
-    res.sendDate = false
-    try {
-      res.writeHead(status, reasonForm.test(reason) ? reason : '', keep)
-    } catch {
-      this.#unwritable(status)
-      return
-    }
-    this.status = status
-    this.answerFields = keep
-    this.#phase = phase.answering
-    this.#sameTick = true
-    process.nextTick(endTick, this)
-  }
-
-  /** The upstream's head holds bytes that no head may hold (trap C13). */
-  #unwritable(status: number): void {
     const attempt = this.#attempt as Attempt
-    attempt.cancel()
-    if (status !== 204 && status !== 304) return this.onFailure('protocol', attempt)
-    // Node has noted that this response has no body, so no other answer can be written any more.
-    this.#blame(attempt.upstream, 'protocol')
-    this.#attempt = null
-    this.outcome = 'upstream_error'
-    this.#cut = true
-    this.connection.socket.destroy()
+    ;(this.collection as Collection).balancer.succeeded(attempt.upstream)
+    if (this.connection.shared.draining !== 'no') this.res.shouldKeepAlive = false
+    const head = readResponseHead(fields)
+    if (!this.res.relayHead(status, reason, head)) return this.#unwritable(status, attempt)
+    this.status = status
+    this.answerFields = head.keep
+    this.#phase = phase.answering
   }
 
-  /** What came with the head has come: it leaves now, however long the rest takes (trap A13). */
-  endTick(): void {
-    this.#sameTick = false
-    if (this.#phase !== phase.answering) return
-    const held = this.#held
-    this.#held = null
-    if (held === null) this.res.flushHeaders()
-    else this.#write(held)
+  #unwritable(status: number, attempt: Attempt): void {
+    attempt.cancel()
+    // After 204 and 304 Node has noted that there is no body: no other answer can be written any more.
+    if (status !== 204 && status !== 304) return this.onFailure('protocol', attempt)
+    this.#blame(attempt.upstream, 'protocol')
+    this.#destroy('upstream_error')
   }
 
   onAnswerData(chunk: Buffer): boolean {
     this.#touchedAt = clock.now
-    if (this.#bodyless || this.#phase !== phase.answering) return true
-    if (this.#sameTick && this.#held === null) this.#held = chunk
-    else {
-      const held = this.#held
-      this.#held = null
-      if (held !== null) this.#write(held)
-      this.#write(chunk)
-    }
+    if (this.#phase !== phase.answering) return true
+    this.res.relayChunk(chunk)
     if (this.tap !== null) {
       try {
         this.tap.responseChunk(chunk)
@@ -393,50 +299,26 @@ export class Exchange implements Open, Answered, Ended {
         this.#captureFailed(error)
       }
     }
-    return !this.#clientFull
-  }
-
-  #write(chunk: Buffer): void {
-    if (this.res.write(chunk) || this.#clientFull) return
-    this.#clientFull = true
-    if (!this.#draining) {
-      this.#draining = true
-      this.res.on('drain', onResponseDrain)
-    }
-    this.#attempt?.pause()
+    return !this.res.full
   }
 
   onResponseDrain(): void {
     this.#touchedAt = clock.now
-    this.#clientFull = false
     this.#attempt?.resume()
   }
 
-  onAnswerEnd(trailers: string[]): void {
+  onAnswerEnd(trailers: readonly string[]): void {
     this.#attempt = null
     this.#touchedAt = clock.now
     this.upstreamEndedAt = performance.now()
     if (this.#phase !== phase.answering) return
     this.#phase = phase.flushing
     try {
-      if (trailers.length > 0) this.#addTrailers(trailers)
-      const held = this.#held
-      this.#held = null
-      if (!this.uploaded) this.#discardUpload()
-      if (held === null) this.res.end()
-      else this.res.end(held)
+      this.answerTrailers = trailers
+      if (!this.uploaded) this.#upload?.discard()
+      this.res.relayEnd(trailers)
     } catch (error) {
       this.#crash(error)
-    }
-  }
-
-  #addTrailers(trailers: string[]): void {
-    this.answerTrailers = trailers
-    try {
-      if (!this.#closeDelimited) this.res.addTrailers(trailerPairs(trailers))
-    } catch {
-      // Bytes that HTTP does not allow: the answer itself is whole, so it ends without them.
-      this.res.addTrailers([])
     }
   }
 
@@ -464,8 +346,7 @@ export class Exchange implements Open, Answered, Ended {
   /** RFC 9110 §9.2.2: again only what was never sent, or is idempotent and has no body that is gone. */
   #mayRetry(kind: FailureKind, attempt: Attempt): boolean {
     if ((kind !== 'unreachable' && kind !== 'reset') || this.#retries === 0 || attempt.answering) return false
-    if (attempt.sent && ((this.#forward as ForwardRequest).hasBody || !idempotent.has(this.method)))
-      return false
+    if (attempt.sent && (this.#upload !== null || !idempotent.has(this.method))) return false
     if (!(this.collection as Collection).retryBudget.take()) return false
     this.#retries--
     this.#phase = phase.sending
@@ -474,10 +355,14 @@ export class Exchange implements Open, Answered, Ended {
 
   // ── end ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Ends the upstream's part, and answers if that is still possible. */
-  #giveUp(code: GatewayErrorCode, outcome: Outcome): void {
+  #cancel(): void {
     this.#attempt?.cancel()
     this.#attempt = null
+  }
+
+  /** Ends the upstream's part, and answers if that is still possible. */
+  #giveUp(code: GatewayErrorCode, outcome: Outcome): void {
+    this.#cancel()
     if (this.#phase >= phase.flushing) this.connection.socket.destroy()
     else if (this.#phase === phase.answering) this.#cutAnswer(outcome)
     else this.#answer(code, outcome)
@@ -486,12 +371,8 @@ export class Exchange implements Open, Answered, Ended {
   #answer(code: GatewayErrorCode, outcome: Outcome): void {
     const { res, connection, snapshot } = this
     connection.shared.cells[rejectedCell(code)]!++
-    const answer = gatewayAnswer(
-      code,
-      this.requestId || this.id,
-      snapshot.listen.server_header,
-      snapshot.allow,
-    )
+    const { server_header } = snapshot.listen
+    const answer = gatewayAnswer(code, this.requestId || this.id, server_header, snapshot.allow)
     this.outcome = outcome
     this.status = answer.status
     this.answerFields = answer.fields
@@ -503,43 +384,32 @@ export class Exchange implements Open, Answered, Ended {
     res.writeHead(answer.status, STATUS_CODES[answer.status], answer.fields)
     if (!this.uploaded) {
       if (!res.shouldKeepAlive) connection.lingerAtEnd()
-      this.#discardUpload()
+      this.#upload?.discard()
     }
     res.end(answer.body)
     if (this.method !== 'HEAD') this.tap?.responseChunk(Buffer.from(answer.body))
   }
 
-  /**
-   * The answer cannot be completed: what is there goes out, and the end of the connection shows that it is
-   * cut.
-   */
   #cutAnswer(outcome: Outcome): void {
     this.outcome = outcome
     this.#cut = true
     this.#phase = phase.flushing
     this.#touchedAt = clock.now
-    if (this.#held !== null) this.res.write(this.#held)
-    else if (this.#sameTick) this.res.flushHeaders()
-    this.#held = null
-    // After Node's own tick, which sends what `write` has gathered.
-    setImmediate(closeCut, this)
+    this.res.cut(this.connection.socket)
   }
 
-  closeCut(): void {
-    const { socket } = this.connection
-    // RFC 9112 §8: a body without a length or chunks would look complete after an orderly end.
-    if (this.#closeDelimited) socket.resetAndDestroy()
-    else socket.destroySoon()
+  /** No answer can be written, or none will be read: the connection ends at once. */
+  #destroy(outcome: Outcome): void {
+    this.#cancel()
+    this.outcome = outcome
+    this.#cut = true
+    this.connection.socket.destroy()
   }
 
   /** A bug in this exchange ends this exchange only. */
   #crash(error: unknown): void {
     this.connection.shared.warn('exchange_error', error)
-    this.#attempt?.cancel()
-    this.#attempt = null
-    this.outcome = 'upstream_error'
-    this.#cut = true
-    this.connection.socket.destroy()
+    this.#destroy('upstream_error')
   }
 
   #captureFailed(error: unknown): void {
@@ -550,23 +420,20 @@ export class Exchange implements Open, Answered, Ended {
     this.tap = null
   }
 
-  /** The client has all of the answer, or has left. */
   onResponseClose(): void {
     if (this.#phase >= phase.discarding) return
     const whole = this.res.writableFinished
     if (!whole) {
       if (!this.#cut) this.outcome = 'client_aborted'
-      this.#attempt?.cancel()
-      this.#attempt = null
+      this.#cancel()
     }
-    this.#held = null
     seal(this, this.connection.shared)
     this.tap = null
     if (!whole || this.uploaded || this.connection.socket.destroyed) return this.#leave()
     this.#phase = phase.discarding
     this.#touchedAt = clock.now
-    if (this.#discarded > limits.early_answer_drain_bytes) this.connection.linger()
-    this.req.resume()
+    if (this.#upload?.wasted === true) this.connection.linger()
+    this.#upload?.discard()
   }
 
   onConnectionClosed(): void {
@@ -583,28 +450,22 @@ export class Exchange implements Open, Answered, Ended {
     this.connection.finished(this)
   }
 
+  // ── deadlines ─────────────────────────────────────────────────────────────────────────────────────────────────
+
   checkDeadline(now: number): void {
     const silentMs = now - this.#touchedAt
     const { body_idle_ms } = this.snapshot.listen.timeouts
-    switch (this.#phase) {
-      case phase.sending:
-        return this.#checkSending(silentMs, body_idle_ms)
-      case phase.awaiting:
-        if (silentMs > (this.collection as Collection).timeouts.response_ms) this.#upstreamTimeout()
-        return
-      case phase.answering:
-        if (!this.#clientFull) {
-          if (silentMs > (this.collection as Collection).timeouts.idle_ms) this.#upstreamTimeout()
-          return
-        }
-        break
+    if (this.#phase === phase.sending) return this.#checkSending(silentMs, body_idle_ms)
+    if (this.#phase === phase.awaiting || (this.#phase === phase.answering && !this.res.full)) {
+      const { response_ms, idle_ms } = (this.collection as Collection).timeouts
+      if (silentMs > (this.#phase === phase.awaiting ? response_ms : idle_ms)) this.#upstreamTimeout()
+    } else if (silentMs > body_idle_ms && !this.#flushed()) {
+      this.#destroy(this.outcome === 'complete' ? 'timeout' : this.outcome)
     }
-    if (silentMs > body_idle_ms && !this.#flushed()) this.#clientTimeout()
   }
 
   #checkSending(silentMs: number, bodyIdleMs: number): void {
-    const waitsForClient = this.#reading && !this.uploaded && !this.#uploadPaused
-    if (waitsForClient) {
+    if (this.#upload?.waitsForClient === true) {
       if (silentMs > bodyIdleMs) this.#giveUp('request_timeout', 'timeout')
     } else if (silentMs > (this.collection as Collection).timeouts.response_ms) this.#upstreamTimeout()
   }
@@ -614,15 +475,7 @@ export class Exchange implements Open, Answered, Ended {
     this.#giveUp('upstream_timeout', 'timeout')
   }
 
-  #clientTimeout(): void {
-    if (this.outcome === 'complete') this.outcome = 'timeout'
-    this.#cut = true
-    this.connection.socket.destroy()
-  }
-
-  /**
-   * Whether the kernel has taken bytes of the answer since the last time: a slow reader is not a dead one.
-   */
+  /** Whether the kernel has taken bytes of the answer since the last time: a slow reader is not a dead one. */
   #flushed(): boolean {
     const handle = (this.connection.socket as ClientSocket & { _handle?: { writeQueueSize?: number } })
       ._handle
@@ -634,29 +487,8 @@ export class Exchange implements Open, Answered, Ended {
   }
 }
 
-// Shared listeners: one function each for all exchanges, found again through the emitter (no closure per
-// request).
-
-function onResponseClose(this: ClientResponse): void {
-  this.exchange?.onResponseClose()
-}
-function onResponseDrain(this: ClientResponse): void {
-  this.exchange?.onResponseDrain()
-}
-function onRequestData(this: ClientRequest, chunk: Buffer): void {
-  this.exchange?.onRequestData(chunk)
-}
-function onRequestEnd(this: ClientRequest): void {
-  this.exchange?.onRequestEnd()
-}
-function endTick(exchange: Exchange): void {
-  exchange.endTick()
-}
 function sendEnd(exchange: Exchange): void {
   exchange.sendEnd()
-}
-function closeCut(exchange: Exchange): void {
-  exchange.closeCut()
 }
 function retry(exchange: Exchange, not: Upstream): void {
   exchange.retry(not)

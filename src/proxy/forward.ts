@@ -27,7 +27,7 @@ export interface Answered {
   onAnswerHead(status: number, reason: string, fields: string[]): void
   /** Returns false when no more is wanted before `resume`. */
   onAnswerData(chunk: Buffer): boolean
-  onAnswerEnd(trailers: string[]): void
+  onAnswerEnd(trailers: readonly string[]): void
   onFailure(kind: FailureKind, attempt: Attempt): void
   /** Flow of the request body: the upstream takes more, takes no more for now, takes no more at all. */
   onUploadWanted(): void
@@ -358,7 +358,8 @@ export class Attempt implements Dispatcher.DispatchHandler {
   #kind(error: Error & { code?: string }): FailureKind {
     const code = error.code ?? ''
     if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'invalid'
-    if (this.#refused || error.name === 'HTTPParserError' || code === 'UND_ERR_HEADERS_OVERFLOW') return 'protocol'
+    if (this.#refused || error.name === 'HTTPParserError' || code === 'UND_ERR_HEADERS_OVERFLOW')
+      return 'protocol'
     if (code === 'UND_ERR_SOCKET' && error.message.startsWith('bad ')) return 'protocol'
     if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH' && !this.#headSeen) return 'protocol'
     if (this.#headSeen) return 'truncated'

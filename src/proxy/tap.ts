@@ -1,5 +1,6 @@
 /**
- * The capture side of an exchange: decides up front which mirrors may take it, keeps bounded copies of its bodies, and
+ * The capture side of an exchange: decides up front which mirrors may take it, keeps bounded copies of its
+ * bodies, and
  * decides at its end which mirrors do. A chunk reaches this file only after it has gone to the socket.
  */
 import type { DataPlan } from './messages.ts'
@@ -31,7 +32,9 @@ export function globMatches(pattern: string, text: string): boolean {
   return p === pattern.length
 }
 
-/** FNV-1a with a final mix (murmur3's), as a share of 1: the same key gives the same share in every process. */
+/**
+ * FNV-1a with a final mix (murmur3's), as a share of 1: the same key gives the same share in every process.
+ */
 export function shareOf(key: string): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193)
@@ -59,7 +62,7 @@ export interface Sampled {
   readonly method: string
   readonly path: string
   readonly clientIp: string
-  readonly fields: readonly string[]
+  readonly requestFields: readonly string[]
 }
 
 type KeyKind = '' | 'client_ip' | 'header' | 'cookie'
@@ -92,9 +95,9 @@ export class MirrorRule {
       case 'client_ip':
         return request.clientIp
       case 'header':
-        return fieldValue(request.fields, this.#keyName)
+        return fieldValue(request.requestFields, this.#keyName)
       case 'cookie':
-        return cookieValue(fieldValue(request.fields, 'cookie'), this.#keyName)
+        return cookieValue(fieldValue(request.requestFields, 'cookie'), this.#keyName)
       default:
         return ''
     }

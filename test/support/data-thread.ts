@@ -8,9 +8,9 @@ import { readSlab } from '../../src/queue/slab.ts'
 import {
   Counters,
   collectionCell,
-  mirrorCell,
+  type mirrorCell,
   threadCell,
-  upstreamCell,
+  type upstreamCell,
 } from '../../src/telemetry/counters.ts'
 import { onEnd } from './cleanup.ts'
 import { until } from './wait.ts'
