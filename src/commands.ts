@@ -252,9 +252,7 @@ export class GatewayCommands implements Commands {
 
   async setCapture(capturing: boolean): Promise<{ paused: boolean }> {
     const gateway = this.#gateway
-    gateway.capturing = capturing
-    await gateway.store.apply([{ type: 'setting', name: 'capture_paused', value: capturing ? null : true }])
-    await gateway.apply({ ...gateway.config, generation: gateway.config.generation + 1 })
+    await gateway.setCapturing(capturing)
     gateway.log.warn(capturing ? 'capture resumed' : 'capture paused')
     return { paused: !capturing }
   }

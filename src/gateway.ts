@@ -174,7 +174,7 @@ export class RunningGateway implements Gateway {
 
   #housekeep(): void {
     // While a crash is being settled, its segments are still searched for what was written last.
-    if (this.#settling === 0) this.mirrors.closeAbandoned(this.recorder.alive())
+    if (this.#settling === 0 && this.state !== 'draining') this.mirrors.closeAbandoned(this.recorder.alive())
     this.mirrors.housekeep().catch((error: unknown) => this.log.error({ err: error }, 'housekeeping failed'))
   }
 

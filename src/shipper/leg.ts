@@ -20,6 +20,7 @@ import type {
   ShipTask,
   Target,
 } from '../contract/tasks.ts'
+import { writerOf } from '../queue/spool.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { AttemptOutcome } from '../telemetry/metrics-mirror.ts'
@@ -472,9 +473,11 @@ export class Leg {
     return { ...makeBatch(this.ledger.key, run), parts: rest }
   }
 
-  /** The recorders have ended: no segment grows any more. */
-  closeSegments(): void {
-    for (const segment of [...this.queue.segments]) this.segmentClosed(segment.name)
+  /** Recorders have ended: their segments grow no more. */
+  closeSegments(ended: (writer: number) => boolean): void {
+    for (const { name, closed } of [...this.queue.segments]) {
+      if (!closed && ended(writerOf(name))) this.segmentClosed(name)
+    }
   }
 
   /** Whether more will be delivered without waiting for a retry. */

@@ -189,13 +189,14 @@ export class Mirrors {
    * counted.
    * `counts` is flat: slot, exchanges, slot, exchanges …
    */
-  async settleCrash(
-    slab: { thread: number; sequence: number; counts: readonly number[] },
-    alive: ReadonlySet<number>,
-  ) {
+  async settleCrash(slab: {
+    thread: number
+    sequence: number
+    counts: readonly number[]
+  }): Promise<void> {
     for (let at = 0; at < slab.counts.length; at += 2) {
       for (const leg of this.#legsOfSlot.get(slab.counts[at] as number) ?? []) {
-        const found = await takeOver(leg, this.#host, slab, alive)
+        const found = await takeOver(leg, this.#host, slab)
         const missing = (slab.counts[at + 1] as number) - found
         if (missing <= 0) continue
         leg.ledger.dropBeforeDisk('worker_crash', missing)
@@ -205,6 +206,11 @@ export class Mirrors {
         )
       }
     }
+  }
+
+  /** Segments of recorders that are no longer alive are never appended to again. */
+  closeAbandoned(alive: ReadonlySet<number>): void {
+    for (const leg of this.#legs) leg.closeSegments((writer) => !alive.has(writer))
   }
 
   /** Once a second: retention, spool caps, free disk, and what waits to be written to the store. */
@@ -345,7 +351,7 @@ export class Mirrors {
     for (const leg of this.#legs) {
       for (const { name, closed } of leg.queue.segments)
         if (!closed) await this.#sync(path.join(leg.folder, name))
-      leg.closeSegments()
+      leg.closeSegments(() => true)
     }
   }
 

@@ -1,8 +1,7 @@
 /** Rebuilds a leg from what an earlier process left: its segment files and its records in the store. */
 import { readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import path from 'node:path'
-import type { FrameMeta, IndexResult } from '../contract/tasks.ts'
-import { writerOf } from '../queue/spool.ts'
+import type { FrameMeta, IndexedFrame, IndexResult } from '../contract/tasks.ts'
 import type { BatchRecord, SegmentRecord, Store, StoredLeg } from '../store/store.ts'
 import { type Batch, makeBatch } from './batch.ts'
 import { Leg, type LegHost } from './leg.ts'
@@ -167,30 +166,37 @@ function reopenBatches(leg: Leg, segment: Segment, stored: StoredLeg, reopened: 
   }
 }
 
-/**
- * Takes over frames that a recorder wrote but could not report, because it died; the count of their items.
- * Segments of recorders that are no longer alive are closed.
- */
+/** Takes over frames that a recorder wrote but could not report, because it died; the count of their items. */
 export async function takeOver(
   leg: Leg,
   host: LegHost,
   slab: { readonly thread: number; readonly sequence: number },
-  alive: ReadonlySet<number>,
 ): Promise<number> {
   let items = 0
   for (const name of segmentNames(leg.folder)) {
     const known = leg.queue.get(name)
     if (known?.closed === true) continue
-    const from = known?.size ?? 0
-    const { frames } = await host.index({ path: path.join(leg.folder, name), from, verify: true })
-    for (const frame of frames) {
+    for (const frame of await framesAfter(leg, host, name, known?.size ?? 0)) {
       if (frame.thread !== slab.thread || frame.sequence !== slab.sequence) continue
       items += frame.items
       leg.frame({ ...frame, leg: 0, segment: name })
     }
-    if (!alive.has(writerOf(name)) && leg.queue.get(name) !== undefined) leg.segmentClosed(name)
   }
   return items
+}
+
+async function framesAfter(
+  leg: Leg,
+  host: LegHost,
+  name: string,
+  from: number,
+): Promise<readonly IndexedFrame[]> {
+  try {
+    return (await host.index({ path: path.join(leg.folder, name), from, verify: true })).frames
+  } catch (error) {
+    leg.logError(error, 'spool unreadable')
+    return []
+  }
 }
 
 /** Keys of legs that the store or the spool folder knows, whether configured or not. */
