@@ -1,6 +1,7 @@
 /**
- * One exchange: a client's request, what becomes of it, and its answer. The methods stand in the order in which things
- * happen: begin, request body, answer, end, deadlines. An exchange keeps the snapshot it began with (trap A21).
+ * One exchange: a client's request, what becomes of it, and its answer. Longer than other files because it is
+ * one state machine; its methods stand in the order in which things happen: begin, request body, answer, end,
+ * deadlines. An exchange keeps the snapshot it began with (trap A21).
  */
 import { randomUUIDv7 } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
@@ -116,7 +117,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     return this.#upload === null || this.#upload.done
   }
 
-  // ── begin ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── begin ───────────────────────────────────────────────────────────────────────────────────────────────
 
   begin(expects: Expectation): void {
     const { connection, req, snapshot } = this
@@ -195,7 +196,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     }
   }
 
-  // ── request body ──────────────────────────────────────────────────────────────────────────────────────────────
+  // ── request body ────────────────────────────────────────────────────────────────────────────────────────
 
   onUploadWanted(): void {
     this.#touchedAt = clock.now
@@ -255,7 +256,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.#touchedAt = clock.now
   }
 
-  // ── answer ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── answer ──────────────────────────────────────────────────────────────────────────────────────────────
 
   onInterim(status: number, fields: string[]): void {
     this.#touchedAt = clock.now
@@ -353,7 +354,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     return true
   }
 
-  // ── end ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── end ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   #cancel(): void {
     this.#attempt?.cancel()
@@ -450,7 +451,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.connection.finished(this)
   }
 
-  // ── deadlines ─────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── deadlines ───────────────────────────────────────────────────────────────────────────────────────────
 
   checkDeadline(now: number): void {
     const silentMs = now - this.#touchedAt

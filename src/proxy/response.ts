@@ -1,4 +1,4 @@
-/** The answer on its way to the client: head and first chunk in one write, back-pressure, trailers, visible cuts. */
+/** The answer on its way to the client: one write for head and first chunk, back-pressure, trailers, cuts. */
 import { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { dropField, type ResponseHead, trailerPairs } from './headers.ts'
@@ -13,7 +13,7 @@ export interface ResponseOwner {
   onResponseClose(): void
 }
 
-/** Node's response; what it needs to relay an answer lives on it, so that an exchange costs no further object. */
+/** Node's response; what relaying an answer needs lives on it, so that an exchange costs no further object. */
 export class ClientResponse extends ServerResponse<ClientRequest> {
   owner: ResponseOwner | null = null
   /** The client takes no more for now. */
@@ -102,7 +102,7 @@ export class ClientResponse extends ServerResponse<ClientRequest> {
     }
   }
 
-  /** The answer cannot be completed: what is there goes out, and the end of the connection shows that it is cut. */
+  /** The answer cannot be completed: what is there goes out, and how the connection ends shows the cut. */
   cut(socket: Socket): void {
     const held = this.#held
     this.#held = null

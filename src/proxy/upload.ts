@@ -1,4 +1,4 @@
-/** The body of a client's request: read when the upstream wants it, thrown away when nobody does, counted always. */
+/** The body of a client's request: read when the upstream wants it, thrown away when nobody does. */
 import { IncomingMessage } from 'node:http'
 import { limits } from '../contract/limits.ts'
 

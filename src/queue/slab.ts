@@ -1,5 +1,6 @@
 /**
- * The format of a slab: captured exchanges as binary records, one after the other, in an ArrayBuffer of their own
+ * The format of a slab: captured exchanges as binary records, one after the other, in an ArrayBuffer of
+ * their own
  * that travels from a data thread to a recorder by transfer.
  *
  *   slab    ┌──────────┬──────────┬─────┐
@@ -10,8 +11,10 @@
  *           │ 104 B  │ 4 B each     │      │              │               │     │
  *           └────────┴──────────────┴──────┴──────────────┴───────────────┴─────┘
  *
- * `text` is every string of the exchange in latin1, joined by LF: nothing that HTTP lets into a head holds an LF, and
- * one write of one string costs a tenth of forty. Numbers are in the byte order of the machine: a slab never leaves it.
+ * `text` is every string of the exchange in latin1, joined by LF: nothing that HTTP lets into a head holds
+ * an LF, and
+ * one write of one string costs a tenth of forty. Numbers are in the byte order of the machine: a slab
+ * never leaves it.
  */
 import { type CapturedBody, type CapturedExchange, outcomes } from '../contract/exchange.ts'
 
@@ -89,8 +92,9 @@ function joinedList(list: readonly string[]): string {
 /** Every string of an exchange in one. The order is that of `readRecord`. */
 export function recordText(exchange: SealedExchange): string {
   return (
-    `${exchange.id}\n${exchange.collection}\n${exchange.upstream}\n${exchange.clientIp}\n${exchange.scheme}\n` +
-    `${exchange.method}\n${exchange.host}\n${exchange.target}\n${exchange.requestVersion}\n${exchange.responseVersion}` +
+    `${exchange.id}\n${exchange.collection}\n${exchange.upstream}\n${exchange.clientIp}\n` +
+    `${exchange.scheme}\n${exchange.method}\n${exchange.host}\n${exchange.target}\n` +
+    `${exchange.requestVersion}\n${exchange.responseVersion}` +
     joinedList(exchange.requestHeaders) +
     joinedList(exchange.requestTrailers) +
     joinedList(exchange.responseHeaders) +
@@ -119,7 +123,10 @@ function copyPieces(into: Buffer, start: number, pieces: readonly Uint8Array[]):
   return at
 }
 
-/** Writes one record of `length` bytes (from `recordBytes`) at `start`, which must be a multiple of 8 with that room. */
+/**
+ * Writes one record of `length` bytes (from `recordBytes`) at `start`, which must be a multiple of 8 with
+ * that room.
+ */
 export function writeRecord(
   view: SlabView,
   start: number,
@@ -254,7 +261,8 @@ function readRecord(view: SlabView, start: number): CapturedExchange {
 }
 
 /**
- * Reads the records of a slab in order; `used` is in bytes. Bodies are views into the slab: they live as long as it does.
+ * Reads the records of a slab in order; `used` is in bytes. Bodies are views into the slab: they live as
+ * long as it does.
  * Throws when a record is not what `writeRecord` writes; those before it have been yielded by then.
  */
 export function* readSlab(slab: ArrayBuffer, used: number): Generator<CapturedExchange, void, void> {

@@ -1,4 +1,4 @@
-/** What a client is told when an upstream fails, when it is tried again, and what is never pretended to be whole. */
+/** What a client is told when an upstream fails, when it is tried again, what is never made to look whole. */
 import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { RawClient } from '../support/client.ts'
@@ -118,7 +118,7 @@ test.each([
   }
 })
 
-test('a cut answer to an HTTP/1.0 client ends with a reset, since an orderly end would look whole', async () => {
+test('a cut answer to an HTTP/1.0 client ends with a reset: an orderly end would look whole', async () => {
   let cut = () => {}
   const upstream = await startRawUpstream((socket) => {
     socket.once('data', () => {

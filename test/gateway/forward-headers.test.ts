@@ -17,7 +17,8 @@ test('hop-by-hop fields and those that Connection names end at the gateway', asy
   const fields = await sent(
     thread,
     upstream,
-    'GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close, X-Secret, x-forwarded-for, X-Request-Id\r\nX-Secret: 1\r\n' +
+    'GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close, X-Secret, x-forwarded-for, X-Request-Id\r\n' +
+      'X-Secret: 1\r\n' +
       'Keep-Alive: timeout=5\r\nTE: trailers\r\nTrailer: x\r\nProxy-Connection: keep-alive\r\n' +
       'Proxy-Authorization: Basic x\r\nUpgrade: h2c\r\nX-Kept: yes',
   )
@@ -76,7 +77,8 @@ test('from a trusted proxy they are believed and extended', async () => {
   const fields = await sent(
     thread,
     upstream,
-    'GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 6.6.6.6, 192.0.2.7\r\nX-Forwarded-For: ::ffff:10.1.2.3\r\n' +
+    'GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 6.6.6.6, 192.0.2.7\r\n' +
+      'X-Forwarded-For: ::ffff:10.1.2.3\r\n' +
       'X-Forwarded-Proto: https\r\nX-Forwarded-Host: public.test\r\nForwarded: for=192.0.2.7',
   )
   expect(valuesOf(fields, 'x-forwarded-for')).toEqual(['6.6.6.6, 192.0.2.7, ::ffff:10.1.2.3, 127.0.0.1'])

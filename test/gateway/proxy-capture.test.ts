@@ -235,7 +235,7 @@ test('a slab leaves by itself soon after its first record', async () => {
   await until(() => thread.captured.length === 1, { what: 'a slab that nobody asked for' })
 })
 
-test('a new plan is seen by the next request of an open connection; what has begun keeps the old one', async () => {
+test('a new plan is seen by the next request of an open connection, not by what has begun', async () => {
   const open: (() => void)[] = []
   const before = await startUpstream((request, response) => {
     if (request.url === '/open') open.push(() => response.end('before'))

@@ -1,4 +1,4 @@
-/** Client connections: order, limits, malformed requests, and the drain. Nothing a client does leaves anything behind. */
+/** Client connections: order, limits, malformed requests, the drain. Nothing a client does leaves a trace. */
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'

@@ -10,12 +10,13 @@ import {
   collectionCell,
   type mirrorCell,
   threadCell,
-  type upstreamCell,
+  upstreamCell,
 } from '../../src/telemetry/counters.ts'
 import { onEnd } from './cleanup.ts'
 import { until } from './wait.ts'
 
-type Deep<T> = T extends readonly (infer E)[] ? Deep<E>[] : T extends object ? { [K in keyof T]?: Deep<T[K]> } : T
+type Parts<T extends object> = { [K in keyof T]?: Deep<T[K]> }
+type Deep<T> = T extends readonly (infer E)[] ? Deep<E>[] : T extends object ? Parts<T> : T
 
 export interface PlanParts {
   listen?: Deep<GatewayFile['listen']>
