@@ -476,7 +476,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.#giveUp('upstream_timeout', 'timeout')
   }
 
-  /** Whether the kernel has taken bytes of the answer since the last time: a slow reader is not a dead one. */
+  /** Whether the kernel took bytes of the answer since the last time: a slow reader is not a dead one. */
   #flushed(): boolean {
     const handle = (this.connection.socket as ClientSocket & { _handle?: { writeQueueSize?: number } })
       ._handle

@@ -1,11 +1,15 @@
 /**
- * Header fields on their way through: one pass over the client's raw list says what routing needs to know and keeps
+ * Header fields on their way through: one pass over the client's raw list says what routing needs to know
+ * and keeps
  * what the upstream may see; another over the upstream's raw list keeps what the client may see.
  */
 import { isIP } from 'node:net'
 import { limits } from '../contract/limits.ts'
 
-/** What the client's head says, and the fields of it that go on to the upstream. Flat: name, value, name, value. */
+/**
+ * What the client's head says, and the fields of it that go on to the upstream. Flat: name, value, name,
+ * value.
+ */
 export class RequestHead {
   hosts = 0
   host = ''
@@ -111,10 +115,13 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
 const framing = new Set(['close', 'keep-alive', 'content-length', 'transfer-encoding', 'host', ''])
 
 /**
- * RFC 9110 §7.6.1: fields that the sender's Connection header names are for this hop only. Runs on the sender's own
+ * RFC 9110 §7.6.1: fields that the sender's Connection header names are for this hop only. Runs on the
+ * sender's own
  * fields alone, before the gateway adds its own: otherwise a client could take those away (trap C9).
  */
 export function dropNominated(list: string[], connection: string): void {
+  // What nearly every message says.
+  if (connection === 'keep-alive' || connection === 'close') return
   const names = new Set<string>()
   for (const option of connection.split(',')) {
     const name = option.trim().toLowerCase()
@@ -136,7 +143,8 @@ export function plainAddress(address: string): string {
 }
 
 /**
- * RFC 7239 §5.2 in its older spelling: the first address from the right that is no trusted proxy; the leftmost valid one
+ * RFC 7239 §5.2 in its older spelling: the first address from the right that is no trusted proxy; the
+ * leftmost valid one
  * when all are. `peer` is a trusted proxy.
  */
 export function clientAddress(

@@ -224,7 +224,7 @@ export class SlabPool {
   }
 }
 
-/** Without memory for all of it, a large record gives up the ends of its bodies; null: its head is too large. */
+/** Without memory for all of it a large record gives up the ends of its bodies; null: its head is too large. */
 function cutToSlab(exchange: SealedExchange, text: string): SealedExchange | null {
   const none = { pieces: [], kept: 0, size: 0, limited: false }
   const room = limits.slab_bytes - recordBytes({ ...exchange, requestBody: none, responseBody: none }, text)
