@@ -18,6 +18,8 @@ export interface StartOptions {
   env?: Readonly<Record<string, string | undefined>>
   /** Time for both listeners to accept. */
   within_ms?: number
+  /** Another program that starts a gateway, with the same arguments. */
+  program?: string
 }
 
 /** Log lines kept; the oldest give way. */
@@ -48,8 +50,8 @@ export class GatewayProcess {
   #ended = false
   #onLine: () => void = () => {}
 
-  private constructor({ configFile, env }: StartOptions) {
-    this.child = spawn(process.execPath, [entry, 'start', '--config', configFile], {
+  private constructor({ configFile, env, program = entry }: StartOptions) {
+    this.child = spawn(process.execPath, [program, 'start', '--config', configFile], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env },
     })

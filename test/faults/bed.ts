@@ -3,7 +3,13 @@ import { expect } from 'vitest'
 import type { MirrorView } from '../../src/admin/commands.ts'
 import { Client } from '../support/client.ts'
 import { startCollector, type TestCollector } from '../support/collector.ts'
-import { type MirrorSetup, mirrorConfig, startTestGateway, type TestGateway } from '../support/gateway.ts'
+import {
+  type MirrorSetup,
+  mirrorConfig,
+  startTestGateway,
+  type TestGateway,
+  type TestGatewayOptions,
+} from '../support/gateway.ts'
 import { type HttpUpstream, startUpstream } from '../support/upstream.ts'
 import { expectIdentity, until } from '../support/wait.ts'
 
@@ -29,7 +35,10 @@ export interface Bed {
 
 export type BedChanges = Omit<MirrorSetup, 'upstream' | 'collector'>
 
-export async function startBed(changes: BedChanges = {}): Promise<Bed> {
+export async function startBed(
+  changes: BedChanges = {},
+  run: Pick<TestGatewayOptions, 'env' | 'program'> = {},
+): Promise<Bed> {
   const upstream = await startUpstream()
   const collector = await startCollector()
   const config = mirrorConfig({ upstream: upstream.url, collector: collector.url, ...changes })
@@ -38,7 +47,7 @@ export async function startBed(changes: BedChanges = {}): Promise<Bed> {
     upstream,
     collector,
     config,
-    gateway: await startTestGateway({ config }),
+    gateway: await startTestGateway({ config, ...run }),
     answered: 0,
     async send(count: number, body = '{"item":"book"}') {
       client ??= new Client(bed.gateway.port, LANES)

@@ -20,6 +20,8 @@ export interface TestGatewayOptions {
   env?: Readonly<Record<string, string | undefined>>
   /** Folder of an earlier gateway, to go on with its data. */
   folder?: string
+  /** Another program that starts a gateway. */
+  program?: string
 }
 
 export interface TestGateway {
@@ -58,6 +60,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   const gateway = await GatewayProcess.start({
     configFile,
     ...(options.env === undefined ? {} : { env: options.env }),
+    ...(options.program === undefined ? {} : { program: options.program }),
   })
   const kill = () => gateway.child.kill('SIGKILL')
   process.once('exit', kill)
