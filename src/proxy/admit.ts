@@ -1,4 +1,6 @@
-/** Whether a request may go on, and where to: checks of the head alone, made once, before anything is sent. */
+/**
+ * Whether a request may go on, and where to: checks of the head alone, made once, before anything is sent.
+ */
 import type { IncomingMessage } from 'node:http'
 import type { GatewayErrorCode } from '../contract/errors.ts'
 import type { Expectation } from './connection.ts'
@@ -17,7 +19,9 @@ export interface Admitted {
 }
 
 const absoluteForm = /^https?:\/\/([^/?#]*)(.*)$/i
-/** RFC 3986 §3: a fragment never goes over the wire; controls never do. Bytes above ASCII pass as they came. */
+/**
+ * RFC 3986 §3: a fragment never goes over the wire; controls never do. Bytes above ASCII pass as they came.
+ */
 const badTarget = /[^\x21\x22\x24-\x7e\x80-\xff]/
 
 /** RFC 9112 §6: only borders that every parser sees alike. */

@@ -1,5 +1,6 @@
 /**
- * Which upstream gets the next request: weighted round robin, passive ejection (never of the last one), retry budget.
+ * Which upstream gets the next request: weighted round robin, passive ejection (never of the last one),
+ * retry budget.
  */
 
 /** What balancing knows of an upstream. Failures belong to the upstream and outlive a reload. */
@@ -16,7 +17,9 @@ export interface EjectRule {
   readonly for_ms: number
 }
 
-/** Smooth weighted round robin: each pick raises every weight by its own and lowers the winner's by the sum. */
+/**
+ * Smooth weighted round robin: each pick raises every weight by its own and lowers the winner's by the sum.
+ */
 export class Balancer<T extends Balanced> {
   readonly upstreams: readonly T[]
   readonly #current: Float64Array
@@ -75,7 +78,10 @@ export class Balancer<T extends Balanced> {
 const RETRIES_MIN = 10
 const RETRIES_MAX = 100
 
-/** Each request adds its share, each retry takes one: so retries cannot multiply the load on upstreams that are down. */
+/**
+ * Each request adds its share, each retry takes one: so retries cannot multiply the load on upstreams that
+ * are down.
+ */
 export class RetryBudget {
   readonly #share: number
   #tokens = RETRIES_MIN

@@ -1,5 +1,6 @@
 /**
- * The time of a data thread: a coarse clock that a single interval moves on, and the open exchanges whose deadlines
+ * The time of a data thread: a coarse clock that a single interval moves on, and the open exchanges whose
+ * deadlines
  * that interval checks. No exchange has a timer of its own.
  */
 

@@ -1,5 +1,6 @@
 /**
- * Which collection a request belongs to: hosts first (exact, then wildcard, then any), then the longest prefix on
+ * Which collection a request belongs to: hosts first (exact, then wildcard, then any), then the longest
+ * prefix on
  * segment borders. Compiled once per configuration; pure.
  */
 
@@ -12,7 +13,9 @@ export interface Routable {
 /** Entries of one host, the longest prefix first. */
 type Prefixes<T> = { readonly prefix: string; readonly border: boolean; readonly target: T }[]
 
-/** Whether a path may mean another path to an upstream: escapes, dot segments, empty segments, backslashes. */
+/**
+ * Whether a path may mean another path to an upstream: escapes, dot segments, empty segments, backslashes.
+ */
 const needsCare = /[%\\]|\/\.|\/\//
 
 /** Name without port and trailing dot, lower case. Takes a host that is valid by `validHost`. */
@@ -34,7 +37,9 @@ function unescapeSafe(whole: string, hex: string): string {
   return /[A-Za-z0-9._~/\\-]/.test(char) ? char : whole
 }
 
-/** RFC 3986 §6.2.2: escapes of unreserved characters and of slashes undone, dot and empty segments resolved. */
+/**
+ * RFC 3986 §6.2.2: escapes of unreserved characters and of slashes undone, dot and empty segments resolved.
+ */
 export function normalPath(path: string): string {
   const segments: string[] = []
   const parts = path.replace(escaped, unescapeSafe).replaceAll('\\', '/').split('/')
@@ -104,8 +109,10 @@ export class Router<T extends Routable> {
   }
 
   /**
-   * Like `find`, but `ambiguous` when the upstream could read the path as one of another collection, or when the prefix
-   * would be cut off a path that is not in its normal form: a guard in front must never see another path than the
+   * Like `find`, but `ambiguous` when the upstream could read the path as one of another collection, or
+   * when the prefix
+   * would be cut off a path that is not in its normal form: a guard in front must never see another path
+   * than the
    * upstream does (RFC 3986 §6).
    */
   route(name: string, path: string): T | null | 'ambiguous' {

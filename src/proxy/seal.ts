@@ -13,7 +13,10 @@ import type { Collection, Snapshot } from './snapshot.ts'
 import type { Shared } from './shared.ts'
 import type { Tap } from './tap.ts'
 
-/** What an exchange says of itself when it is over. Times are monotonic milliseconds; 0 = it did not come that far. */
+/**
+ * What an exchange says of itself when it is over. Times are monotonic milliseconds; 0 = it did not come
+ * that far.
+ */
 export interface Ended {
   readonly id: string
   readonly snapshot: Snapshot

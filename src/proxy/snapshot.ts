@@ -1,4 +1,7 @@
-/** One configuration as a data thread runs it: compiled once, immutable, kept until its last exchange has ended. */
+/**
+ * One configuration as a data thread runs it: compiled once, immutable, kept until its last exchange has
+ * ended.
+ */
 import { BlockList, isIPv6 } from 'node:net'
 import { type Counters, Counters as Cells } from '../telemetry/counters.ts'
 import { Balancer, RetryBudget } from './balance.ts'
@@ -143,7 +146,10 @@ export class Snapshot {
     if (--this.#exchanges === 0 && this.#superseded) this.#close()
   }
 
-  /** A newer plan takes new requests; connections that it does not share end with the last exchange of this one. */
+  /**
+   * A newer plan takes new requests; connections that it does not share end with the last exchange of this
+   * one.
+   */
   supersede(): void {
     this.#superseded = true
     if (this.#exchanges === 0) this.#close()

@@ -15,7 +15,10 @@ function post(message: FromThread): void {
   port?.postMessage(message)
 }
 
-/** Summaries for the log: the first message of a kind and how many there were, at most once a second (trap A23). */
+/**
+ * Summaries for the log: the first message of a kind and how many there were, at most once a second (trap
+ * A23).
+ */
 class Warnings {
   readonly #kinds = new Map<string, { message: string; count: number }>()
   #ticks = 0
@@ -59,7 +62,8 @@ setInterval(() => {
   warnings.tick()
 }, TICK_MS)
 
-// The last resort: every path from a socket has its own catch, so this is a bug. It must not take other clients along.
+// The last resort: every path from a socket has its own catch, so this is a bug. It must not take other
+// clients along.
 process.on('uncaughtException', (error) => warnings.add('uncaught', error))
 process.on('unhandledRejection', (error) => warnings.add('uncaught', error))
 

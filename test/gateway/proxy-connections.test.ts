@@ -263,6 +263,43 @@ test('a drain answers with close, then refuses, then ends when the last answer i
   expect(thread.captured.filter(({ target }) => target === '/open')).toHaveLength(2)
 })
 
+test('a request whose head was still arriving when the drain began is answered 503', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  const drained = thread.next('drained')
+  client.send('GET / HTTP/1.1\r\nHos')
+  // The thread has read it once a later connection is answered.
+  await (await RawClient.connect(thread.port)).request('GET / HTTP/1.0\r\n\r\n')
+  thread.post({ type: 'drain', graceMs: 0 })
+  await until(
+    () =>
+      RawClient.connect(thread.port).then(
+        () => false,
+        () => true,
+      ),
+    { what: 'the drain' },
+  )
+  const answer = await client.request('t: a\r\n\r\n')
+  expect(JSON.parse(answer.body.toString())).toMatchObject({ error: 'draining' })
+  expect(answer.status).toBe(503)
+  expect(answer.header('connection')).toBe('close')
+  await drained
+})
+
+test('floods of pipelined requests are bounded over all connections', async () => {
+  const upstream = await startUpstream(() => {})
+  // A connection that is not read is only seen to be gone when something is written to it.
+  const collection = { name: 'api', upstreams: [{ url: upstream.url }], timeouts: { response_ms: 1000 } }
+  const thread = await startThread(upstream, { collection })
+  const clients = await Promise.all(Array.from({ length: 14 }, () => RawClient.connect(thread.port)))
+  for (const client of clients) client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(4000))
+  await until(() => clients.some(({ ended }) => ended), { what: 'a closed connection' })
+  expect(clients.some(({ ended }) => !ended)).toBe(true)
+  for (const client of clients) client.destroy()
+  await thread.quiet()
+})
+
 test('abort ends every connection, and their exchanges are sealed', async () => {
   const upstream = await startUpstream(() => {})
   const thread = await startThread(upstream, { mirrors: [{ name: 'm' }] })
