@@ -83,6 +83,7 @@ export class RunningGateway implements Gateway {
   #reloading: Promise<unknown> = Promise.resolve()
   #recording = 0
   #settling = 0
+  #spoolError: string | null = null
   #recorded: (() => void) | null = null
 
   constructor(options: GatewayOptions, lock: DataLock) {
@@ -153,6 +154,7 @@ export class RunningGateway implements Gateway {
     const { slab, used, sequence, generation, sealedAt, counts } = message
     const plan = this.mirrors.planOf(generation)
     this.#recording += 1
+    const release = await this.recorder.turn()
     try {
       const bounds = this.mirrors.recorderBounds()
       const result = await this.recorder.record({ slab, used, thread, sequence, generation, plan, ...bounds })
@@ -160,7 +162,7 @@ export class RunningGateway implements Gateway {
       this.mirrors.recorded(result, counts)
       this.metrics.observeCaptureLag((Date.now() - sealedAt) / 1000)
       this.metrics.countNotRedactable(result.notRedactable)
-      if (result.error !== null) this.log.error({ error: result.error }, 'spool write failed')
+      this.#spoolError ??= result.error
     } catch (error) {
       this.log.error({ err: error }, 'recorder failed')
       this.threads.slabLost(thread)
@@ -168,6 +170,7 @@ export class RunningGateway implements Gateway {
       await this.mirrors.settleCrash({ thread, sequence, counts })
       this.#settling -= 1
     }
+    release()
     this.#recording -= 1
     if (this.#recording === 0) this.#recorded?.()
   }
@@ -175,6 +178,9 @@ export class RunningGateway implements Gateway {
   #housekeep(): void {
     // While a crash is being settled, its segments are still searched for what was written last.
     if (this.#settling === 0 && this.state !== 'draining') this.mirrors.closeAbandoned(this.recorder.alive())
+    // Once a second: a full disk fails with every slab (trap A23).
+    if (this.#spoolError !== null) this.log.error({ error: this.#spoolError }, 'spool write failed')
+    this.#spoolError = null
     this.mirrors.housekeep().catch((error: unknown) => this.log.error({ err: error }, 'housekeeping failed'))
   }
 

@@ -15,9 +15,12 @@ export class RecorderPool {
   readonly #pool: Piscina
   readonly threads: number
   #closed: Promise<void> | null = null
+  #free: number
+  readonly #waiting: (() => void)[] = []
 
   constructor(worker: URL) {
     this.threads = recorderThreads()
+    this.#free = this.threads
     this.#pool = new Piscina({
       filename: worker.href,
       name: 'record',
@@ -32,6 +35,20 @@ export class RecorderPool {
     })
     // A task that was running gets its own rejection; this one is for threads that die idle.
     this.#pool.on('error', () => {})
+  }
+
+  /**
+   * Resolves when a thread is free, with what gives it back: a task is made then, so that its bounds are those of the
+   * moment, and not of the moment when its slab came.
+   */
+  async turn(): Promise<() => void> {
+    if (this.#free > 0) this.#free -= 1
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    return () => {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#free += 1
+      else next()
+    }
   }
 
   /** Rejects when its thread died or threw: the slab is gone, what it wrote is on disk. */

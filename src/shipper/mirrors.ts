@@ -12,7 +12,7 @@ import type { RecordPlan, RecordResult } from '../contract/tasks.ts'
 import { syncFile } from '../queue/spool.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import { deleteDeadLetters, replayDeadLetters } from './dead-letters.ts'
-import { housekeep, purge, roomOf } from './janitor.ts'
+import { housekeep, legSpoolBytes, makeRoom, purge, roomOf } from './janitor.ts'
 import type { Leg, LegHost } from './leg.ts'
 import type { MemoryCounts } from './ledger.ts'
 import { knownLegs, recoverLeg, takeOver } from './recover.ts'
@@ -171,6 +171,13 @@ export class Mirrors {
     // A slab that could not be read to its end: what the recorder did not account for is lost.
     for (const [leg, items] of missing) if (items > 0) leg.ledger.dropBeforeDisk('capture_error', items)
     for (const { leg, segment } of result.closed) this.#legs[leg]?.segmentClosed(segment)
+    // At once, not with the next housekeeping: until there is room the newest would be dropped instead.
+    for (const { leg } of result.closed) this.#makeRoom(this.#legs[leg])
+  }
+
+  #makeRoom(leg: Leg | undefined): void {
+    const mirror = leg?.settings?.mirror
+    if (leg !== undefined && mirror?.spool.when_full === 'drop_oldest') makeRoom(leg, legSpoolBytes(mirror))
   }
 
   /** Exchanges of a slot that died in memory. */
