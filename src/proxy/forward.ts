@@ -68,18 +68,17 @@ const CANCELLED = new Error('cancelled before it was sent')
 const IDLE_SOCKET_MS = 4000
 
 function openPool(spec: UpstreamSpec): Pool {
-  const options: Pool.Options = {
+  return new Pool(new URL(spec.url).origin, {
     connections: spec.connections,
     pipelining: 1,
+    // Deadlines are the exchange's own.
     headersTimeout: 0,
     bodyTimeout: 0,
     keepAliveTimeout: IDLE_SOCKET_MS,
     maxHeaderSize: spec.headerBytes,
     connectTimeout: spec.connectMs,
     allowH2: false,
-  }
-  if (!spec.url.startsWith('unix:')) return new Pool(new URL(spec.url).origin, options)
-  return new Pool('http://localhost', { ...options, socketPath: spec.url.slice('unix:'.length) })
+  })
 }
 
 /** One upstream of one collection in this thread: its connections, and who waits for one. */
@@ -104,7 +103,7 @@ export class Upstream implements Balanced {
 
   constructor(spec: UpstreamSpec, counters: Counters) {
     this.key = poolKey(spec)
-    this.name = spec.url.startsWith('unix:') ? spec.url : new URL(spec.url).origin
+    this.name = new URL(spec.url).origin
     this.weight = spec.weight
     this.#connections = spec.connections
     this.#pending = spec.pending
