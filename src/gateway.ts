@@ -153,6 +153,7 @@ export class RunningGateway implements Gateway {
   async #record(thread: number, message: SlabMessage): Promise<void> {
     const { slab, used, sequence, generation, sealedAt, counts } = message
     const plan = this.mirrors.planOf(generation)
+    const slabBytes = slab.byteLength
     this.#recording += 1
     const release = await this.recorder.turn()
     try {
@@ -165,7 +166,7 @@ export class RunningGateway implements Gateway {
       this.#spoolError ??= result.error
     } catch (error) {
       this.log.error({ err: error }, 'recorder failed')
-      this.threads.slabLost(thread)
+      this.threads.slabLost(thread, slabBytes)
       this.#settling += 1
       await this.mirrors.settleCrash({ thread, sequence, counts })
       this.#settling -= 1

@@ -58,7 +58,7 @@ export type ToThread =
    * A slab that died with its recorder: the thread may allocate another. `bytes`: its size, where it was no
    * common one.
    */
-  | { readonly type: 'slab_lost'; readonly bytes?: number }
+  | { readonly type: 'slab_lost'; readonly bytes: number }
   /** Hand over what is in the slab now. */
   | { readonly type: 'flush' }
   /**

@@ -1,6 +1,5 @@
 /** Entry of a data thread: turns main's messages into calls, and what happens here into messages. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { limits } from '../contract/limits.ts'
 import { Counters } from '../telemetry/counters.ts'
 import { TICK_MS } from './clock.ts'
 import type { FromThread, ThreadData, ToThread } from './messages.ts'
@@ -88,7 +87,7 @@ port.on('message', (message: ToThread) => {
     case 'slab_return':
       return slabs.returned(message.slab)
     case 'slab_lost':
-      return slabs.lost(message.bytes ?? limits.slab_bytes)
+      return slabs.lost(message.bytes)
     case 'flush':
       slabs.flush()
       return post({ type: 'flushed' })

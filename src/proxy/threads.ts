@@ -6,7 +6,7 @@ import net from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
-import { Counters } from '../telemetry/counters.ts'
+import { Counters, threadCell, upstreamCell } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { DataPlan, FromThread, ThreadData, ToThread } from './messages.ts'
 
@@ -30,6 +30,15 @@ interface DataThread {
   drained: boolean
   restarts: number
 }
+
+const threadGauges = [
+  threadCell.connectionsOpen,
+  threadCell.tunnelsOpen,
+  threadCell.exchangesOpen,
+  threadCell.captureBytes,
+  threadCell.slabsInUse,
+  threadCell.requestsInFlight,
+]
 
 /** A thread that dies at once, again and again, is a bug that restarting will not mend. */
 const RESTARTS_MAX = 100
@@ -177,8 +186,19 @@ export class DataThreads {
     })
   }
 
+  /** What a thread held ended with it; its totals stay. */
+  #forgetGauges(cells: Float64Array): void {
+    Atomics.sub(new Int32Array(this.#connections), 0, cells[threadCell.connectionsOpen] as number)
+    for (const cell of threadGauges) cells[cell] = 0
+    for (let slot = 0; slot < limits.upstreams_max; slot++) {
+      cells[Counters.upstream(slot, upstreamCell.inFlight)] = 0
+      cells[Counters.upstream(slot, upstreamCell.ejected)] = 0
+    }
+  }
+
   #exited(thread: DataThread, worker: Worker): void {
     if (thread.worker !== worker) return
+    this.#forgetGauges(thread.counters.cells)
     for (let slot = 0; slot < limits.mirrors_max; slot++) {
       const lost = thread.counters.readMirror(slot).slabbed - (thread.handed.get(slot) ?? 0)
       if (lost > 0) this.#host.lost(slot, lost)
@@ -206,9 +226,10 @@ export class DataThreads {
     if (thread !== undefined) this.#post(thread, { type: 'slab_return', slab }, [slab])
   }
 
-  slabLost(index: number): void {
+  /** `bytes`: the size of the slab. */
+  slabLost(index: number, bytes: number): void {
     const thread = this.#threads[index]
-    if (thread !== undefined) this.#post(thread, { type: 'slab_lost' })
+    if (thread !== undefined) this.#post(thread, { type: 'slab_lost', bytes })
   }
 
   /** Swaps the plan; resolves once every thread has switched. */

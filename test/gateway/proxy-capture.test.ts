@@ -155,8 +155,8 @@ test('without a free slab captures are dropped and counted, and clients see noth
   expect(thread.cell('slabsInUse')).toBe(2)
   // A recorder died with its slabs: others take their place.
   thread.returning = true
-  thread.post({ type: 'slab_lost' })
-  thread.post({ type: 'slab_lost' })
+  thread.post({ type: 'slab_lost', bytes: limits.slab_bytes })
+  thread.post({ type: 'slab_lost', bytes: limits.slab_bytes })
   await client.send()
   await thread.exchanges(slabbed + 1)
   expectCounted(thread, 'stuck')
