@@ -210,6 +210,17 @@ export class SlabPool {
     this.#handOver(this.#current)
   }
 
+  /**
+   * The time of what lies in a slab is over. The last one there is keeps filling until another comes back:
+   * handed over nearly empty, it would leave the captures after it nowhere to go while memory is unused.
+   */
+  flushDue(): void {
+    this.#timer = null
+    this.#handOver(this.#older)
+    if (this.#free.length > 0 || this.#slabs < this.slabsMax) this.#handOver(this.#current)
+    if (this.#current !== null) this.#timer = setTimeout(flushSlabs, this.flushAfterMs, this)
+  }
+
   returned(slab: ArrayBuffer): void {
     if (slab.byteLength !== limits.slab_bytes) return this.release(slab.byteLength)
     this.#free.push(slab)
@@ -251,5 +262,5 @@ function cutBody(body: KeptBody, bytes: number): KeptBody {
 }
 
 function flushSlabs(pool: SlabPool): void {
-  pool.flush()
+  pool.flushDue()
 }
