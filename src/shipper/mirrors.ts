@@ -265,7 +265,7 @@ export class Mirrors {
     const legs = this.#legsOf(name)
     if (
       config === undefined &&
-      legs.every((leg) => leg.queue.waitingItems === 0 && leg.ledger.deadLettered === 0)
+      legs.every((leg) => !itemsWait(leg) && leg.ledger.deadLettered === 0)
     ) {
       return null
     }
@@ -277,7 +277,7 @@ export class Mirrors {
     const order = this.#configs.find((mirror) => mirror.name === name)?.legs.map((leg) => leg.name) ?? []
     // Legs of an earlier sink show up only while something of theirs is left.
     return legs
-      .filter((leg) => order.length === 0 || order.includes(leg.name) || leg.queue.waitingItems > 0)
+      .filter((leg) => order.length === 0 || order.includes(leg.name) || itemsWait(leg))
       .sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
   }
 
@@ -391,6 +391,11 @@ export class Mirrors {
 }
 
 const DELIVER_REST_POLL_MS = 20
+
+/** On disk, or on their way there. */
+function itemsWait(leg: Leg): boolean {
+  return leg.ledger.counts(leg.queue.waitingItems).waiting > 0
+}
 
 function parseItem(item: string): unknown {
   try {

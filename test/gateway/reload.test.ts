@@ -1,0 +1,214 @@
+/** A reload swaps everything that may change under open connections, and loses nothing on the way. */
+import type { ServerResponse } from 'node:http'
+import { expect, test } from 'vitest'
+import { Client, RawClient } from '../support/client.ts'
+import { startCollector } from '../support/collector.ts'
+import { mirrorConfig, startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { startUpstream } from '../support/upstream.ts'
+import { expectIdentity, until } from '../support/wait.ts'
+
+const post = (path: string, body: string) =>
+  `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n` +
+  `Content-Length: ${body.length}\r\n\r\n${body}`
+
+/** An upstream that names itself; requests to /held wait until they are let go. */
+async function startNamed(name: string) {
+  const held: ServerResponse[] = []
+  const upstream = await startUpstream((request, response) => {
+    request.resume()
+    request.on('end', () => {
+      if (request.url === '/held') held.push(response)
+      else response.end(name)
+    })
+  })
+  const release = () => {
+    for (const response of held) response.end(name)
+  }
+  return { url: upstream.url, held, release }
+}
+
+const reloads: Record<string, (gateway: TestGateway) => Promise<unknown>> = {
+  'POST /api/config/reload': (gateway) => gateway.admin.json('POST', '/api/config/reload'),
+  SIGHUP: (gateway) => {
+    gateway.process.child.kill('SIGHUP')
+    return until(async () => (await gateway.admin.status()).config.generation === 2, {
+      what: 'the second generation is in force',
+    })
+  },
+}
+
+test.each(Object.keys(reloads))(
+  '%s: what is in flight ends as it began, the next request of its connection sees the new file',
+  async (way) => {
+    const [old, next] = [await startNamed('old'), await startNamed('next')]
+    const collector = await startCollector()
+    const config = mirrorConfig({ upstream: old.url, collector: collector.url })
+    const gateway = await startTestGateway({ config: { ...config, listen: { threads: 2 } } })
+    expect((await gateway.admin.status()).threads.data).toBe(2)
+
+    // The kernel spreads connections over both threads.
+    const clients = await Promise.all(Array.from({ length: 12 }, () => RawClient.connect(gateway.port)))
+    const ask = (path: string, body: string) =>
+      Promise.all(clients.map(async (client) => (await client.request(post(path, body))).body.toString()))
+    expect(await ask('/before', '{"nick":"ada"}')).toEqual(clients.map(() => 'old'))
+    for (const client of clients) client.send(post('/held', '{}'))
+    await until(() => old.held.length === clients.length, { what: 'every request is at the old upstream' })
+
+    const mirror = { redact: { json_fields: ['nick'] } }
+    const changed = mirrorConfig({ upstream: next.url, collector: collector.url, mirror })
+    await gateway.rewrite({ config: { ...changed, listen: { threads: 2 } } })
+    await reloads[way]?.(gateway)
+    old.release()
+    for (const client of clients) expect((await client.response()).body.toString()).toBe('old')
+    expect(await ask('/after', '{"nick":"ada"}')).toEqual(clients.map(() => 'next'))
+
+    await gateway.delivered(3 * clients.length)
+    const bodies = new Map<string, Set<string | null>>()
+    for (const [, { request }] of collector.kept()) {
+      const { path = '', body = null } = request?.request ?? {}
+      bodies.set(path, (bodies.get(path) ?? new Set()).add(body))
+    }
+    expect(bodies.get('/before')).toEqual(new Set(['{"nick":"ada"}']))
+    expect(bodies.get('/after')).toEqual(new Set(['{"nick":"[redacted]"}']))
+    const reloaded = (await gateway.admin.metrics()).sum('config_reloads_total', { result: 'applied' })
+    expect(reloaded).toBe(1)
+  },
+)
+
+test('a mirror is switched on and off under an open connection, to the request', async () => {
+  const upstream = await startUpstream()
+  const collector = await startCollector()
+  const base = { upstream: upstream.url, collector: collector.url }
+  const mirrored = mirrorConfig(base)
+  const bare = mirrorConfig({ ...base, collection: { mirrors: [] } })
+  const elsewhere = mirrorConfig({ ...base, collection: { name: 'other', prefix: '/other' } })
+  const gateway = await startTestGateway({ config: bare })
+  const client = new Client(gateway.port)
+  const ports = new Set<number>()
+  const send = async (path: string) => {
+    const { status, localPort } = await client.send({ path })
+    ports.add(localPort)
+    return status
+  }
+  const reload = async (config: Record<string, unknown>) => {
+    await gateway.rewrite({ config })
+    await gateway.admin.json('POST', '/api/config/reload')
+  }
+
+  expect(await send('/1')).toBe(200)
+  await reload(mirrored)
+  expect([await send('/2'), await send('/3')]).toEqual([200, 200])
+  await reload(elsewhere)
+  expect([await send('/4'), await send('/other/5')]).toEqual([404, 200])
+  await reload(bare)
+  expect(await send('/6')).toBe(200)
+
+  expect(ports.size).toBe(1)
+  await gateway.delivered(3)
+  const paths = [...collector.kept()].map(([, { request }]) => request?.request.path)
+  expect(paths.toSorted()).toEqual(['/2', '/3', '/other/5'])
+})
+
+test('reloads in the middle of traffic lose no request and no exchange', async () => {
+  const upstreams = [await startUpstream(), await startUpstream()] as const
+  const collector = await startCollector()
+  // Each reload hands a slab over, and a recorder that has little of a busy machine gives it back late.
+  const rest = { capture: { flush_after_ms: 200 }, listen: { threads: 2 } }
+  const [even, odd] = upstreams.map(({ url }, at) => {
+    const mirror = { redact: { headers: [`x-${at}`] } }
+    return mirrorConfig({ upstream: url, collector: collector.url, mirror, rest })
+  }) as [Record<string, unknown>, Record<string, unknown>]
+  const gateway = await startTestGateway({ config: even })
+  let reloading = true
+  const lane = async () => {
+    const client = new Client(gateway.port)
+    const ports = new Set<number>()
+    let sent = 0
+    for (; reloading; sent += 1) {
+      const { status, localPort } = await client.send({ method: 'POST', path: `/${sent}`, body: '{}' })
+      expect(status).toBe(200)
+      ports.add(localPort)
+    }
+    expect(ports.size).toBe(1)
+    return sent
+  }
+  const lanes = Array.from({ length: 6 }, lane)
+  for (let turn = 1; turn <= 6; turn += 1) {
+    await gateway.rewrite({ config: turn % 2 === 0 ? even : odd })
+    const { generation } = await gateway.admin.json<{ generation: number }>('POST', '/api/config/reload')
+    expect(generation).toBe(turn + 1)
+  }
+  reloading = false
+  const sent = (await Promise.all(lanes)).reduce((sum, count) => sum + count, 0)
+  const { counts } = await gateway.delivered(sent)
+  expect(counts).toMatchObject({ delivered: 2 * sent, dropped: {} })
+  expect(collector.pairs).toBe(sent)
+  const answered = upstreams.map(({ received }) => received.length)
+  expect(answered[0]! + answered[1]!).toBe(sent)
+  expect(answered.every((count) => count > 0)).toBe(true)
+})
+
+/** A gateway whose collector is down, with this many exchanges waiting for it. */
+async function withBacklog(exchanges: number) {
+  const upstream = await startUpstream()
+  const collector = await startCollector()
+  await collector.stop()
+  const base = { upstream: upstream.url, collector: collector.url }
+  const config = mirrorConfig(base)
+  const removed = { ...mirrorConfig({ ...base, collection: { mirrors: [] } }), mirrors: [] }
+  const gateway = await startTestGateway({ config })
+  const client = new Client(gateway.port)
+  for (let at = 0; at < exchanges; at += 1) await client.send({ path: `/${at}` })
+  await until(async () => (await gateway.admin.mirror('salt')).counts.waiting === 2 * exchanges, {
+    what: 'everything waits',
+  })
+  const reload = async (next: Record<string, unknown>) => {
+    await gateway.rewrite({ config: next })
+    await gateway.admin.json('POST', '/api/config/reload')
+  }
+  return { gateway, collector, config, removed, reload, client }
+}
+
+test('the backlog of a removed mirror waits until the mirror returns', async () => {
+  const { gateway, collector, config, removed, reload, client } = await withBacklog(20)
+  await reload(removed)
+  const view = await gateway.admin.mirror('salt')
+  expectIdentity(view)
+  expect(view).toMatchObject({ enabled: false, state: 'disabled' })
+  expect(view.counts).toMatchObject({ captured: 40, waiting: 40 })
+  // It takes nothing more, and nobody can command what the configuration does not name.
+  expect((await client.send({ path: '/unmirrored' })).status).toBe(200)
+  for (const act of ['pause', 'resume', 'replay', 'test'])
+    expect((await gateway.admin.call('POST', `/api/mirrors/salt/${act}`)).status).toBe(409)
+
+  await collector.start()
+  await reload(config)
+  await gateway.admin.replay('salt')
+  const end = await gateway.delivered(20)
+  expect(end.counts).toMatchObject({ captured: 40, delivered: 40, dropped: {} })
+  expect(collector.pairs).toBe(20)
+})
+
+test('the backlog of a removed mirror can be purged, and says so', async () => {
+  const { gateway, collector, removed, config, reload } = await withBacklog(5)
+  await until(async () => (await gateway.admin.mirror('salt')).legs.every((leg) => leg.durable_items === 5), {
+    what: 'everything is on disk',
+  })
+  await reload(removed)
+  const purged = await gateway.admin.json<object>('DELETE', '/api/mirrors/salt/backlog')
+  expect(purged).toMatchObject({ counts: { waiting: 0 } })
+  expect((await gateway.admin.call('GET', '/api/mirrors/salt')).status).toBe(404)
+
+  await collector.start()
+  await reload(config)
+  const view = await gateway.admin.mirror('salt')
+  expectIdentity(view)
+  expect(view.counts).toEqual({
+    captured: 10,
+    delivered: 0,
+    waiting: 0,
+    dead_lettered: 0,
+    dropped: { purged: 10 },
+  })
+  expect(collector.posts).toBe(0)
+})
