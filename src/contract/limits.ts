@@ -37,6 +37,8 @@ export const limits = Object.freeze({
   segments_per_leg_max: 10_000,
   /** Free disk below this stops spooling (`spool_full`): the store must be able to go on writing. */
   disk_free_min_bytes: 64 * MIB,
+  /** The store is not opened with less free disk than this. */
+  store_free_min_bytes: MIB,
   /** On a small disk the floor is this fraction of it instead. */
   disk_free_min_share: 0.05,
 

@@ -5,9 +5,11 @@
  * applying
  * it twice changes nothing, and an ordered log of commands from elsewhere could drive the same function.
  */
+import { statfsSync } from 'node:fs'
 import path from 'node:path'
 import { type Database, type RootDatabase, open } from 'lmdb'
-import type { DropReason } from '../contract/errors.ts'
+import { type DropReason, StartError } from '../contract/errors.ts'
+import { limits } from '../contract/limits.ts'
 
 /** Counts of one leg that no longer stand in a segment on disk. */
 export interface LegRecord {
@@ -77,6 +79,9 @@ export interface StoredLeg {
   batches: BatchRecord[]
 }
 
+/** Time for the last commit to reach the disk at a stop. */
+const FLUSH_MS = 5000
+
 export class Store {
   readonly #env: RootDatabase
   readonly #legs: Database<LegRecord, string>
@@ -86,7 +91,8 @@ export class Store {
   readonly #settings: Database<string | number | boolean, string>
 
   constructor(dataDir: string) {
-    this.#env = open({ path: path.join(dataDir, 'store'), maxDbs: 32, encoding: 'msgpack' })
+    assertRoom(dataDir)
+    this.#env = openEnvironment(dataDir)
     this.#legs = this.#env.openDB({ name: 'legs' })
     this.#segments = this.#env.openDB({ name: 'segments' })
     this.#batches = this.#env.openDB({ name: 'batches' })
@@ -96,9 +102,13 @@ export class Store {
 
   /** Applies commands in one transaction; resolves when it is committed, rejects when nothing was written. */
   async apply(commands: readonly Command[]): Promise<void> {
-    await this.#env.transaction(() => {
-      for (const command of commands) this.#applyOne(command)
-    })
+    try {
+      await this.#env.transaction(() => {
+        for (const command of commands) this.#applyOne(command)
+      })
+    } catch (error) {
+      throw new Error(`writing to the store: ${await reasonOf(error)}`, { cause: error })
+    }
   }
 
   #applyOne(command: Command): void {
@@ -171,9 +181,51 @@ export class Store {
 
   /** Resolves when everything committed is on the disk, and the files are closed. */
   async close(): Promise<void> {
-    await this.#env.flushed
-    await this.#env.close()
+    // After a commit that failed, lmdb's promise for its flush never settles.
+    await within(this.#env.flushed, FLUSH_MS)
+    await within(this.#env.close(), FLUSH_MS)
   }
+}
+
+/** On a full disk the map of lmdb's lock file cannot be written: that ends a process without a word (trap D3). */
+function assertRoom(dataDir: string): void {
+  const { bavail, bsize } = statfsSync(dataDir)
+  if (bavail * bsize >= limits.store_free_min_bytes) return
+  throw new StartError(
+    `data_dir ${dataDir} must have at least ${limits.store_free_min_bytes} bytes free, got ${bavail * bsize}: ` +
+      'free some space, or give it another data_dir',
+  )
+}
+
+function openEnvironment(dataDir: string): RootDatabase {
+  try {
+    return open({
+      path: path.join(dataDir, 'store'),
+      maxDbs: 32,
+      encoding: 'msgpack',
+      // Commands are batches already; its own batches reject promises that nobody can hold (trap D3).
+      eventTurnBatching: false,
+    })
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new StartError(`data_dir ${dataDir}: the store cannot be opened: ${reason}`)
+  }
+}
+
+/** A failed commit carries its reason in a promise of its own; left alone, that would end the process (trap D3). */
+async function reasonOf(error: unknown): Promise<string> {
+  const { commitError } = error as { commitError?: Promise<unknown> }
+  const reason = await Promise.race([commitError, Promise.resolve(error)]).catch((cause: unknown) => cause)
+  return reason instanceof Error ? reason.message : String(reason)
+}
+
+async function within(done: PromiseLike<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([done, late])
+  clearTimeout(timer)
 }
 
 function legRange(leg: string, from: string): { start: [string, string]; end: [string, string] } {

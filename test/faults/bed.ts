@@ -37,7 +37,7 @@ export type BedChanges = Omit<MirrorSetup, 'upstream' | 'collector'>
 
 export async function startBed(
   changes: BedChanges = {},
-  run: Pick<TestGatewayOptions, 'env' | 'program'> = {},
+  run: Pick<TestGatewayOptions, 'env' | 'program' | 'folder'> = {},
 ): Promise<Bed> {
   const upstream = await startUpstream()
   const collector = await startCollector()
