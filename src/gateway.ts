@@ -3,6 +3,7 @@ import type { Commands, ReloadResult } from './admin/commands.ts'
 import { type AdminServer, startAdmin } from './admin/server.ts'
 import { GatewayCommands } from './commands.ts'
 import type { Loaded } from './config/load.ts'
+import { pathOf } from './config/places.ts'
 import { formatProblem, type Problem } from './config/problems.ts'
 import type { Config } from './config/schema.ts'
 import { assertLimits } from './contract/limits.ts'
@@ -205,7 +206,7 @@ export class RunningGateway implements Gateway {
 
   async #reload(): Promise<ReloadResult> {
     const loaded = await this.options.load(this.config.generation + 1)
-    const problems = loaded.ok ? this.#cannotChange(loaded.config) : loaded.problems
+    const problems = loaded.ok ? this.#cannotChange(loaded) : loaded.problems
     if (!loaded.ok || problems.length > 0) {
       this.lastRejected = { at: new Date().toISOString(), problems: [...problems] }
       this.metrics.countReload('rejected')
@@ -236,21 +237,16 @@ export class RunningGateway implements Gateway {
   }
 
   /** Listeners and folders belong to the process: a reload that wants others is refused, naming the key. */
-  #cannotChange(config: Config): Problem[] {
+  #cannotChange({ config, file, places }: Extract<Loaded, { ok: true }>): Problem[] {
     const fixed = (['host', 'port', 'threads', 'reuse_port'] as const)
       .filter((key) => this.config.listen[key] !== config.listen[key])
-      .map((key) => `listen.${key}`)
-    if (this.config.data_dir !== config.data_dir) fixed.push('data_dir')
-    if (this.config.admin.host !== config.admin.host) fixed.push('admin.host')
-    if (this.config.admin.port !== config.admin.port) fixed.push('admin.port')
-    if (this.config.capture.buffer_bytes !== config.capture.buffer_bytes) fixed.push('capture.buffer_bytes')
-    return fixed.map((path) => ({
-      file: this.options.file,
-      line: 1,
-      column: 1,
-      path,
-      message: 'must stay as it is in a reload: restart the gateway to change it',
-    }))
+      .map((key) => `/listen/${key}`)
+    if (this.config.data_dir !== config.data_dir) fixed.push('/data_dir')
+    if (this.config.admin.host !== config.admin.host) fixed.push('/admin/host')
+    if (this.config.admin.port !== config.admin.port) fixed.push('/admin/port')
+    if (this.config.capture.buffer_bytes !== config.capture.buffer_bytes) fixed.push('/capture/buffer_bytes')
+    const message = 'must stay as it is in a reload: restart the gateway to change it'
+    return fixed.map((at) => ({ file, ...places.value(at), path: pathOf(at), message }))
   }
 
   async stop(): Promise<{ clean: boolean }> {

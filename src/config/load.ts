@@ -7,7 +7,7 @@ import type { SinkDefinition } from '../contract/plugin.ts'
 import { assemble } from './assemble.ts'
 import { type Finding, parseText, type ParsedText } from './document.ts'
 import { Draft, type Remark } from './draft.ts'
-import { pathOf, type Place } from './places.ts'
+import { pathOf, type Place, type Places } from './places.ts'
 import type { Problem } from './problems.ts'
 import { type Environment, isReference, resolveReferences } from './references.ts'
 import { checkCollections } from './rules/collections.ts'
@@ -21,7 +21,14 @@ import type { SchemaFinding } from './schema-wording.ts'
 import { validate } from './validate.ts'
 
 export type Loaded =
-  | { readonly ok: true; readonly config: Config; readonly warnings: Problem[]; readonly file: string }
+  | {
+      readonly ok: true
+      readonly config: Config
+      readonly warnings: Problem[]
+      readonly file: string
+      /** Where its values stand, for who finds one wrong later. */
+      readonly places: Places
+    }
   | { readonly ok: false; readonly problems: Problem[] }
 
 export interface LoadOptions {
@@ -48,7 +55,7 @@ export async function loadConfig(options: LoadOptions): Promise<Loaded> {
   const { problems, draft } = await examine(parsed, options)
   if (problems.length > 0) return { ok: false, problems: bounded(toProblems(problems, file)) }
   const warnings = toProblems(draft.warnings, file)
-  return { ok: true, config: assemble(draft, options.generation), warnings, file }
+  return { ok: true, config: assemble(draft, options.generation), warnings, file, places: parsed.places }
 }
 
 const tooLarge = `must be at most ${limits.config_file_bytes} bytes`
