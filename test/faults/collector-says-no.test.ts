@@ -19,7 +19,8 @@ test('500, then works: retried under the same batch ids', async () => {
 })
 
 test('429 with Retry-After: no leg comes back before', async () => {
-  const bed = await startBed()
+  // One at a time: nothing else is on its way when the answer comes.
+  const bed = await startBed({ mirror: { concurrency: 1 } })
   const refusedAt = new Map<string, number>()
   const early: number[] = []
   bed.collector.fault = {
