@@ -84,7 +84,11 @@ describe('what belongs to the process', () => {
     ['listen.host', (yaml) => yaml.replace('  host: 127.0.0.1', '  host: 127.0.0.2'), 'host: 127.0.0.2'],
     ['listen.port', (yaml) => yaml.replace('  port: 0', '  port: 4711'), 'port: 4711'],
     ['listen.threads', (yaml) => yaml.replace('  threads: 1', '  threads: 2'), 'threads: 2'],
-    ['listen.reuse_port', (yaml) => yaml.replace('  threads: 1', '  threads: 1\n  reuse_port: true'), 'reuse_port'],
+    [
+      'listen.reuse_port',
+      (yaml) => yaml.replace('  threads: 1', '  threads: 1\n  reuse_port: true'),
+      'reuse_port',
+    ],
     ['data_dir', (yaml) => yaml.replace('data_dir: ./data', 'data_dir: ./elsewhere'), 'data_dir'],
     ['admin.port', (yaml) => yaml.replace('admin:\n  port: 0', 'admin:\n  port: 4712'), 'port: 4712'],
     ['admin.host', (yaml) => yaml.replace('admin:\n', 'admin:\n  host: 127.0.0.3\n'), 'host: 127.0.0.3'],
@@ -124,7 +128,9 @@ test('an accepted file ends the rejection, and is told to be the same', async ()
 
 test('a check answers like a reload and applies nothing', async () => {
   const { generation } = (await gateway.admin.status()).config
-  const wrong = await gateway.admin.call('POST', '/api/config/check', { yaml: stringify({ collections: [] }) })
+  const wrong = await gateway.admin.call('POST', '/api/config/check', {
+    yaml: stringify({ collections: [] }),
+  })
   expect(wrong.status).toBe(400)
   expect((JSON.parse(wrong.text) as Refusal).problems).toMatchObject([{ path: 'collections', line: 1 }])
   const right = await gateway.admin.call('POST', '/api/config/check', { yaml: accepted })
