@@ -12,7 +12,9 @@ test.each<[string, Fault]>([
   const bed = await startBed({ mirror: { timeout_ms: 200 } })
   bed.collector.fault = fault
   await bed.send(100)
-  await bed.sees('a delivery has timed out', ({ legs }) => legs.every(({ last_error }) => last_error !== null))
+  await bed.sees('a delivery has timed out', ({ legs }) =>
+    legs.every(({ last_error }) => last_error !== null),
+  )
   bed.collector.fault = null
   const view = await bed.expectAllDelivered()
   expect(view.counts.delivered).toBe(200)

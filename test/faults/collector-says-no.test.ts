@@ -42,7 +42,9 @@ test('429 with Retry-After: no leg comes back before', async () => {
 })
 
 test('401, then mended: parked at once, nothing is lost, delivered by the next probe', async () => {
-  const bed = await startBed({ mirror: { retry: { attempts: 100, min_wait_ms: 10, max_wait_ms: 10, probe_ms: 300 } } })
+  const bed = await startBed({
+    mirror: { retry: { attempts: 100, min_wait_ms: 10, max_wait_ms: 10, probe_ms: 300 } },
+  })
   bed.collector.fault = faults.status(401)
   await bed.send(50)
   const parked = await bed.sees('both legs are parked', allLegs('parked'))
@@ -70,11 +72,20 @@ test('400 on one poison item: only that one is a dead letter, with the answer; t
   const bed = await startBed()
   bed.collector.fault = faults.poison((item) => 'request' in item && item.request.path === '/orders/13')
   await bed.send(64)
-  const view = await bed.sees('nothing waits', ({ counts }) => counts.captured === 128 && counts.waiting === 0)
+  const view = await bed.sees(
+    'nothing waits',
+    ({ counts }) => counts.captured === 128 && counts.waiting === 0,
+  )
   expect(view.counts).toMatchObject({ delivered: 127, dead_lettered: 1, dropped: {} })
   const page = await bed.gateway.admin.json<{
     total: number
-    data: { leg: string; status: number; reason: string; answer: string; item: { request: { path: string } } }[]
+    data: {
+      leg: string
+      status: number
+      reason: string
+      answer: string
+      item: { request: { path: string } }
+    }[]
   }>('GET', '/api/mirrors/salt/dead-letters')
   expect(page.total).toBe(1)
   expect(page.data[0]).toMatchObject({

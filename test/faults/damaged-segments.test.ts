@@ -22,34 +22,40 @@ const mutations: Readonly<Record<string, (file: string) => void>> = {
   'no file': (file) => fs.rmSync(file),
 }
 
-test.each(Object.keys(mutations))('%s, after a clean stop: the start goes on, and the loss is exact', async (what) => {
-  const bed = await startBed()
-  await bed.collector.stop()
-  for (let round = 0; round < 5; round += 1) {
-    await bed.send(20)
-    // A frame per round.
-    await bed.sees('they are on disk', ({ legs }) =>
-      legs.every(({ durable_items }) => durable_items === (round + 1) * 20),
-    )
-  }
-  await bed.sees('parked', allLegs('parked'))
-  expect(await bed.gateway.stop()).toBe(0)
-  const [file] = await segmentsOf(bed, 'requests')
-  mutations[what]?.(file as string)
+test.each(Object.keys(mutations))(
+  '%s, after a clean stop: the start goes on, and the loss is exact',
+  async (what) => {
+    const bed = await startBed()
+    await bed.collector.stop()
+    for (let round = 0; round < 5; round += 1) {
+      await bed.send(20)
+      // A frame per round.
+      await bed.sees('they are on disk', ({ legs }) =>
+        legs.every(({ durable_items }) => durable_items === (round + 1) * 20),
+      )
+    }
+    await bed.sees('parked', allLegs('parked'))
+    expect(await bed.gateway.stop()).toBe(0)
+    const [file] = await segmentsOf(bed, 'requests')
+    mutations[what]?.(file as string)
 
-  await bed.collector.start()
-  await bed.restart()
-  await bed.send(10)
-  const view = await bed.sees('nothing waits', ({ counts }) => counts.captured === 220 && counts.waiting === 0)
-  const [requests, responses] = view.legs
-  expect(requests?.counts).toMatchObject({ captured: 110, dead_lettered: 0 })
-  expect(Object.keys(requests?.counts.dropped ?? {})).toEqual(['spool_corrupt'])
-  expect(bed.collector.totals('requests').distinct).toBe(110 - droppedOf(requests?.counts ?? view.counts))
-  expect(responses?.counts).toMatchObject({ captured: 110, delivered: 110, dropped: {} })
-  expect((await bed.gateway.admin.metrics()).sum('mirror_dropped_total', { reason: 'spool_corrupt' })).toBe(
-    droppedOf(view.counts),
-  )
-})
+    await bed.collector.start()
+    await bed.restart()
+    await bed.send(10)
+    const view = await bed.sees(
+      'nothing waits',
+      ({ counts }) => counts.captured === 220 && counts.waiting === 0,
+    )
+    const [requests, responses] = view.legs
+    expect(requests?.counts).toMatchObject({ captured: 110, dead_lettered: 0 })
+    expect(Object.keys(requests?.counts.dropped ?? {})).toEqual(['spool_corrupt'])
+    expect(bed.collector.totals('requests').distinct).toBe(110 - droppedOf(requests?.counts ?? view.counts))
+    expect(responses?.counts).toMatchObject({ captured: 110, delivered: 110, dropped: {} })
+    expect((await bed.gateway.admin.metrics()).sum('mirror_dropped_total', { reason: 'spool_corrupt' })).toBe(
+      droppedOf(view.counts),
+    )
+  },
+)
 
 test('every segment torn after a kill: the start goes on with what is whole', async () => {
   const bed = await startBed()

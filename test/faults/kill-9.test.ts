@@ -11,7 +11,9 @@ function load(port: number) {
   const state = { on: true }
   const lane = async () => {
     while (state.on) {
-      const sent = await client.send({ method: 'POST', path: '/orders', body: '{"item":"book"}' }).catch(() => null)
+      const sent = await client
+        .send({ method: 'POST', path: '/orders', body: '{"item":"book"}' })
+        .catch(() => null)
       if (sent === null) return
       expect(sent.status).toBe(200)
     }
@@ -60,7 +62,11 @@ test('three rounds: every durable item is delivered, and the counts go on from w
       const before = last.legs[at]
       const durable = (before?.durable_items ?? 0) + (before?.counts.delivered ?? 0)
       expect(leg.counts.captured, what).toBeGreaterThanOrEqual(durable)
-      expect(leg.counts, what).toMatchObject({ delivered: leg.counts.captured, dead_lettered: 0, dropped: {} })
+      expect(leg.counts, what).toMatchObject({
+        delivered: leg.counts.captured,
+        dead_lettered: 0,
+        dropped: {},
+      })
       const totals = bed.collector.totals(leg.name as 'requests')
       expect(totals.distinct, what).toBe(leg.counts.captured)
       expectWholeDuplicates(bed, leg.name as 'requests')

@@ -30,7 +30,9 @@ test('each batch of the others is delivered before the hung one has had a single
   const client = new Client(gateway.port, 4)
   const rounds = 5
   for (let round = 1; round <= rounds; round += 1) {
-    const sent = Array.from({ length: 20 }, () => client.send({ method: 'POST', path: '/orders', body: '{}' }))
+    const sent = Array.from({ length: 20 }, () =>
+      client.send({ method: 'POST', path: '/orders', body: '{}' }),
+    )
     for (const { status } of await Promise.all(sent)) expect(status).toBe(200)
     // All nine are level with the clients before the next round begins, while the hung one holds its first batches.
     await until(

@@ -26,7 +26,10 @@ test('a changed URL applies to the backlog, at once', async () => {
   const bed = await outage()
   const other = await startCollector()
   await reload(bed, { to: other.url, mirror: { retry: patient } })
-  const view = await bed.sees('all is delivered', ({ counts }) => counts.captured === 100 && counts.waiting === 0)
+  const view = await bed.sees(
+    'all is delivered',
+    ({ counts }) => counts.captured === 100 && counts.waiting === 0,
+  )
   expect(view.counts).toMatchObject({ delivered: 100, dropped: {} })
   expect([other.pairs, bed.collector.pairs]).toEqual([50, 0])
 })
@@ -41,7 +44,10 @@ test('mended credentials apply to the backlog, at once', async () => {
   }
   await bed.send(30)
   await bed.sees('parked', allLegs('parked'))
-  await reload(bed, { connection: { headers: { Authorization: 'Bearer right' } }, mirror: { retry: patient } })
+  await reload(bed, {
+    connection: { headers: { Authorization: 'Bearer right' } },
+    mirror: { retry: patient },
+  })
   await bed.expectAllDelivered()
 })
 

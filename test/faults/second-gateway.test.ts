@@ -19,7 +19,10 @@ test('the same port, also where several threads share one', async () => {
   for (const threads of [1, 2]) {
     const listen = { host: '127.0.0.1', port: bed.gateway.port, threads }
     const { exitCode, message } = await refusedStart({ ...minimal, listen })
-    expect([exitCode, message]).toEqual([3, expect.stringContaining(`port ${bed.gateway.port}: the port is taken`)])
+    expect([exitCode, message]).toEqual([
+      3,
+      expect.stringContaining(`port ${bed.gateway.port}: the port is taken`),
+    ])
   }
   await bed.send(20)
   await bed.expectAllDelivered()

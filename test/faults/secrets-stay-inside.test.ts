@@ -48,7 +48,12 @@ async function sendAll(port: number): Promise<void> {
   const sends = [
     { method: 'GET', path, headers },
     { method: 'POST', path, headers: [...headers, 'Content-Type', 'application/json'], body: json },
-    { method: 'POST', path, headers: [...headers, 'Content-Type', 'application/json'], body: json.slice(0, -9) },
+    {
+      method: 'POST',
+      path,
+      headers: [...headers, 'Content-Type', 'application/json'],
+      body: json.slice(0, -9),
+    },
     {
       method: 'POST',
       path,
@@ -95,7 +100,11 @@ test('canaries in every place: none leaves by collector, log, admin port, metric
   await sendAll(bed.gateway.port)
   await bed.sees('a backlog', ({ legs }) => legs.every(({ durable_items }) => durable_items === 5))
 
-  const upstreamSaw = bed.upstream.received.map(({ rawHeaders, url, body }) => [rawHeaders, url, body?.toString()])
+  const upstreamSaw = bed.upstream.received.map(({ rawHeaders, url, body }) => [
+    rawHeaders,
+    url,
+    body?.toString(),
+  ])
   for (const value of [carried.bearer, carried.cookie, carried.query, carried.password, basic]) {
     expect(JSON.stringify(upstreamSaw), 'forwarded as it was sent').toContain(value)
   }
@@ -112,7 +121,12 @@ test('canaries in every place: none leaves by collector, log, admin port, metric
     expect(status, path).toBe(200)
     places.set(path, text)
   }
-  for (const path of ['/api/config/check', '/api/config/reload', '/api/mirrors/salt/test', '/api/mirrors/salt/replay']) {
+  for (const path of [
+    '/api/config/check',
+    '/api/config/reload',
+    '/api/mirrors/salt/test',
+    '/api/mirrors/salt/replay',
+  ]) {
     places.set(path, (await bed.gateway.admin.call('POST', path)).text)
   }
   await bed.gateway.stop()

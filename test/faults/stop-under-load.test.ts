@@ -11,7 +11,9 @@ function load(bed: Bed) {
   const state = { signalled: false, answered: 0 }
   const lane = async () => {
     for (;;) {
-      const answer = await client.send({ method: 'POST', path: '/orders', body: '{}' }).catch((error: Error) => error)
+      const answer = await client
+        .send({ method: 'POST', path: '/orders', body: '{}' })
+        .catch((error: Error) => error)
       if (state.signalled && (answer instanceof Error || answer.status !== 200)) return
       expect(answer).toMatchObject({ status: 200 })
       state.answered += 1
@@ -48,7 +50,11 @@ test.each<[string, Fault | null]>([
   expect((await bed.gateway.admin.status()).unclean_shutdown).toBe(false)
   if (fault === null) await bed.collector.start()
   const end = await bed.sees('all is delivered', ({ counts }) => counts.waiting === 0)
-  expect(end.counts).toMatchObject({ captured: stopped?.['captured'], delivered: stopped?.['captured'], dropped: {} })
+  expect(end.counts).toMatchObject({
+    captured: stopped?.['captured'],
+    delivered: stopped?.['captured'],
+    dropped: {},
+  })
   expect(bed.collector.pairs).toBe(end.counts.captured / 2)
 })
 

@@ -5,12 +5,16 @@ import { startBed } from './bed.ts'
 
 const program = fileURLToPath(new URL('./fixtures/dying-gateway.ts', import.meta.url))
 
-const bedThatDies = (die: string) => startBed({ rest: { capture: { flush_after_ms: 50 } } }, { program, env: { DIE: die } })
+const bedThatDies = (die: string) =>
+  startBed({ rest: { capture: { flush_after_ms: 50 } } }, { program, env: { DIE: die } })
 
 test('a recorder dies before it has written: exactly its slab is lost, and counted', async () => {
   const bed = await bedThatDies('record:before:5')
   await bed.send(400)
-  const view = await bed.sees('all is accounted for', ({ counts }) => counts.captured === 800 && counts.waiting === 0)
+  const view = await bed.sees(
+    'all is accounted for',
+    ({ counts }) => counts.captured === 800 && counts.waiting === 0,
+  )
   for (const leg of view.legs) {
     // While a thread is replaced, memory may run out: nothing else may cost an item.
     const { worker_crash: crashed = 0, buffer_full: full = 0, ...others } = leg.counts.dropped
@@ -37,29 +41,38 @@ test('the files of dead recorders go when they are delivered, and the counts sur
   await bed.expectAllDelivered()
 })
 
-test.each(['before', 'after'])('a shipper thread dies %s each third delivery: all is delivered', async (when) => {
-  const bed = await bedThatDies(`ship:${when}:3`)
-  await bed.send(200)
-  const view = await bed.sees('all is delivered', ({ counts }) => counts.captured === 400 && counts.waiting === 0)
-  expect(view.counts).toMatchObject({ delivered: 400, dead_lettered: 0, dropped: {} })
-  expect(bed.collector.pairs).toBe(200)
-  // What came twice came as the same batch.
-  for (const leg of ['requests', 'responses'] as const) {
-    const batches = new Map<string, string>()
-    for (const { batchId, items } of bed.collector.accepted(leg)) {
-      const ids = items.map(({ id }) => id).join()
-      expect(batches.get(batchId) ?? ids).toBe(ids)
-      batches.set(batchId, ids)
+test.each(['before', 'after'])(
+  'a shipper thread dies %s each third delivery: all is delivered',
+  async (when) => {
+    const bed = await bedThatDies(`ship:${when}:3`)
+    await bed.send(200)
+    const view = await bed.sees(
+      'all is delivered',
+      ({ counts }) => counts.captured === 400 && counts.waiting === 0,
+    )
+    expect(view.counts).toMatchObject({ delivered: 400, dead_lettered: 0, dropped: {} })
+    expect(bed.collector.pairs).toBe(200)
+    // What came twice came as the same batch.
+    for (const leg of ['requests', 'responses'] as const) {
+      const batches = new Map<string, string>()
+      for (const { batchId, items } of bed.collector.accepted(leg)) {
+        const ids = items.map(({ id }) => id).join()
+        expect(batches.get(batchId) ?? ids).toBe(ids)
+        batches.set(batchId, ids)
+      }
+      expect([...batches.values()].flatMap((ids) => ids.split(','))).toHaveLength(200)
     }
-    expect([...batches.values()].flatMap((ids) => ids.split(','))).toHaveLength(200)
-  }
-  const { threads } = await bed.gateway.admin.status()
-  expect(threads.shipper).toBeGreaterThan(0)
-})
+    const { threads } = await bed.gateway.admin.status()
+    expect(threads.shipper).toBeGreaterThan(0)
+  },
+)
 
 test('every thread dies at once, again and again: clients are answered, and the account adds up', async () => {
   const bed = await bedThatDies('record:before:1')
   await bed.send(100)
-  const view = await bed.sees('all is given up', ({ counts }) => counts.captured === 200 && counts.waiting === 0)
+  const view = await bed.sees(
+    'all is given up',
+    ({ counts }) => counts.captured === 200 && counts.waiting === 0,
+  )
   expect(view.counts).toMatchObject({ delivered: 0, dropped: { worker_crash: 200 } })
 })

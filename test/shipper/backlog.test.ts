@@ -101,7 +101,9 @@ describe('retention', () => {
     rig.collector.fault = {
       onDelivery: (delivery, request, response) => {
         const status = delivery.items.length > 2 ? 413 : delivery.items[0]?.id === 'item-1' ? 200 : 503
-        return status === 200 ? 'normal' : (faults.status(status).onDelivery?.(delivery, request, response) ?? 'normal')
+        return status === 200
+          ? 'normal'
+          : (faults.status(status).onDelivery?.(delivery, request, response) ?? 'normal')
       },
     }
     rig.capture(4)
@@ -130,7 +132,9 @@ describe('dead letters', () => {
     await replayDeadLetters(rig.leg, rig.store)
     await rig.drained()
     expect(rig.counts()).toMatchObject({ captured: 12, delivered: 12, dead_lettered: 0 })
-    expect(rig.arrived().toSorted()).toEqual(Array.from({ length: 12 }, (_, at) => `item-${at + 1}`).toSorted())
+    expect(rig.arrived().toSorted()).toEqual(
+      Array.from({ length: 12 }, (_, at) => `item-${at + 1}`).toSorted(),
+    )
     await rig.restart()
     expect(rig.counts()).toMatchObject({ captured: 12, delivered: 12, dead_lettered: 0, waiting: 0 })
   })
@@ -166,7 +170,10 @@ describe('dead letters', () => {
     rig.configure({ batch: { max_items: 3 } })
     await replayDeadLetters(rig.leg, rig.store)
     await rig.drained()
-    const sizes = rig.collector.accepted('requests').slice(before).map(({ items }) => items.length)
+    const sizes = rig.collector
+      .accepted('requests')
+      .slice(before)
+      .map(({ items }) => items.length)
     expect(sizes.toSorted()).toEqual([1, 3])
   })
 
@@ -196,7 +203,11 @@ describe('dead letters', () => {
     const rig = await withLetters()
     await deleteDeadLetters(rig.leg, rig.store, 'spool_full', 1)
     const left = await rig.deadLetters()
-    expect(left.map(({ item }) => (JSON.parse(item) as { id: string }).id)).toEqual(['item-6', 'item-9', 'item-12'])
+    expect(left.map(({ item }) => (JSON.parse(item) as { id: string }).id)).toEqual([
+      'item-6',
+      'item-9',
+      'item-12',
+    ])
     await Promise.all([1, 2].map(() => deleteDeadLetters(rig.leg, rig.store, 'purged')))
     rig.check()
     const after = { captured: 12, delivered: 8, dead_lettered: 0, dropped: { spool_full: 1, purged: 3 } }
@@ -283,6 +294,10 @@ describe('a long backlog', () => {
     rig.collector.fault = null
     rig.leg.replay()
     await rig.drained()
-    expect(rig.counts()).toMatchObject({ captured: 1001, delivered: 1001 - items, dropped: { spool_corrupt: items } })
+    expect(rig.counts()).toMatchObject({
+      captured: 1001,
+      delivered: 1001 - items,
+      dropped: { spool_corrupt: items },
+    })
   })
 })

@@ -97,7 +97,8 @@ test('damage behind a part that was delivered: what is delivered is not lost, no
   const { rig, file, offsets } = await threeFrames({ retry: patient })
   rig.collector.fault = {
     onDelivery: (delivery, request, response) => {
-      if (delivery.items.length > 5) return faults.status(413).onDelivery?.(delivery, request, response) ?? 'normal'
+      if (delivery.items.length > 5)
+        return faults.status(413).onDelivery?.(delivery, request, response) ?? 'normal'
       if (delivery.items[0]?.id === 'item-1') return 'normal'
       flip(file, (offsets[2] as number) + FRAME_HEADER + 3)
       return faults.status(503).onDelivery?.(delivery, request, response) ?? 'normal'
@@ -118,7 +119,8 @@ test('damage before a part that is left: the rest of its frame is still delivere
   const seen = { halves: 0 }
   rig.collector.fault = {
     onDelivery: (delivery, request, response) => {
-      const refuse = (status: number) => faults.status(status).onDelivery?.(delivery, request, response) ?? 'normal'
+      const refuse = (status: number) =>
+        faults.status(status).onDelivery?.(delivery, request, response) ?? 'normal'
       if (delivery.items.length > 3) return refuse(413)
       seen.halves += 1
       if (seen.halves === 1) return 'normal'
@@ -159,24 +161,27 @@ test('a file that is gone, found at the start', async () => {
   expect(rig.counts()).toMatchObject({ captured: 9, dropped: { spool_corrupt: 9 } })
 })
 
-test.each(['nothing', 'a few bytes', 'zeros', 'noise'])('a segment that holds %s does not stop the start', async (what) => {
-  const { rig, file } = await threeFrames()
-  await rig.collector.stop()
-  await rig.restart()
-  const bytes = fs.readFileSync(file)
-  const content = {
-    nothing: Buffer.alloc(0),
-    'a few bytes': bytes.subarray(0, 9),
-    zeros: Buffer.alloc(bytes.length),
-    noise: Buffer.from(bytes.map((byte, at) => byte ^ (at * 37))),
-  }[what] as Buffer
-  fs.writeFileSync(file, content)
-  await rig.restart()
-  rig.capture(2)
-  await rig.collector.start()
-  await rig.drained()
-  expect(rig.counts()).toMatchObject({ captured: 11, delivered: 2, dropped: { spool_corrupt: 9 } })
-})
+test.each(['nothing', 'a few bytes', 'zeros', 'noise'])(
+  'a segment that holds %s does not stop the start',
+  async (what) => {
+    const { rig, file } = await threeFrames()
+    await rig.collector.stop()
+    await rig.restart()
+    const bytes = fs.readFileSync(file)
+    const content = {
+      nothing: Buffer.alloc(0),
+      'a few bytes': bytes.subarray(0, 9),
+      zeros: Buffer.alloc(bytes.length),
+      noise: Buffer.from(bytes.map((byte, at) => byte ^ (at * 37))),
+    }[what] as Buffer
+    fs.writeFileSync(file, content)
+    await rig.restart()
+    rig.capture(2)
+    await rig.collector.start()
+    await rig.drained()
+    expect(rig.counts()).toMatchObject({ captured: 11, delivered: 2, dropped: { spool_corrupt: 9 } })
+  },
+)
 
 test('an unreadable file at the start is counted as lost, and the others are delivered', async () => {
   const { rig, file } = await threeFrames()
@@ -223,7 +228,10 @@ test('a torn segment header leaves an empty file behind: it is removed at the st
   fs.writeFileSync(file.replace(/-(\w+)\.seg$/, '-zzzzzz.seg'), Buffer.alloc(SEGMENT_HEADER - 3))
   await rig.restart()
   await rig.drained()
-  await until(async () => (await filesUnder(rig.spool)).filter((name) => !name.includes('quarantine')).length === 0, {
-    what: 'no segment is left',
-  })
+  await until(
+    async () => (await filesUnder(rig.spool)).filter((name) => !name.includes('quarantine')).length === 0,
+    {
+      what: 'no segment is left',
+    },
+  )
 })

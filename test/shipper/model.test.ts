@@ -55,7 +55,8 @@ const collectorFaults: readonly (Fault | null)[] = [
 ]
 
 const operations: Readonly<Record<string, (run: Run) => unknown>> = {
-  capture: ({ rig, random }) => rig.capture(1 + Math.floor(random() * 8), 'x'.repeat(Math.floor(random() * 60))),
+  capture: ({ rig, random }) =>
+    rig.capture(1 + Math.floor(random() * 8), 'x'.repeat(Math.floor(random() * 60))),
   captureMany: ({ rig, random }) => {
     for (let frame = 0; frame < 10 + random() * 40; frame += 1) rig.capture(1)
   },
@@ -71,8 +72,12 @@ const operations: Readonly<Record<string, (run: Run) => unknown>> = {
   replay: ({ rig }) => rig.leg.replay(),
   remove: ({ rig, random }) => (random() < 0.5 ? rig.leg.configure(null) : rig.configure()),
   bounds: ({ rig, random }) =>
-    rig.configure({ batch: { max_items: 1 + Math.floor(random() * 12) }, concurrency: 1 + Math.floor(random() * 4) }),
-  housekeep: ({ rig, random }) => rig.housekeep(Date.now() + (random() < 0.1 ? rig.mirror.spool.retention_ms + 1 : 0)),
+    rig.configure({
+      batch: { max_items: 1 + Math.floor(random() * 12) },
+      concurrency: 1 + Math.floor(random() * 4),
+    }),
+  housekeep: ({ rig, random }) =>
+    rig.housekeep(Date.now() + (random() < 0.1 ? rig.mirror.spool.retention_ms + 1 : 0)),
   purge: ({ rig, random }) => random() < 0.2 && purge(rig.leg, 'purged'),
   replayDeadLetters: (run) => replayDeadLetters(run.rig.leg, run.rig.store).catch(() => {}),
   deleteDeadLetters: (run) =>
@@ -141,9 +146,12 @@ async function play(run: Run, names: readonly string[]): Promise<void> {
 
 const orderly = Object.keys(operations).filter((name) => !['damage', 'crash', 'store'].includes(name))
 
-test.each(seeds)('an orderly life, seed %i: every item is delivered once, dead, or given up', async (seed) => {
-  await live(seed, orderly)
-})
+test.each(seeds)(
+  'an orderly life, seed %i: every item is delivered once, dead, or given up',
+  async (seed) => {
+    await live(seed, orderly)
+  },
+)
 
 test.each(seeds)('kills and a store that refuses, seed %i: nothing is lost', async (seed) => {
   await live(seed + 1000, [...orderly, 'crash', 'store'])
@@ -158,7 +166,11 @@ async function live(seed: number, names: readonly string[]): Promise<void> {
   const rig = await Rig.open({
     batch: { max_items: 1 + Math.floor(random() * 10), max_wait_ms: 1 },
     retry: { attempts: Math.floor(random() * 3), min_wait_ms: 10, max_wait_ms: 20, probe_ms: 20 },
-    spool: { max_bytes: 30_000, when_full: random() < 0.5 ? 'drop_oldest' : 'drop_newest', retention_ms: 3_600_000 },
+    spool: {
+      max_bytes: 30_000,
+      when_full: random() < 0.5 ? 'drop_oldest' : 'drop_newest',
+      retention_ms: 3_600_000,
+    },
     concurrency: 1 + Math.floor(random() * 4),
     segment_bytes: 200 + Math.floor(random() * 3000),
   })

@@ -141,23 +141,26 @@ describe('a batch that is refused', () => {
     expect(JSON.parse(letters[0]?.item ?? '')).toMatchObject({ id: large })
   })
 
-  test.each([1, 2, 3, 7, 16, 100])('400 on one poison item of %i: only that one is a dead letter', async (items) => {
-    const rig = await Rig.open()
-    const poison = `item-${Math.ceil(items / 2)}`
-    rig.collector.fault = faults.poison(({ id }) => id === poison)
-    rig.capture(items)
-    await rig.drained()
-    expect(rig.counts()).toMatchObject({ captured: items, delivered: items - 1, dead_lettered: 1 })
-    const [letter] = await rig.deadLetters()
-    expect(JSON.parse(letter?.item ?? '')).toMatchObject({ id: poison })
-    expect([letter?.reason, letter?.status, letter?.answer]).toEqual([
-      'rejected',
-      400,
-      expect.stringContaining('fault: 400'),
-    ])
-    expect(new Set(rig.arrived()).size).toBe(items - 1)
-    expect(rig.arrived()).toHaveLength(items - 1)
-  })
+  test.each([1, 2, 3, 7, 16, 100])(
+    '400 on one poison item of %i: only that one is a dead letter',
+    async (items) => {
+      const rig = await Rig.open()
+      const poison = `item-${Math.ceil(items / 2)}`
+      rig.collector.fault = faults.poison(({ id }) => id === poison)
+      rig.capture(items)
+      await rig.drained()
+      expect(rig.counts()).toMatchObject({ captured: items, delivered: items - 1, dead_lettered: 1 })
+      const [letter] = await rig.deadLetters()
+      expect(JSON.parse(letter?.item ?? '')).toMatchObject({ id: poison })
+      expect([letter?.reason, letter?.status, letter?.answer]).toEqual([
+        'rejected',
+        400,
+        expect.stringContaining('fault: 400'),
+      ])
+      expect(new Set(rig.arrived()).size).toBe(items - 1)
+      expect(rig.arrived()).toHaveLength(items - 1)
+    },
+  )
 
   test('every item is poison: all are dead letters, and the leg goes on', async () => {
     const rig = await Rig.open()
@@ -176,12 +179,15 @@ describe('a batch that is refused', () => {
     rig.collector.fault = {
       onDelivery: (delivery, request, response) => {
         const last = delivery.items.at(-1)?.id
-        const fault = delivery.items.length > 4 ? faults.status(413) : last === 'item-4' ? null : faults.status(503)
+        const fault =
+          delivery.items.length > 4 ? faults.status(413) : last === 'item-4' ? null : faults.status(503)
         return fault?.onDelivery?.(delivery, request, response) ?? 'normal'
       },
     }
     rig.capture(16)
-    await until(() => rig.counts().delivered === 4 && state(rig) === 'retrying', { what: 'a part is delivered' })
+    await until(() => rig.counts().delivered === 4 && state(rig) === 'retrying', {
+      what: 'a part is delivered',
+    })
     const [whole] = rig.collector.deliveries
     await rig.restart()
     rig.check()
@@ -233,7 +239,10 @@ describe('what people ask of a leg', () => {
     rig.collector.fault = null
     rig.configure({ timeout_ms: 2000 })
     expect(rig.leg.busy).toBe(false)
-    rig.mirror = { ...rig.mirror, options: { ...rig.mirror.options, request_url: `${rig.collector.url}/responses` } }
+    rig.mirror = {
+      ...rig.mirror,
+      options: { ...rig.mirror.options, request_url: `${rig.collector.url}/responses` },
+    }
     rig.configure()
     await rig.drained()
     expect(rig.collector.accepted('responses').flatMap(({ items }) => items)).toHaveLength(5)

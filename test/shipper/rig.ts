@@ -58,7 +58,8 @@ collections: [{ name: orders, upstreams: [{ url: "http://127.0.0.1:1" }], mirror
 mirrors: [{ name: salt, sink: salt, request_url: "${collector.url}/requests", response_url: "${collector.url}/responses" }]
 `
   const loaded = await loadConfig({ file: 'rig.yaml', text, env: {}, sinks, generation: 1 })
-  if (!loaded.ok) throw new Error(loaded.problems.map(({ path: at, message }) => `${at} ${message}`).join('\n'))
+  if (!loaded.ok)
+    throw new Error(loaded.problems.map(({ path: at, message }) => `${at} ${message}`).join('\n'))
   const [mirror] = loaded.config.mirrors as [MirrorConfig]
   const retry = { attempts: 2, min_wait_ms: 10, max_wait_ms: 40, probe_ms: 40 }
   return {
@@ -126,7 +127,10 @@ export class Rig {
 
   async #start(): Promise<void> {
     const store = new BreakableStore(this.folder)
-    const life = { store, memory: noMemory(), writer: this.#writer(), sent: [], dead: false } as Omit<Life, 'leg'>
+    const life = { store, memory: noMemory(), writer: this.#writer(), sent: [], dead: false } as Omit<
+      Life,
+      'leg'
+    >
     const identity = { mirror: 'salt', name: legName, folder: this.spool }
     const leg = await recoverLeg(identity, this.#host(life), () => life.memory)
     this.#life = Object.assign(life, { leg })
@@ -173,7 +177,9 @@ export class Rig {
       this.#captured += 1
       return `item-${this.#captured}`
     })
-    const payload = ids.map((id) => `${JSON.stringify({ id, filler, request: { path: `/${id}` } })}\n`).join('')
+    const payload = ids
+      .map((id) => `${JSON.stringify({ id, filler, request: { path: `/${id}` } })}\n`)
+      .join('')
     const { memory, writer, leg } = this.#life
     memory.captured += count
     memory.slabbed += count
