@@ -3,7 +3,7 @@
  * what the
  * design's table says. Runs on main; every wait is a timer, every send a task of the shipper pool.
  *
- *   delivering ──failure──► retrying ──budget spent──► parked        a success anywhere leads back to delivering
+ *   delivering ──failure──► retrying ──budget spent──► parked     a success anywhere leads back to delivering
  *        └──── 401, 403, 404, 410, refused ───────────────┘
  */
 import path from 'node:path'
@@ -327,7 +327,7 @@ export class Leg {
     this.#flying.delete(batch)
     this.ledger.touch()
     this.#host.countAttempt(this.mirror, this.name, result.ok ? 'accepted' : result.kind)
-    if (result.ok) this.#delivered(batch, settings)
+    if (result.ok) this.#delivered(batch, result.status)
     else this.#failedWith(batch, result, settings)
     this.pump()
   }
@@ -338,8 +338,8 @@ export class Leg {
     this.#nextSendAt = Math.max(Date.now(), this.#nextSendAt) + (batch.bytes / rate) * 1000
   }
 
-  #delivered(batch: Batch, settings: LegSettings): void {
-    this.ledger.lastResponseCode = settings.url.startsWith('http') ? 200 : null
+  #delivered(batch: Batch, status: number | null): void {
+    this.ledger.lastResponseCode = status
     this.ledger.lastError = null
     const [from, to] = batch.parts[0] as [number, number]
     this.ledger.delivered += to - from

@@ -166,7 +166,9 @@ function reopenBatches(leg: Leg, segment: Segment, stored: StoredLeg, reopened: 
   }
 }
 
-/** Takes over frames that a recorder wrote but could not report, because it died; the count of their items. */
+/**
+ * Takes over frames that a recorder wrote but could not report, because it died; the count of their items.
+ */
 export async function takeOver(
   leg: Leg,
   host: LegHost,

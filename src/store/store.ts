@@ -187,12 +187,16 @@ export class Store {
   }
 }
 
-/** On a full disk the map of lmdb's lock file cannot be written: that ends a process without a word (trap D3). */
+/**
+ * On a full disk the map of lmdb's lock file cannot be written: that ends a process without a word (trap
+ * D3).
+ */
 function assertRoom(dataDir: string): void {
   const { bavail, bsize } = statfsSync(dataDir)
   if (bavail * bsize >= limits.store_free_min_bytes) return
   throw new StartError(
-    `data_dir ${dataDir} must have at least ${limits.store_free_min_bytes} bytes free, got ${bavail * bsize}: ` +
+    `data_dir ${dataDir} must have at least ${limits.store_free_min_bytes} bytes free, ` +
+      `got ${bavail * bsize}: ` +
       'free some space, or give it another data_dir',
   )
 }
@@ -212,7 +216,10 @@ function openEnvironment(dataDir: string): RootDatabase {
   }
 }
 
-/** A failed commit carries its reason in a promise of its own; left alone, that would end the process (trap D3). */
+/**
+ * A failed commit carries its reason in a promise of its own; left alone, that would end the process (trap
+ * D3).
+ */
 async function reasonOf(error: unknown): Promise<string> {
   const { commitError } = error as { commitError?: Promise<unknown> }
   const reason = await Promise.race([commitError, Promise.resolve(error)]).catch((cause: unknown) => cause)

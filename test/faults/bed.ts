@@ -1,4 +1,7 @@
-/** What every fault test stands on: a gateway between clients and an upstream, with a collector that misbehaves. */
+/**
+ * What every fault test stands on: a gateway between clients and an upstream, with a collector that
+ * misbehaves.
+ */
 import { expect } from 'vitest'
 import type { MirrorView } from '../../src/admin/commands.ts'
 import { Client } from '../support/client.ts'

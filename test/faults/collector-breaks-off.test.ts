@@ -1,4 +1,7 @@
-/** A collector that resets, trickles, closes or floods: every item arrives, and memory does not follow its answers. */
+/**
+ * A collector that resets, trickles, closes or floods: every item arrives, and memory does not follow its
+ * answers.
+ */
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { type Fault, faults } from '../support/collector.ts'
@@ -19,7 +22,7 @@ test.each<[string, Fault]>([
   }
 })
 
-test('a collector that resets in the middle of its answer has acknowledged: nothing comes twice', async () => {
+test('a collector that resets in mid-answer has acknowledged: nothing comes twice', async () => {
   const bed = await startBed()
   bed.collector.fault = faults.resetMidAnswer
   await bed.send(50)

@@ -1,4 +1,7 @@
-/** A collector that takes connections and says nothing costs clients nothing; what it has not acknowledged comes again. */
+/**
+ * A collector that takes connections and says nothing costs clients nothing; what it has not acknowledged
+ * comes again.
+ */
 import { expect, test } from 'vitest'
 import { RawClient } from '../support/client.ts'
 import { type Fault, faults } from '../support/collector.ts'
@@ -28,7 +31,7 @@ test('after its head: the status is the acknowledgement, and nothing waits for t
   expect(bed.collector.totals('requests').duplicate_batches).toBe(0)
 })
 
-test('all deliveries are held: requests on one connection are answered one after the other (trap A2)', async () => {
+test('all deliveries are held: requests on one connection go on being answered (trap A2)', async () => {
   const bed = await startBed({ mirror: { timeout_ms: 60_000, concurrency: 1 } })
   bed.collector.fault = faults.hangBeforeHead
   const client = await RawClient.connect(bed.gateway.port)

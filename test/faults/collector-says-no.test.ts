@@ -1,4 +1,7 @@
-/** What a collector answers decides what its legs do; no answer of it ever reaches a client or loses an item. */
+/**
+ * What a collector answers decides what its legs do; no answer of it ever reaches a client or loses an
+ * item.
+ */
 import { expect, test } from 'vitest'
 import { faults, startCollector } from '../support/collector.ts'
 import { until } from '../support/wait.ts'
@@ -68,7 +71,7 @@ test('a redirect is not followed: parked, and nothing goes to the other place', 
   await bed.expectAllDelivered()
 })
 
-test('400 on one poison item: only that one is a dead letter, with the answer; the others are delivered', async () => {
+test('400 on one poison item: only that one is a dead letter, with the answer', async () => {
   const bed = await startBed()
   bed.collector.fault = faults.poison((item) => 'request' in item && item.request.path === '/orders/13')
   await bed.send(64)

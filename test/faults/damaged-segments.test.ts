@@ -1,4 +1,6 @@
-/** Segments that were torn or flipped between two runs: what can be read is delivered, the rest is counted. */
+/**
+ * Segments that were torn or flipped between two runs: what can be read is delivered, the rest is counted.
+ */
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'

@@ -1,4 +1,7 @@
-/** kill -9 under load with a backlog: what was durable before is delivered after it; what comes twice, comes as one batch. */
+/**
+ * kill -9 under load with a backlog: what was durable before is delivered after it; what comes twice, comes
+ * as one batch.
+ */
 import { expect, test } from 'vitest'
 import { Client } from '../support/client.ts'
 import { faults } from '../support/collector.ts'
@@ -32,7 +35,7 @@ const rounds = [
   ['deliveries arrive', (bed: Bed) => (bed.collector.fault = null)],
 ] as const
 
-test('three rounds: every durable item is delivered, and the counts go on from what was durable', async () => {
+test('three rounds: every durable item is delivered, and counting goes on from there', async () => {
   const bed = await startBed({
     mirror: { spool: { fsync_ms: 100 }, batch: { max_items: 20, max_wait_ms: 10 } },
   })

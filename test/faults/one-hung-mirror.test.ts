@@ -1,4 +1,7 @@
-/** Ten mirrors of one collection, one of them hung: the other nine deliver as if it were not there (trap B8). */
+/**
+ * Ten mirrors of one collection, one of them hung: the other nine deliver as if it were not there (trap
+ * B8).
+ */
 import { expect, test } from 'vitest'
 import { faults, startCollector } from '../support/collector.ts'
 import { startTestGateway } from '../support/gateway.ts'
@@ -34,7 +37,8 @@ test('each batch of the others is delivered before the hung one has had a single
       client.send({ method: 'POST', path: '/orders', body: '{}' }),
     )
     for (const { status } of await Promise.all(sent)) expect(status).toBe(200)
-    // All nine are level with the clients before the next round begins, while the hung one holds its first batches.
+    // All nine are level with the clients before the next round begins, while the hung one holds its first
+    // batches.
     await until(
       async () => {
         const views = await Promise.all(names.slice(1).map((name) => gateway.admin.mirror(name)))

@@ -1,4 +1,7 @@
-/** A reload while a collector is down: the backlog follows the mirror, dead letters go on, nothing is lost (trap B17). */
+/**
+ * A reload while a collector is down: the backlog follows the mirror, dead letters go on, nothing is lost
+ * (trap B17).
+ */
 import { expect, test } from 'vitest'
 import { faults, startCollector } from '../support/collector.ts'
 import { mirrorConfig } from '../support/gateway.ts'

@@ -1,4 +1,7 @@
-/** Two gateways on one data folder or one port: the second ends with code 3 and the sentence that says which. */
+/**
+ * Two gateways on one data folder or one port: the second ends with code 3 and the sentence that says
+ * which.
+ */
 import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { onEnd } from '../support/cleanup.ts'

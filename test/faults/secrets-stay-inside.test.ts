@@ -1,11 +1,14 @@
-/** Credentials that pass through, or that the gateway itself holds, show up nowhere but where they were sent. */
+/**
+ * Credentials that pass through, or that the gateway itself holds, show up nowhere but where they were
+ * sent.
+ */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Client } from '../support/client.ts'
 import { answerJson } from '../../demo/collector.ts'
 import { filesUnder } from '../support/files.ts'
-import { startBed } from './bed.ts'
+import { type Bed, startBed } from './bed.ts'
 
 let made = 0
 /** A text that occurs nowhere else. */
@@ -65,7 +68,8 @@ async function sendAll(port: number): Promise<void> {
   for (const send of sends) expect((await client.send(send)).status).toBe(200)
 }
 
-test('canaries in every place: none leaves by collector, log, admin port, metrics or disk', async () => {
+/** A gateway with secrets of its own, an upstream that answers with some, a collector that repeats them. */
+async function bedOfSecrets(): Promise<Bed> {
   const bed = await startBed(
     {
       connection: { headers: { Authorization: `Bearer ${own.connection}`, 'X-Extra': '${env:EXTRA}' } },
@@ -93,24 +97,11 @@ test('canaries in every place: none leaves by collector, log, admin port, metric
       return 'refused'
     },
   }
-  await sendAll(bed.gateway.port)
-  await bed.sees('all is settled', ({ counts }) => counts.captured === 10 && counts.waiting === 0)
-  // What stays on disk: a backlog and a dead letter.
-  await bed.collector.stop()
-  await sendAll(bed.gateway.port)
-  await bed.sees('a backlog', ({ legs }) => legs.every(({ durable_items }) => durable_items === 5))
+  return bed
+}
 
-  const upstreamSaw = bed.upstream.received.map(({ rawHeaders, url, body }) => [
-    rawHeaders,
-    url,
-    body?.toString(),
-  ])
-  for (const value of [carried.bearer, carried.cookie, carried.query, carried.password, basic]) {
-    expect(JSON.stringify(upstreamSaw), 'forwarded as it was sent').toContain(value)
-  }
-  expect(bed.collector.deliveries[0]?.headers['authorization']).toBe(`Bearer ${own.connection}`)
-  expect(bed.collector.deliveries[0]?.headers['x-extra']).toBe(own.env)
-
+/** Everything that came out of the gateway, by place; stops it. */
+async function everythingSaid(bed: Bed): Promise<Map<string, string>> {
   const places = new Map<string, string>()
   places.set('collector', JSON.stringify(bed.collector.deliveries.map(({ items }) => items)))
   for (const path of [
@@ -135,6 +126,30 @@ test('canaries in every place: none leaves by collector, log, admin port, metric
   expect(files.some((file) => file.endsWith('.seg'))).toBe(true)
   for (const file of files) places.set(join('data_dir', file), await readFile(file, 'latin1'))
 
+  return places
+}
+
+test('canaries in every place: none leaves by collector, log, admin port, metrics or disk', async () => {
+  const bed = await bedOfSecrets()
+  await sendAll(bed.gateway.port)
+  await bed.sees('all is settled', ({ counts }) => counts.captured === 10 && counts.waiting === 0)
+  // What stays on disk: a backlog and a dead letter.
+  await bed.collector.stop()
+  await sendAll(bed.gateway.port)
+  await bed.sees('a backlog', ({ legs }) => legs.every(({ durable_items }) => durable_items === 5))
+
+  const upstreamSaw = bed.upstream.received.map(({ rawHeaders, url, body }) => [
+    rawHeaders,
+    url,
+    body?.toString(),
+  ])
+  for (const value of [carried.bearer, carried.cookie, carried.query, carried.password, basic]) {
+    expect(JSON.stringify(upstreamSaw), 'forwarded as it was sent').toContain(value)
+  }
+  expect(bed.collector.deliveries[0]?.headers['authorization']).toBe(`Bearer ${own.connection}`)
+  expect(bed.collector.deliveries[0]?.headers['x-extra']).toBe(own.env)
+
+  const places = await everythingSaid(bed)
   expect(places.get('collector')).toContain('alice')
   expect(places.get('/api/mirrors/salt/dead-letters')).toContain('/refused')
   const secrets = { ...own, ...carried, basic, decoded: Buffer.from(basic, 'base64').toString() }

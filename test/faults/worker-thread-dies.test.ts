@@ -1,4 +1,7 @@
-/** A recorder or shipper thread that dies is replaced; what it cost is counted exactly, and clients notice nothing. */
+/**
+ * A recorder or shipper thread that dies is replaced; what it cost is counted exactly, and clients notice
+ * nothing.
+ */
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { startBed } from './bed.ts'
@@ -67,7 +70,7 @@ test.each(['before', 'after'])(
   },
 )
 
-test('every thread dies at once, again and again: clients are answered, and the account adds up', async () => {
+test('every recorder dies at once, again and again: the account adds up', async () => {
   const bed = await bedThatDies('record:before:1')
   await bed.send(100)
   const view = await bed.sees(

@@ -79,7 +79,7 @@ test('a flipped bit in a header, found at the start: the frames behind it are fo
   expect(rig.counts()).toMatchObject({ captured: 9, delivered: 6, dropped: { spool_corrupt: 3 } })
 })
 
-test('a torn tail after a kill: whole frames are delivered, and the counts agree with what was durable', async () => {
+test('a torn tail after a kill: whole frames are delivered, the rest is counted', async () => {
   const { rig, file, offsets } = await threeFrames()
   await rig.collector.stop()
   await rig.crash()

@@ -1,5 +1,6 @@
 /**
- * Random operations on one leg with tiny limits, against what must hold whatever happens. A failure names its seed:
+ * Random operations on one leg with tiny limits, against what must hold whatever happens. A failure names
+ * its seed:
  * `MODEL_SEED=<seed> vitest run test/shipper/model.test.ts` runs it again.
  */
 import fs from 'node:fs'

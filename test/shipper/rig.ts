@@ -1,5 +1,6 @@
 /**
- * One leg without a gateway around it: a real store, real segments, real deliveries to a real collector. What main,
+ * One leg without a gateway around it: a real store, real segments, real deliveries to a real collector.
+ * What main,
  * the data threads and a recorder would do is called by hand, so that a test decides the order of things.
  */
 import fs from 'node:fs'
@@ -55,7 +56,11 @@ const legName = 'requests'
 async function mirrorOf(collector: TestCollector, changes: MirrorChanges): Promise<MirrorConfig> {
   const text = `
 collections: [{ name: orders, upstreams: [{ url: "http://127.0.0.1:1" }], mirrors: [salt] }]
-mirrors: [{ name: salt, sink: salt, request_url: "${collector.url}/requests", response_url: "${collector.url}/responses" }]
+mirrors:
+  - name: salt
+    sink: salt
+    request_url: "${collector.url}/requests"
+    response_url: "${collector.url}/responses"
 `
   const loaded = await loadConfig({ file: 'rig.yaml', text, env: {}, sinks, generation: 1 })
   if (!loaded.ok)
