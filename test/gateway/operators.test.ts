@@ -1,0 +1,213 @@
+/** What people do to a running gateway: pause, resume, take connections off, stop all capture, test, purge. */
+import { beforeEach, expect, test } from 'vitest'
+import type { MirrorView, StatusView, TestResult } from '../../src/admin/commands.ts'
+import { Client } from '../support/client.ts'
+import { faults, startCollector, type TestCollector } from '../support/collector.ts'
+import { mirrorConfig, startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { type HttpUpstream, startUpstream } from '../support/upstream.ts'
+import { expectIdentity, until } from '../support/wait.ts'
+
+type Section = Record<string, unknown>
+
+let upstream: HttpUpstream
+let collector: TestCollector
+let config: Section
+let gateway: TestGateway
+let client: Client
+
+/** Two mirrors over one connection, one beside it, and one that is switched off. */
+beforeEach(async () => {
+  upstream = await startUpstream()
+  collector = await startCollector()
+  const base = mirrorConfig({ upstream: upstream.url, collector: collector.url })
+  const [salt] = base['mirrors'] as [Section]
+  const beside = { sink: 'blackhole', batch: { max_wait_ms: 20 } }
+  config = {
+    ...base,
+    collections: [
+      { name: 'orders', upstreams: [{ url: upstream.url }], mirrors: ['salt', 'second', 'beside', 'off'] },
+    ],
+    mirrors: [
+      salt,
+      { ...salt, name: 'second' },
+      { ...beside, name: 'beside' },
+      { ...beside, name: 'off', enabled: false },
+    ],
+  }
+  await start()
+})
+
+async function start(folder?: string): Promise<void> {
+  gateway = await startTestGateway({ config, ...(folder === undefined ? {} : { folder }) })
+  client = new Client(gateway.port)
+}
+
+async function send(count: number): Promise<void> {
+  for (let at = 0; at < count; at += 1) expect((await client.send({ path: `/${at}` })).status).toBe(200)
+}
+
+const post = (path: string) => gateway.admin.call('POST', path)
+
+/** Waits until this many exchanges wait on disk. */
+const waiting = (name: string, exchanges: number): Promise<MirrorView> =>
+  until(
+    async () => {
+      const view = await gateway.admin.mirror(name)
+      return view.legs.every((leg) => leg.durable_items === exchanges) && view
+    },
+    { what: `${exchanges} exchanges of ${name} wait on disk` },
+  )
+
+async function expectConflict(path: string, sentence: string): Promise<void> {
+  const { status, text } = await post(path)
+  expect([status, (JSON.parse(text) as { message: string }).message]).toEqual([409, sentence])
+}
+
+test('pause stops delivery, not capture, also over a restart and a reload; resume delivers', async () => {
+  await send(3)
+  await gateway.delivered(3)
+  expect(await gateway.admin.pause('salt')).toMatchObject({ state: 'paused', counts: { waiting: 0 } })
+  // Again is no error.
+  expect((await post('/api/mirrors/salt/pause')).status).toBe(200)
+  await send(5)
+  const paused = await waiting('salt', 5)
+  expectIdentity(paused)
+  expect(paused).toMatchObject({ state: 'paused', counts: { captured: 16, delivered: 6, waiting: 10 } })
+  await expectConflict('/api/mirrors/salt/replay', 'mirror salt is paused: resume it first')
+  await gateway.delivered(8, 'second')
+
+  await gateway.admin.json('POST', '/api/config/reload')
+  expect((await gateway.admin.mirror('salt')).state).toBe('paused')
+  expect(await gateway.stop()).toBe(0)
+  await start(gateway.folder)
+  expect(await gateway.admin.mirror('salt')).toMatchObject({
+    state: 'paused',
+    counts: { captured: 16, delivered: 6, waiting: 10 },
+  })
+  expect((await gateway.admin.resume('salt')).state).not.toBe('paused')
+  expect((await gateway.delivered(8)).counts).toMatchObject({ delivered: 16, dropped: {} })
+})
+
+test('a disconnected connection pauses every mirror that uses it, and no other', async () => {
+  const act = (verb: string) => gateway.admin.json('POST', `/api/connections/collector/${verb}`)
+  expect(await act('disconnect')).toEqual({ name: 'collector', connected: false })
+  await send(4)
+  for (const name of ['salt', 'second']) {
+    expect((await waiting(name, 4)).state).toBe('paused')
+    expect((await post(`/api/mirrors/${name}/replay`)).status).toBe(409)
+  }
+  await gateway.delivered(4, 'beside')
+  expect(collector.posts).toBe(0)
+  // Resuming one mirror does not put the connection back.
+  await gateway.admin.resume('salt')
+  expect((await gateway.admin.mirror('salt')).state).toBe('paused')
+
+  await gateway.admin.pause('second')
+  expect(await act('connect')).toEqual({ name: 'collector', connected: true })
+  await gateway.delivered(4)
+  expect((await waiting('second', 4)).state).toBe('paused')
+  expect((await post('/api/connections/nobody/disconnect')).status).toBe(404)
+})
+
+test('the kill switch stops all capture and nothing else, also over a reload and a restart', async () => {
+  await send(2)
+  await gateway.delivered(2)
+  const paused = async () => (await gateway.admin.json<StatusView>('GET', '/api/status')).capture.paused
+  expect(await gateway.admin.json('POST', '/api/capture/pause')).toEqual({ paused: true })
+  await send(3)
+  await gateway.admin.json('POST', '/api/config/reload')
+  await send(3)
+  expect(await paused()).toBe(true)
+  expect(await gateway.stop()).toBe(0)
+  await start(gateway.folder)
+  await send(1)
+  expect(await paused()).toBe(true)
+
+  expect(await gateway.admin.json('POST', '/api/capture/resume')).toEqual({ paused: false })
+  await send(1)
+  expect(await paused()).toBe(false)
+  for (const name of ['salt', 'second', 'beside']) await gateway.delivered(3, name)
+  expect(upstream.received).toHaveLength(10)
+})
+
+test('a mirror that is switched off captures nothing, keeps what it has, and cannot be replayed', async () => {
+  await collector.stop()
+  await send(2)
+  await waiting('salt', 2)
+  const off = (config['mirrors'] as Section[]).map((mirror) => ({ ...mirror, enabled: false }))
+  await gateway.rewrite({ config: { ...config, mirrors: off } })
+  await gateway.admin.json('POST', '/api/config/reload')
+  await send(3)
+  const view = await gateway.admin.mirror('salt')
+  expectIdentity(view)
+  expect(view).toMatchObject({ enabled: false, state: 'disabled', counts: { captured: 4, waiting: 4 } })
+  await expectConflict('/api/mirrors/salt/replay', 'mirror salt is disabled: enable it first')
+
+  await collector.start()
+  await gateway.rewrite({ config })
+  await gateway.admin.json('POST', '/api/config/reload')
+  await gateway.admin.replay('salt')
+  expect((await gateway.delivered(2)).counts).toMatchObject({ delivered: 4, dropped: {} })
+})
+
+test('purge throws the backlog away and counts it', async () => {
+  await collector.stop()
+  await send(6)
+  await waiting('salt', 6)
+  // A batch on its way at that moment is not taken back: it waits again when it has failed.
+  const purged = await until(
+    async () => {
+      const view = await gateway.admin.json<MirrorView>('DELETE', '/api/mirrors/salt/backlog')
+      return view.counts.waiting === 0 && view
+    },
+    { what: 'nothing is left to purge' },
+  )
+  expectIdentity(purged)
+  expect(purged.counts).toMatchObject({ captured: 12, waiting: 0, dropped: { purged: 12 } })
+  await collector.start()
+  await send(1)
+  await gateway.admin.replay('second')
+  await gateway.delivered(7, 'second')
+  const view = await gateway.delivered(7)
+  expect(view.counts).toMatchObject({ delivered: 2, dropped: { purged: 12 } })
+  const labels = { mirror: 'salt', reason: 'purged' }
+  expect((await gateway.admin.metrics()).sum('mirror_dropped_total', labels)).toBe(12)
+})
+
+test('a test sends one marked sample per leg, also while paused; it counts nowhere and says what fails', async () => {
+  const run = async () => (await gateway.admin.json<TestResult>('POST', '/api/mirrors/salt/test')).legs
+  await gateway.admin.pause('salt')
+  for (const leg of await run()) {
+    expect(leg).toMatchObject({ ok: true, status: expect.any(Number), error: null })
+    expect(leg.latency_ms).toBeGreaterThan(0)
+  }
+  for (const leg of ['requests', 'responses'] as const) {
+    const items = collector.accepted(leg).flatMap((delivery) => delivery.items)
+    expect(items).toMatchObject([{ test: true, environment: 'dev' }])
+  }
+  collector.fault = faults.onLeg('responses', faults.status(401))
+  const [requests, responses] = await run()
+  expect(requests).toMatchObject({ name: 'requests', ok: true })
+  expect(responses).toMatchObject({ name: 'responses', ok: false, status: 401 })
+  expect(responses?.error).toContain('401')
+  await collector.stop()
+  for (const leg of await run()) {
+    expect(leg).toMatchObject({ ok: false, status: null })
+    expect(leg.error).toContain('connection refused')
+  }
+  const { counts, legs } = await gateway.admin.mirror('salt')
+  expect(counts).toMatchObject({ captured: 0, delivered: 0 })
+  // A failed test is no failed delivery.
+  expect(legs.map(({ attempts }) => attempts)).toEqual([0, 0])
+})
+
+test('the log level changes at once', async () => {
+  const told = (verb: string) => gateway.logs().some(({ msg }) => msg === `mirror ${verb}`)
+  expect(await gateway.admin.json('PUT', '/api/logging', { level: 'error' })).toEqual({ level: 'error' })
+  await gateway.admin.pause('salt')
+  await gateway.admin.json('PUT', '/api/logging', { level: 'debug' })
+  await gateway.admin.resume('salt')
+  await until(() => told('resumed'), { what: 'the line of the resume' })
+  expect(told('paused')).toBe(false)
+  expect((await gateway.admin.call('PUT', '/api/logging', { level: 'loud' })).status).toBe(400)
+})
