@@ -5,9 +5,4 @@ import file from './file/sink.ts'
 import http from './http/sink.ts'
 import salt from './salt/sink.ts'
 
-export const sinks: readonly SinkDefinition[] = [
-  blackhole,
-  file,
-  http,
-  salt,
-]
+export const sinks: readonly SinkDefinition[] = [blackhole, file, http, salt]

@@ -178,8 +178,11 @@ export class GatewayCommands implements Commands {
 
   #assertDelivers(config: MirrorConfig, legs: readonly Leg[]): void {
     if (!config.enabled) throw new ConflictError(`mirror ${config.name} is disabled: enable it first`)
-    if (legs.some(({ paused }) => paused))
-      throw new ConflictError(`mirror ${config.name} is paused: resume it first`)
+    if (!legs.some(({ paused }) => paused)) return
+    const { connection, name } = config
+    if (connection !== undefined && this.#gateway.mirrors.isDisconnected(connection))
+      throw new ConflictError(`connection ${JSON.stringify(connection)} is disconnected: connect it first`)
+    throw new ConflictError(`mirror ${name} is paused: resume it first`)
   }
 
   async testMirror(name: string): Promise<TestResult | null> {
@@ -201,8 +204,8 @@ export class GatewayCommands implements Commands {
         keepItem: false,
       })
       const latency = Math.round(result.latencyMs * 10) / 10
-      if (result.ok) return { name: leg.name, ok: true, status: 200, latency_ms: latency, error: null }
-      return { name: leg.name, ok: false, status: result.status, latency_ms: latency, error: result.message }
+      const error = result.ok ? null : result.message
+      return { name: leg.name, ok: result.ok, status: result.status, latency_ms: latency, error }
     })
     return { legs: await Promise.all(results) }
   }

@@ -44,9 +44,24 @@ const HOUSEKEEPING_MS = 1000
 /** At a stop: how long a healthy destination is still delivered to. What remains waits on disk. */
 const DELIVER_REST_MS = 5000
 
+/** What belongs to the process: a reload cannot change it. By JSON pointer into the file. */
+const fixedKeys: Readonly<Record<string, (config: Config) => string | number | boolean>> = {
+  '/listen/host': ({ listen }) => listen.host,
+  '/listen/port': ({ listen }) => listen.port,
+  '/listen/threads': ({ listen }) => listen.threads,
+  '/listen/reuse_port': ({ listen }) => listen.reuse_port,
+  '/data_dir': ({ data_dir }) => data_dir,
+  '/admin/host': ({ admin }) => admin.host,
+  '/admin/port': ({ admin }) => admin.port,
+  '/capture/buffer_bytes': ({ capture }) => capture.buffer_bytes,
+  '/logging/format': ({ logging }) => logging.format,
+}
+
 /** Starts a gateway; throws StartError when it cannot. Clients are accepted last. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   assertLimits()
+  // Bodies and counts on disk are the owner's alone, whoever writes the file.
+  process.umask(0o077)
   const lock = await lockDataDir(options.config.data_dir)
   const gateway = new RunningGateway(options, lock)
   try {
@@ -238,15 +253,13 @@ export class RunningGateway implements Gateway {
 
   /** Listeners and folders belong to the process: a reload that wants others is refused, naming the key. */
   #cannotChange({ config, file, places }: Extract<Loaded, { ok: true }>): Problem[] {
-    const fixed = (['host', 'port', 'threads', 'reuse_port'] as const)
-      .filter((key) => this.config.listen[key] !== config.listen[key])
-      .map((key) => `/listen/${key}`)
-    if (this.config.data_dir !== config.data_dir) fixed.push('/data_dir')
-    if (this.config.admin.host !== config.admin.host) fixed.push('/admin/host')
-    if (this.config.admin.port !== config.admin.port) fixed.push('/admin/port')
-    if (this.config.capture.buffer_bytes !== config.capture.buffer_bytes) fixed.push('/capture/buffer_bytes')
-    const message = 'must stay as it is in a reload: restart the gateway to change it'
-    return fixed.map((at) => ({ file, ...places.value(at), path: pathOf(at), message }))
+    return Object.entries(fixedKeys).flatMap(([at, read]) => {
+      const [before, wanted] = [read(this.config), read(config)]
+      if (before === wanted) return []
+      const rule = `must stay ${JSON.stringify(before)} in a reload (restart the gateway to change it)`
+      const message = `${rule}, got ${JSON.stringify(wanted)}`
+      return [{ file, ...places.value(at), path: pathOf(at), message }]
+    })
   }
 
   async stop(): Promise<{ clean: boolean }> {

@@ -121,4 +121,3 @@ export type Config = Omit<GatewayFile, 'mirrors' | 'listen'> & {
   readonly listen: ListenConfig & { readonly threads: number }
   readonly mirrors: readonly MirrorConfig[]
 }
-

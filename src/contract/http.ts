@@ -12,7 +12,7 @@ import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici
 import { type Answer, answerError, transportError } from './answer.ts'
 import { OutcomeError } from './errors.ts'
 import { limits } from './limits.ts'
-import type { HttpAnswer, SinkHttp } from './plugin.ts'
+import type { Batch, HttpAnswer, SinkHttp } from './plugin.ts'
 import { scrubber } from './scrub.ts'
 import type { Target } from './tasks.ts'
 
@@ -34,6 +34,14 @@ const framingHeaders = new Set([
   'transfer-encoding',
   'upgrade',
 ])
+
+/** Status that acknowledged a batch, as long as somebody holds the batch. */
+const answered = new WeakMap<Batch, number>()
+
+/** The status with which an HTTP destination accepted a batch; null for other destinations. */
+export function acknowledgedWith(batch: Batch): number | null {
+  return answered.get(batch) ?? null
+}
 
 const compressors = { gzip: promisify(gzip), zstd: promisify(zstdCompress) }
 
@@ -64,6 +72,7 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
         const answer = await sockets.send(options, destination.host, signal)
         const error = answerError(answer, scrub)
         if (error !== null) throw error
+        if (request.batch !== undefined) answered.set(request.batch, answer.status)
         return { status: answer.status, text: answer.body.toString() } satisfies HttpAnswer
       },
     },

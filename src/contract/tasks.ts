@@ -172,7 +172,13 @@ export interface ShipTask {
 }
 
 export type ShipResult =
-  | { readonly ok: true; readonly latencyMs: number; readonly bytes: number }
+  | {
+      readonly ok: true
+      /** Of the HTTP answer, where there was one. */
+      readonly status: number | null
+      readonly latencyMs: number
+      readonly bytes: number
+    }
   | {
       readonly ok: false
       readonly kind: OutcomeKind | 'corrupt' | 'bug'

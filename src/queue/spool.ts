@@ -1,7 +1,7 @@
 /**
  * The disk side of a leg: segments, append-only files of frames. What lies here survives a kill.
  *
- *   segment  ┌ header 16 ┐┌───────── frame ──────────┐┌─ frame ─ …      <folder>/<created>-<thread>-<number>.seg
+ *   segment  ┌ header 16 ┐┌───────── frame ──────────┐┌─ frame ─ …     <created>-<pid>.<thread>-<number>.seg
  *            │ MGSEG v1  ││ header 48 │ NDJSON       ││
  *            └───────────┘└──────────────────────────┘└────────
  *
@@ -53,7 +53,9 @@ let segmentsMade = 0
 /** Name of a new segment: sorts by creation, is unique on this machine. */
 export function segmentName(now: number): string {
   segmentsMade += 1
-  return `${now.toString(36).padStart(9, '0')}-${process.pid.toString(36)}.${threadId}-${segmentsMade.toString(36).padStart(6, '0')}.seg`
+  const created = now.toString(36).padStart(9, '0')
+  const number = segmentsMade.toString(36).padStart(6, '0')
+  return `${created}-${process.pid.toString(36)}.${threadId}-${number}.seg`
 }
 
 /** Appends frames of one leg. Synchronous: its thread has nothing else to do. */

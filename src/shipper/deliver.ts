@@ -3,7 +3,7 @@
  * came of it. A batch is retried elsewhere; here nothing is kept but the open sinks.
  */
 import { OutcomeError } from '../contract/errors.ts'
-import { createSinkHttp } from '../contract/http.ts'
+import { acknowledgedWith, createSinkHttp } from '../contract/http.ts'
 import { limits } from '../contract/limits.ts'
 import type { Batch, Sink, SinkDefinition } from '../contract/plugin.ts'
 import { scrubber } from '../contract/scrub.ts'
@@ -62,7 +62,8 @@ export async function deliver(task: ShipTask): Promise<ShipResult> {
   const started = performance.now()
   try {
     await write(target, batch, task.timeoutMs)
-    return { ok: true, latencyMs: performance.now() - started, bytes: ndjson.length }
+    const latencyMs = performance.now() - started
+    return { ok: true, status: acknowledgedWith(batch), latencyMs, bytes: ndjson.length }
   } catch (error) {
     const item = task.keepItem && items === 1 ? ndjson.toString().trimEnd() : null
     return { ...explain(error, scrubber(target)), latencyMs: performance.now() - started, item }

@@ -129,6 +129,10 @@ export class Mirrors {
     }
   }
 
+  isDisconnected(connection: string): boolean {
+    return this.#disconnected.has(connection)
+  }
+
   #isPaused(mirror: MirrorConfig): boolean {
     return this.#pausedMirrors.has(mirror.name) || this.#disconnected.has(mirror.connection ?? '')
   }
@@ -196,11 +200,7 @@ export class Mirrors {
    * counted.
    * `counts` is flat: slot, exchanges, slot, exchanges …
    */
-  async settleCrash(slab: {
-    thread: number
-    sequence: number
-    counts: readonly number[]
-  }): Promise<void> {
+  async settleCrash(slab: { thread: number; sequence: number; counts: readonly number[] }): Promise<void> {
     for (let at = 0; at < slab.counts.length; at += 2) {
       for (const leg of this.#legsOfSlot.get(slab.counts[at] as number) ?? []) {
         const found = await takeOver(leg, this.#host, slab)
@@ -263,10 +263,7 @@ export class Mirrors {
   view(name: string): MirrorView | null {
     const config = this.#configs.find((mirror) => mirror.name === name)
     const legs = this.#legsOf(name)
-    if (
-      config === undefined &&
-      legs.every((leg) => !itemsWait(leg) && leg.ledger.deadLettered === 0)
-    ) {
+    if (config === undefined && !legs.some(holdsItems)) {
       return null
     }
     return mirrorView(name, config, legs)
@@ -277,14 +274,16 @@ export class Mirrors {
     const order = this.#configs.find((mirror) => mirror.name === name)?.legs.map((leg) => leg.name) ?? []
     // Legs of an earlier sink show up only while something of theirs is left.
     return legs
-      .filter((leg) => order.length === 0 || order.includes(leg.name) || itemsWait(leg))
+      .filter((leg) => order.length === 0 || order.includes(leg.name) || holdsItems(leg))
       .sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
   }
 
-  /** The legs of a configured mirror, for commands that need it to be active. */
+  /** The legs that a configured mirror has now, in its order. */
   activeLegs(name: string): { config: MirrorConfig; legs: Leg[] } | null {
     const config = this.#configs.find((mirror) => mirror.name === name)
-    return config === undefined ? null : { config, legs: this.#legsOf(name) }
+    if (config === undefined) return null
+    const legs = config.legs.map((leg) => this.#find(name, leg.name)).filter((leg) => leg !== undefined)
+    return { config, legs }
   }
 
   async setPaused(name: string, paused: boolean): Promise<void> {
@@ -392,9 +391,9 @@ export class Mirrors {
 
 const DELIVER_REST_POLL_MS = 20
 
-/** On disk, or on their way there. */
-function itemsWait(leg: Leg): boolean {
-  return leg.ledger.counts(leg.queue.waitingItems).waiting > 0
+/** Waiting, on disk or on their way there, or dead-lettered. */
+function holdsItems(leg: Leg): boolean {
+  return leg.ledger.deadLettered > 0 || leg.ledger.counts(leg.queue.waitingItems).waiting > 0
 }
 
 function parseItem(item: string): unknown {

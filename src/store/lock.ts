@@ -34,13 +34,23 @@ export async function lockDataDir(dataDir: string): Promise<DataLock> {
 function makeWritable(dataDir: string): void {
   const probe = path.join(dataDir, '.write-test')
   try {
-    fs.mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    makeFolder(dataDir)
+    // The store keeps refused items with their bodies: nobody else may look, whoever made the folder.
+    fs.chmodSync(dataDir, 0o700)
     fs.writeFileSync(probe, '', { mode: 0o600 })
     fs.rmSync(probe)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new StartError(`data_dir ${dataDir} must be a folder this user can write to: ${reason}`)
   }
+}
+
+/** One level at a time: mkdir's own `recursive` never returns below /proc, where nothing can be made. */
+function makeFolder(folder: string): void {
+  if (fs.existsSync(folder)) return
+  const parent = path.dirname(folder)
+  if (parent !== folder) makeFolder(parent)
+  fs.mkdirSync(folder, { mode: 0o700 })
 }
 
 function bind(address: string): Promise<net.Server | null> {

@@ -13,5 +13,8 @@ sinkConformance({
 test('the page shows the code that is tested', async () => {
   const page = await readFile(new URL('../../plugins/README.md', import.meta.url), 'utf8')
   const code = await readFile(new URL('example-sink.ts', import.meta.url), 'utf8')
-  expect(page.includes(`\`\`\`ts\n${code}\`\`\``), 'copy test/conformance/example-sink.ts into plugins/README.md').toBe(true)
+  expect(
+    page.includes(`\`\`\`ts\n${code}\`\`\``),
+    'copy test/conformance/example-sink.ts into plugins/README.md',
+  ).toBe(true)
 })

@@ -328,11 +328,14 @@ describe('failures', () => {
   test.each([
     ['hangs after', hangAfterHead],
     ['goes on byte by byte after', answerByteByByte],
-  ])('a collector that %s its 200 has accepted, and is left when the signal says so', async (_when, behaviour) => {
-    collector.behave(behaviour)
-    const answer = await client().post(collector.url, { body }, AbortSignal.timeout(200))
-    expect(answer.status).toBe(200)
-  })
+  ])(
+    'a collector that %s its 200 has accepted, and is left when the signal says so',
+    async (_when, behaviour) => {
+      collector.behave(behaviour)
+      const answer = await client().post(collector.url, { body }, AbortSignal.timeout(200))
+      expect(answer.status).toBe(200)
+    },
+  )
 
   test('a signal that aborted before the post sends nothing', async () => {
     const error = await failureOf(client().post(collector.url, { body }, AbortSignal.abort()))

@@ -2,7 +2,14 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { FRAME_HEADER, indexSegment, readRange, SegmentWriter, segmentName, writerOf } from '../../src/queue/spool.ts'
+import {
+  FRAME_HEADER,
+  indexSegment,
+  readRange,
+  SegmentWriter,
+  segmentName,
+  writerOf,
+} from '../../src/queue/spool.ts'
 import { tempDir } from '../support/files.ts'
 
 const options = { segmentBytes: 1 << 20, fsyncMs: 0 }
@@ -29,7 +36,13 @@ describe('a segment', () => {
     const { file, frames } = await segment()
     const index = await indexSegment({ path: file, from: 0, verify: true })
     expect(index.frames.map(({ items }) => items)).toEqual([1, 2, 3])
-    expect(index.frames[1]).toMatchObject({ offset: frames[1]?.offset, oldest: 1002, newest: 2002, thread: 3, sequence: 2 })
+    expect(index.frames[1]).toMatchObject({
+      offset: frames[1]?.offset,
+      oldest: 1002,
+      newest: 2002,
+      thread: 3,
+      sequence: 2,
+    })
     expect(index).toMatchObject({ corrupt: [], skipped: 0, end: fs.statSync(file).size })
   })
 

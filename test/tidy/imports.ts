@@ -91,7 +91,7 @@ function againstLayers({ from, target, specifier, typeOnly }: Import): string | 
 
 function againstPlugins({ from, target, specifier }: Import): string | null {
   if (target === 'plugins/index.ts' && from.startsWith('src/') && !entries.includes(from)) {
-    return `imports the list of plugins, but only ${entries.join(', ')} may: take the definition as an argument`
+    return `imports the list of plugins, but only ${entries.join(', ')} may: take it as an argument`
   }
   const [top, plugin] = from.split('/')
   if (top !== 'plugins' || from === 'plugins/index.ts' || target === null || from.endsWith('.test.ts'))
