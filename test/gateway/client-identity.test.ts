@@ -1,4 +1,4 @@
-/** Who the client is: by its connection, or by proxies that are trusted; in the items and for the upstream. */
+/** Who the client is, by its connection or by trusted proxies: in the items and for the upstream. */
 import { beforeAll, expect, test } from 'vitest'
 import { RawClient, valuesOf } from '../support/client.ts'
 import { startCollector, type TestCollector } from '../support/collector.ts'
@@ -82,7 +82,7 @@ test('after a reload the same connection is one of a trusted proxy: believed and
     'x-forwarded-for': ['203.0.113.9, 198.51.100.2, 10.1.1.1, 127.0.0.1'],
     'x-forwarded-proto': ['https'],
     'x-forwarded-host': ['public.example.com'],
-    forwarded: ['for=203.0.113.9;proto=https'],
+    forwarded: ['for=203.0.113.9;proto=https, for=127.0.0.1;proto=http;host=inner.test'],
   })
   // The first address from the right that nobody trusts.
   expect(request.client.ip).toBe('198.51.100.2')

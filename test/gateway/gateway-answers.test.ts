@@ -1,4 +1,6 @@
-/** The answers that the gateway makes itself: over the wire, in the metrics, and in the items of the mirror. */
+/**
+ * The answers that the gateway makes itself: over the wire, in the metrics, and in the items of the mirror.
+ */
 import type { Socket } from 'node:net'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Client, RawClient, type RawResponse } from '../support/client.ts'

@@ -1,4 +1,7 @@
-/** Mirrors of one collection, each with its own redaction, capture, format and rules, over the same exchanges. */
+/**
+ * Mirrors of one collection, each with its own redaction, capture, format and rules, over the same
+ * exchanges.
+ */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { Client } from '../support/client.ts'
 import { startCollector, type TestCollector } from '../support/collector.ts'

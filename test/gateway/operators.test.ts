@@ -1,4 +1,4 @@
-/** What people do to a running gateway: pause, resume, take connections off, stop all capture, test, purge. */
+/** What people do to a running gateway: pause, resume, disconnect, stop all capture, test, purge. */
 import { beforeEach, expect, test } from 'vitest'
 import type { MirrorView, StatusView, TestResult } from '../../src/admin/commands.ts'
 import { Client } from '../support/client.ts'
@@ -130,7 +130,7 @@ test('the kill switch stops all capture and nothing else, also over a reload and
   expect(upstream.received).toHaveLength(10)
 })
 
-test('a mirror that is switched off captures nothing, keeps what it has, and cannot be replayed', async () => {
+test('a mirror that is switched off captures nothing, keeps what waits, and is not replayed', async () => {
   await collector.stop()
   await send(2)
   await waiting('salt', 2)
@@ -174,7 +174,7 @@ test('purge throws the backlog away and counts it', async () => {
   expect((await gateway.admin.metrics()).sum('mirror_dropped_total', labels)).toBe(12)
 })
 
-test('a test sends one marked sample per leg, also while paused; it counts nowhere and says what fails', async () => {
+test('a test sends one marked sample per leg, counts nowhere, and says what fails', async () => {
   const run = async () => (await gateway.admin.json<TestResult>('POST', '/api/mirrors/salt/test')).legs
   await gateway.admin.pause('salt')
   for (const leg of await run()) {

@@ -149,6 +149,32 @@ test('reloads in the middle of traffic lose no request and no exchange', async (
   expect(answered.every((count) => count > 0)).toBe(true)
 })
 
+test('an upload that has begun ends where it began, though the reload took its collection away', async () => {
+  const upstream = await startUpstream()
+  const collector = await startCollector()
+  const base = { upstream: upstream.url, collector: collector.url }
+  const gateway = await startTestGateway({ config: mirrorConfig(base) })
+  const client = await RawClient.connect(gateway.port)
+  client.send('POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\nhalf')
+  await until(() => upstream.received[0]?.bytes === 4, { what: 'half of the upload is at the upstream' })
+
+  const gone = await startUpstream()
+  const collection = { name: 'other', prefix: '/other' }
+  await gateway.rewrite({ config: mirrorConfig({ ...base, upstream: gone.url, collection }) })
+  await gateway.admin.json('POST', '/api/config/reload')
+  client.send('rest')
+  expect((await client.response()).status).toBe(200)
+  expect(upstream.received[0]?.body?.toString()).toBe('halfrest')
+  expect((await client.request(post('/upload', '{}'))).status).toBe(404)
+
+  await gateway.delivered(1)
+  const { request, response } = await collector.pairOf('/upload')
+  expect(request).toMatchObject({ collection: 'orders', request: { body: 'halfrest' } })
+  expect(response).toMatchObject({ outcome: 'complete', upstream: upstream.url })
+  // Its connections to an upstream that nobody names any more are closed.
+  await until(() => upstream.sockets.size === 0, { what: 'the old upstream is let go' })
+})
+
 /** A gateway whose collector is down, with this many exchanges waiting for it. */
 async function withBacklog(exchanges: number) {
   const upstream = await startUpstream()

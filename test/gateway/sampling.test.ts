@@ -1,4 +1,7 @@
-/** A share of the exchanges: the same key always has the same fate, and smaller rates lie within larger ones. */
+/**
+ * A share of the exchanges: the same key always has the same fate, and smaller rates lie within larger
+ * ones.
+ */
 import { beforeAll, expect, test } from 'vitest'
 import { Client } from '../support/client.ts'
 import { type ExchangeCollector, startExchangeCollector } from '../support/exchanges.ts'
