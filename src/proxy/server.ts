@@ -25,10 +25,27 @@ export interface ProxyOptions {
   readonly onDrained: () => void
 }
 
+interface ParseError extends NodeJS.ErrnoException {
+  /** What was being read, and where in it the parser stopped. */
+  readonly rawPacket?: Buffer
+  readonly bytesParsed?: number
+}
+
 const codeOf: Readonly<Record<string, GatewayErrorCode>> = {
   HPE_HEADER_OVERFLOW: 'headers_too_large',
   HPE_CHUNK_EXTENSIONS_OVERFLOW: 'body_too_large',
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+}
+
+/** RFC 9110 §5.6.2: a token, and the space after it. No method is longer than this looks at. */
+const methodForm = /^[!#$%&'*+.^_`|~\w-]+ /
+const METHOD_CHARS_MAX = 64
+
+/** Whether the parser stopped in a method that it does not know, rather than in what is no HTTP at all. */
+function unknownMethod({ rawPacket, bytesParsed }: ParseError): boolean {
+  if (rawPacket === undefined || bytesParsed === undefined) return false
+  const line = bytesParsed === 0 ? 0 : rawPacket.lastIndexOf(0x0a, bytesParsed - 1) + 1
+  return methodForm.test(rawPacket.toString('latin1', line, line + METHOD_CHARS_MAX + 1))
 }
 
 function createListener(): Server<typeof ClientRequest, typeof ClientResponse> {
@@ -93,12 +110,10 @@ export class ProxyServer {
       if (client?.idle === true) client.refuse('method_not_allowed')
       else socket.destroy()
     })
-    server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
-      this.#clientError(error, socket as ClientSocket),
-    )
+    server.on('clientError', (error: ParseError, socket) => this.#clientError(error, socket as ClientSocket))
   }
 
-  #clientError(error: NodeJS.ErrnoException, socket: ClientSocket): void {
+  #clientError(error: ParseError, socket: ClientSocket): void {
     const { client } = socket
     const code = error.code ?? ''
     const arrived = code.startsWith('HPE_')
@@ -106,6 +121,7 @@ export class ProxyServer {
       : code === 'ERR_HTTP_REQUEST_TIMEOUT'
     // A connection that never said anything is closed without a word, like one that is gone.
     if (client === undefined || !arrived || !socket.writable || socket.bytesRead === 0) socket.destroy()
+    else if (code === 'HPE_INVALID_METHOD' && unknownMethod(error)) client.fail('method_not_allowed')
     else client.fail(codeOf[code] ?? 'bad_request')
   }
 

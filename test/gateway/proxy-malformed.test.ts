@@ -73,6 +73,36 @@ const answers = [
   'HTTP/1.0 200 OK\r\nConnection: x, close\r\nX: 1\r\n\r\nhello',
 ]
 
+test.each([
+  ['FOO / HTTP/1.1\r\nHost: a\r\n\r\n', 405],
+  ['get / HTTP/1.1\r\nHost: a\r\n\r\n', 405],
+  ["GETX!#$%&'*+.^_`|~ / HTTP/1.1\r\nHost: a\r\n\r\n", 405],
+  ['\r\nFOO / HTTP/1.1\r\nHost: a\r\n\r\n', 405],
+  ['FOO', 400],
+  ['F(O / HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+  [' FOO / HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+  ['\x16\x03\x01\x02\x00 \r\n', 400],
+  [`${'A'.repeat(100)} / HTTP/1.1\r\nHost: a\r\n\r\n`, 400],
+])(
+  'a method that the parser does not know is not allowed, anything else is bad: %j',
+  async (bytes, status) => {
+    const upstream = await startUpstream()
+    const thread = await startThread(upstream)
+    for (const before of ['', 'GET / HTTP/1.1\r\nHost: a\r\n\r\n']) {
+      const client = await RawClient.connect(thread.port)
+      client.send(before + bytes)
+      if (before !== '') expect((await client.response()).status).toBe(200)
+      const answer = await client.response()
+      expect(answer.status).toBe(status)
+      expect(answer.header('connection')).toBe('close')
+      const { error } = JSON.parse(answer.body.toString()) as { error: string }
+      expect(error).toBe(status === 405 ? 'method_not_allowed' : 'bad_request')
+      if (status === 405) expect(answer.header('allow')).toContain('GET')
+      await client.closed
+    }
+  },
+)
+
 test('mutated requests', async () => {
   const upstream = await startUpstream()
   const thread = await startThread(upstream, {
