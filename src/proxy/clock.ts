@@ -1,10 +1,9 @@
 /**
  * The time of a data thread: a coarse clock that a single interval moves on, and the open exchanges whose
- * deadlines
- * that interval checks. No exchange has a timer of its own.
+ * deadlines that interval checks. No exchange has a timer of its own.
  */
 
-/** How often deadlines are checked, milliseconds: all time-outs are this much late at most. */
+/** How often deadlines are checked, milliseconds: a time-out is two of these late at most, never early. */
 export const TICK_MS = 100
 
 /** `now` is monotonic milliseconds, at most one tick old. */

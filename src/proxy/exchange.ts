@@ -13,10 +13,9 @@ import { gatewayAnswer, rejectedCell } from './answer.ts'
 import { clock, type Open } from './clock.ts'
 import type { ClientConnection, ClientSocket, Expectation } from './connection.ts'
 import { type Answered, Attempt, type FailureKind, type ForwardRequest, type Upstream } from './forward.ts'
+import { claimedOrigin, type Origin, type Scheme } from './forwarded.ts'
 import {
   addGatewayFields,
-  clientAddress,
-  forwardedScheme,
   idForUpstream,
   type RequestHead,
   readRequestHead,
@@ -26,7 +25,7 @@ import type { ClientResponse, ResponseOwner } from './response.ts'
 import { upstreamTarget } from './route.ts'
 import { countUpstreamError, type Ended, seal } from './seal.ts'
 import type { Collection, Snapshot } from './snapshot.ts'
-import { openTap, type Tap } from './tap.ts'
+import { openTap, slotsOf, type Tap } from './tap.ts'
 import { type ClientRequest, Upload, type UploadOwner } from './upload.ts'
 
 /** Where an exchange stands; decides whose silence its deadline measures. */
@@ -50,6 +49,9 @@ const idempotent: ReadonlySet<string> = new Set(
 )
 const NOTHING: readonly string[] = []
 
+/** A sign of life that no tick has seen yet: its silence begins with the next, never before it was there. */
+const UNSEEN = Number.POSITIVE_INFINITY
+
 const answerTo: Readonly<Record<FailureKind, GatewayErrorCode>> = {
   unreachable: 'upstream_unreachable',
   reset: 'upstream_reset',
@@ -72,7 +74,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   host = ''
   target = ''
   path = ''
-  scheme: 'http' | 'https' = 'http'
+  scheme: Scheme = 'http'
   clientIp = ''
   requestId = ''
   outcome: Outcome = 'complete'
@@ -86,8 +88,8 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   answerTrailers = NOTHING
   requestTrailers = NOTHING
   #phase: number = phase.sending
-  /** Coarse time of the last sign of life of whoever the phase waits for. */
-  #touchedAt = clock.now
+  /** When the deadlines first saw the last sign of life of whoever the phase waits for. */
+  #touchedAt = UNSEEN
   /** Null without a request body. */
   #upload: Upload | null = null
   #forward: ForwardRequest | null = null
@@ -127,13 +129,11 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     snapshot.enter()
     this.res.attach(this)
     try {
-      const head = readRequestHead(req.rawHeaders)
       const trusted = connection.trusted(snapshot)
+      const head = readRequestHead(req.rawHeaders, trusted)
       this.requestId = idForUpstream(head, this.id)
-      this.scheme = forwardedScheme(head, trusted)
-      this.clientIp = trusted
-        ? clientAddress(head.forwardedFor, connection.address, snapshot.trusts)
-        : connection.address
+      this.clientIp = connection.address
+      if (trusted) this.#believe(claimedOrigin(head, connection.address, snapshot.trusts))
       const code = admit(req, head, snapshot, expects, shared.draining === 'refusing', this)
       const { collection } = this
       if (head.chunked || head.contentLength > 0) {
@@ -145,6 +145,11 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     } catch (error) {
       this.#crash(error)
     }
+  }
+
+  #believe({ address, scheme }: Origin): void {
+    this.clientIp = address
+    this.scheme = scheme
   }
 
   #openTap(collection: Collection): void {
@@ -160,6 +165,8 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     const fields = addGatewayFields(head, {
       peer: this.connection.address,
       trusted,
+      clientIp: this.clientIp,
+      scheme: this.scheme,
       host: this.host,
       requestId: this.requestId,
       httpVersion: this.version,
@@ -179,7 +186,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     const attempt = new Attempt(upstream, this.#forward as ForwardRequest, this)
     this.#attempt = attempt
     this.#phase = phase.sending
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     this.upstreamName = upstream.name
     if (this.forwardedAt === 0) this.forwardedAt = performance.now()
     if (upstream.take(attempt)) return
@@ -199,7 +206,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   // ── request body ────────────────────────────────────────────────────────────────────────────────────────
 
   onUploadWanted(): void {
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     if (this.uploaded) process.nextTick(sendEnd, this)
     else this.#upload?.read()
   }
@@ -215,7 +222,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   }
 
   onUploadChunk(chunk: Buffer): void {
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     this.#attempt?.send(chunk)
     if (this.tap === null) return
     try {
@@ -253,13 +260,13 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
 
   onRequestSent(): void {
     if (this.#phase === phase.sending) this.#phase = phase.awaiting
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
   }
 
   // ── answer ──────────────────────────────────────────────────────────────────────────────────────────────
 
   onInterim(status: number, fields: string[]): void {
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     if (this.version !== '1.1' || this.#phase >= phase.answering) return
     try {
       this.res.writeInformation(status, readResponseHead(fields).keep)
@@ -269,7 +276,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   }
 
   onAnswerHead(status: number, reason: string, fields: string[]): void {
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     this.answeredAt = performance.now()
     const attempt = this.#attempt as Attempt
     ;(this.collection as Collection).balancer.succeeded(attempt.upstream)
@@ -290,27 +297,21 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   }
 
   onAnswerData(chunk: Buffer): boolean {
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     if (this.#phase !== phase.answering) return true
     this.res.relayChunk(chunk)
-    if (this.tap !== null) {
-      try {
-        this.tap.responseChunk(chunk)
-      } catch (error) {
-        this.#captureFailed(error)
-      }
-    }
+    if (this.tap !== null) this.#captureAnswer(this.tap, chunk)
     return !this.res.full
   }
 
   onResponseDrain(): void {
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     this.#attempt?.resume()
   }
 
   onAnswerEnd(trailers: readonly string[]): void {
     this.#attempt = null
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     this.upstreamEndedAt = performance.now()
     if (this.#phase !== phase.answering) return
     this.#phase = phase.flushing
@@ -379,7 +380,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.answerFields = answer.fields
     this.answeredAt = performance.now()
     this.#phase = phase.flushing
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     if (answer.close) res.shouldKeepAlive = false
     res.sendDate = true
     res.writeHead(answer.status, STATUS_CODES[answer.status], answer.fields)
@@ -388,14 +389,14 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
       this.#upload?.discard()
     }
     res.end(answer.body)
-    if (this.method !== 'HEAD') this.tap?.responseChunk(Buffer.from(answer.body))
+    if (this.tap !== null && this.method !== 'HEAD') this.#captureAnswer(this.tap, Buffer.from(answer.body))
   }
 
   #cutAnswer(outcome: Outcome): void {
     this.outcome = outcome
     this.#cut = true
     this.#phase = phase.flushing
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     this.res.cut(this.connection.socket)
   }
 
@@ -413,9 +414,18 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.#destroy('upstream_error')
   }
 
+  #captureAnswer(tap: Tap, chunk: Buffer): void {
+    try {
+      tap.responseChunk(chunk)
+    } catch (error) {
+      this.#captureFailed(error)
+    }
+  }
+
   #captureFailed(error: unknown): void {
     const { shared } = this.connection
-    shared.cells[threadCell.captureErrors]!++
+    const rules = this.tap?.rules ?? (this.collection as Collection).mirrors
+    shared.slabs.failed(slotsOf(rules))
     shared.warn('capture_error', error)
     this.tap?.release()
     this.tap = null
@@ -432,7 +442,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.tap = null
     if (!whole || this.uploaded || this.connection.socket.destroyed) return this.#leave()
     this.#phase = phase.discarding
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     if (this.#upload?.wasted === true) this.connection.linger()
     this.#upload?.discard()
   }
@@ -454,6 +464,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   // ── deadlines ───────────────────────────────────────────────────────────────────────────────────────────
 
   checkDeadline(now: number): void {
+    if (this.#touchedAt === UNSEEN) this.#touchedAt = now
     const silentMs = now - this.#touchedAt
     const { body_idle_ms } = this.snapshot.listen.timeouts
     if (this.#phase === phase.sending) return this.#checkSending(silentMs, body_idle_ms)
@@ -483,7 +494,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     const size = handle?.writeQueueSize ?? 0
     if (size === this.#queueSize) return false
     this.#queueSize = size
-    this.#touchedAt = clock.now
+    this.#touchedAt = UNSEEN
     return true
   }
 }

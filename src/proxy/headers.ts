@@ -1,10 +1,9 @@
 /**
  * Header fields on their way through: one pass over the client's raw list says what routing needs to know
- * and keeps
- * what the upstream may see; another over the upstream's raw list keeps what the client may see.
+ * and keeps what the upstream may see; another over the upstream's raw list keeps what the client may see.
  */
-import { isIP } from 'node:net'
 import { limits } from '../contract/limits.ts'
+import { forwardedElement, type Scheme } from './forwarded.ts'
 
 /**
  * What the client's head says, and the fields of it that go on to the upstream. Flat: name, value, name,
@@ -24,7 +23,7 @@ export class RequestHead {
   forwardedFor = ''
   forwardedProto = ''
   forwardedHost = ''
-  forwarded: string[] | null = null
+  forwarded = ''
   keep: string[] = []
 }
 
@@ -70,8 +69,7 @@ function takeRequestField(head: RequestHead, lower: string, value: string): bool
       head.forwardedHost = value
       return true
     case 'forwarded':
-      head.forwarded ??= []
-      head.forwarded.push(value)
+      head.forwarded = head.forwarded === '' ? value : `${head.forwarded}, ${value}`
       return true
     case 'te':
     case 'expect':
@@ -92,7 +90,15 @@ const requestLengths = [2, 4, 6, 7, 9, 10, 12, 14, 15, 16, 17, 19].reduce(
   0,
 )
 
-export function readRequestHead(raw: readonly string[]): RequestHead {
+/** What proxies say of the client besides: X-Forwarded-Port, -Ssl, -Prefix …, X-Real-IP. */
+function claims(name: string): boolean {
+  if ((name.charCodeAt(0) | 0x20) !== 0x78) return false
+  if (name.length === 9) return name.toLowerCase() === 'x-real-ip'
+  return name.charCodeAt(11) === 0x2d && name.slice(0, 11).toLowerCase() === 'x-forwarded'
+}
+
+/** `trusted`: the fields come from a proxy that is believed. */
+export function readRequestHead(raw: readonly string[], trusted: boolean): RequestHead {
   const head = new RequestHead()
   const { keep } = head
   for (let i = 0; i < raw.length; i += 2) {
@@ -105,6 +111,7 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
       takeRequestField(head, name.toLowerCase(), value)
     )
       continue
+    if (!trusted && length > 8 && claims(name)) continue
     keep.push(name, value)
   }
   if (head.connection !== '') dropNominated(head.keep, head.connection)
@@ -114,14 +121,16 @@ export function readRequestHead(raw: readonly string[]): RequestHead {
 /** Fields that a Connection header may not take away: without them the message would have other borders. */
 const framing = new Set(['close', 'keep-alive', 'content-length', 'transfer-encoding', 'host', ''])
 
+/** What nearly every message says. */
+const plainConnection = /^(?:keep-alive|close)$/i
+
 /**
  * RFC 9110 §7.6.1: fields that the sender's Connection header names are for this hop only. Runs on the
- * sender's own
- * fields alone, before the gateway adds its own: otherwise a client could take those away (trap C9).
+ * sender's own fields alone, before the gateway adds its own: otherwise a client could take those away
+ * (trap C9).
  */
 export function dropNominated(list: string[], connection: string): void {
-  // What nearly every message says.
-  if (connection === 'keep-alive' || connection === 'close') return
+  if (connection.length <= 10 && plainConnection.test(connection)) return
   const names = new Set<string>()
   for (const option of connection.split(',')) {
     const name = option.trim().toLowerCase()
@@ -137,40 +146,6 @@ export function dropNominated(list: string[], connection: string): void {
   list.length = to
 }
 
-/** Without the `::ffff:` of an IPv4 address on an IPv6 socket. */
-export function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
-}
-
-/**
- * RFC 7239 §5.2 in its older spelling: the first address from the right that is no trusted proxy; the
- * leftmost valid one
- * when all are. `peer` is a trusted proxy.
- */
-export function clientAddress(
-  forwardedFor: string,
-  peer: string,
-  trusts: (address: string) => boolean,
-): string {
-  let client = peer
-  for (let end = forwardedFor.length; end > 0; ) {
-    const comma = forwardedFor.lastIndexOf(',', end - 1)
-    const address = plainAddress(bareAddress(forwardedFor.slice(comma + 1, end).trim()))
-    if (isIP(address) === 0) return client
-    client = address
-    if (!trusts(address)) return client
-    end = comma
-  }
-  return client
-}
-
-/** An address without the port that some proxies append. */
-function bareAddress(text: string): string {
-  if (text.startsWith('[')) return text.slice(1, Math.max(1, text.indexOf(']')))
-  const colon = text.indexOf(':')
-  return colon !== -1 && colon === text.lastIndexOf(':') ? text.slice(0, colon) : text
-}
-
 export function idForUpstream(head: RequestHead, exchangeId: string): string {
   return head.requestIds === 1 && saneRequestId.test(head.requestId) ? head.requestId : exchangeId
 }
@@ -178,6 +153,8 @@ export function idForUpstream(head: RequestHead, exchangeId: string): string {
 export interface Hop {
   readonly peer: string
   readonly trusted: boolean
+  readonly clientIp: string
+  readonly scheme: Scheme
   readonly host: string
   readonly requestId: string
   readonly httpVersion: string
@@ -190,19 +167,21 @@ export function addGatewayFields(head: RequestHead, hop: Hop): string[] {
   const { keep } = head
   if (hop.hostForUpstream !== '') keep.push('host', hop.hostForUpstream)
   keep.push('x-request-id', hop.requestId)
-  const known = hop.trusted && head.forwardedFor !== ''
-  keep.push('x-forwarded-for', known ? `${head.forwardedFor}, ${hop.peer}` : hop.peer)
-  keep.push('x-forwarded-proto', forwardedScheme(head, hop.trusted))
+  keep.push('x-forwarded-for', forwardedFor(head, hop))
+  keep.push('x-forwarded-proto', hop.scheme)
   const host = hop.trusted && head.forwardedHost !== '' ? head.forwardedHost : hop.host
   if (host !== '') keep.push('x-forwarded-host', host)
-  if (hop.trusted && head.forwarded !== null)
-    for (const value of head.forwarded) keep.push('forwarded', value)
+  if (hop.trusted && head.forwarded !== '')
+    keep.push('forwarded', `${head.forwarded}, ${forwardedElement(hop.peer, hop.host)}`)
   keep.push('via', hop.httpVersion === '1.0' ? '1.0 mirrorgate' : '1.1 mirrorgate')
   return keep
 }
 
-export function forwardedScheme(head: RequestHead, trusted: boolean): 'http' | 'https' {
-  return trusted && head.forwardedProto.toLowerCase() === 'https' ? 'https' : 'http'
+/** An upstream that reads only this field learns the client of a proxy that writes only Forwarded, too. */
+function forwardedFor(head: RequestHead, { trusted, clientIp, peer }: Hop): string {
+  if (!trusted) return peer
+  const before = head.forwardedFor || (clientIp === peer ? '' : clientIp)
+  return before === '' ? peer : `${before}, ${peer}`
 }
 
 /** What the upstream's head says, and the fields of it that go on to the client. */

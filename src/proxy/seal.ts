@@ -5,13 +5,12 @@ import {
   collectionCell,
   durationBucketsMs,
   statusClasses,
-  threadCell,
   upstreamErrorReasons,
 } from '../telemetry/counters.ts'
 import { unixTime } from './clock.ts'
 import type { Collection, Snapshot } from './snapshot.ts'
 import type { Shared } from './shared.ts'
-import type { Tap } from './tap.ts'
+import { slotsOf, type Tap } from './tap.ts'
 
 /**
  * What an exchange says of itself when it is over. Times are monotonic milliseconds; 0 = it did not come
@@ -65,10 +64,8 @@ function countEnd(
   cells[collection.cell + collectionCell.durationBucket + bucket]!++
 }
 
-function capture(ended: Ended, tap: Tap, shared: Shared, endedAt: number): void {
+function capture(ended: Ended, tap: Tap, mirrors: readonly number[], shared: Shared, endedAt: number): void {
   const durationMs = endedAt - ended.startedAt
-  const mirrors = tap.takers(ended.status, ended.answerFields, durationMs)
-  if (mirrors.length === 0) return
   tap.request.close()
   tap.response.close()
   const sealed = {
@@ -107,10 +104,12 @@ export function seal(ended: Ended, shared: Shared): void {
     countEnd(shared.cells, ended.collection, ended.status, endedAt - ended.startedAt)
   const { tap } = ended
   if (tap === null) return
+  let mirrors: readonly number[] | null = null
   try {
-    capture(ended, tap, shared, endedAt)
+    mirrors = tap.takers(ended.status, ended.answerFields, endedAt - ended.startedAt)
+    if (mirrors.length > 0) capture(ended, tap, mirrors, shared, endedAt)
   } catch (error) {
-    shared.cells[threadCell.captureErrors]!++
+    shared.slabs.failed(mirrors ?? slotsOf(tap.rules))
     shared.warn('capture_error', error)
   }
   tap.release()

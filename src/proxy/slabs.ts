@@ -99,23 +99,27 @@ export class SlabPool {
   }
 
   /**
-   * Copies an exchange into a slab, or drops it; either way it is counted for each of its mirrors, here
-   * alone.
+   * Copies an exchange into a slab, or drops it; either way it is counted for each of its mirrors. When this
+   * throws nothing was counted.
    */
   seal(exchange: SealedExchange, generation: number): void {
-    let cell: number = mirrorCell.captureError
-    try {
-      cell = this.#write(exchange, generation) ? mirrorCell.slabbed : mirrorCell.bufferFull
-    } finally {
-      const { mirrors } = exchange
-      this.#counters.begin()
-      for (let i = 0; i < mirrors.length; i++) {
-        const at = Cells.mirror(mirrors[i] as number, 0)
-        ;(this.#cells[at + mirrorCell.captured] as number)++
-        ;(this.#cells[at + cell] as number)++
-      }
-      this.#counters.commit()
+    const written = this.#write(exchange, generation)
+    this.#count(exchange.mirrors, written ? mirrorCell.slabbed : mirrorCell.bufferFull)
+  }
+
+  /** Counts a capture that could not be made. */
+  failed(mirrors: readonly number[]): void {
+    this.#count(mirrors, mirrorCell.captureError)
+  }
+
+  #count(mirrors: readonly number[], cell: number): void {
+    this.#counters.begin()
+    for (let i = 0; i < mirrors.length; i++) {
+      const at = Cells.mirror(mirrors[i] as number, 0)
+      ;(this.#cells[at + mirrorCell.captured] as number)++
+      ;(this.#cells[at + cell] as number)++
     }
+    this.#counters.commit()
   }
 
   #write(exchange: SealedExchange, generation: number): boolean {
@@ -235,7 +239,9 @@ export class SlabPool {
   }
 }
 
-/** Without memory for all of it a large record gives up the ends of its bodies; null: its head is too large. */
+/**
+ * Without memory for all of it a large record gives up the ends of its bodies; null: its head is too large.
+ */
 function cutToSlab(exchange: SealedExchange, text: string): SealedExchange | null {
   const none = { pieces: [], kept: 0, size: 0, limited: false }
   const room = limits.slab_bytes - recordBytes({ ...exchange, requestBody: none, responseBody: none }, text)

@@ -222,6 +222,10 @@ export class BodyKeep implements KeptBody {
   }
 }
 
+export function slotsOf(rules: readonly MirrorRule[]): number[] {
+  return rules.map(({ slot }) => slot)
+}
+
 /** What of one exchange is kept for its mirrors. */
 export class Tap {
   readonly rules: readonly MirrorRule[]

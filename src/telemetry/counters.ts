@@ -30,9 +30,9 @@ export const threadCell = Object.freeze({
   /** Bytes of captures in memory: slabs in use and bodies of open exchanges. */
   captureBytes: 3,
   slabsInUse: 4,
-  captureErrors: 5,
-  requestsInFlight: 6,
-  rejected: 8,
+  requestsInFlight: 5,
+  /** One cell per reason. */
+  rejected: 6,
 })
 const threadCells = threadCell.rejected + rejectReasons.length
 

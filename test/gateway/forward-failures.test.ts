@@ -85,6 +85,21 @@ test.each([
   expect(thread.warnings).toEqual([])
 })
 
+test('no time-out comes before its time, whenever the request comes', async () => {
+  const upstream = await startRawUpstream(() => {})
+  const parts = withCollection(upstream.url, { timeouts: { response_ms: 90 } })
+  const thread = await startThread(upstream, parts)
+  const lane = async (afterMs: number) => {
+    const client = await RawClient.connect(thread.port)
+    await new Promise((resolve) => setTimeout(resolve, afterMs))
+    const sentAt = performance.now()
+    expect((await client.request(get)).status).toBe(504)
+    return performance.now() - sentAt
+  }
+  const times = await Promise.all(Array.from({ length: 20 }, (_, index) => lane(index * 9)))
+  expect(Math.min(...times)).toBeGreaterThanOrEqual(90)
+})
+
 test('it does not answer in time: 504, and its connection is given up', async () => {
   const upstream = await startRawUpstream((socket) => void socket.resume())
   const thread = await startThread(upstream, withCollection(upstream.url, { timeouts: { response_ms: 200 } }))

@@ -1,5 +1,7 @@
 /** Which header fields reach the upstream and the client, and which the gateway writes itself. */
 import { expect, test } from 'vitest'
+import { forwardedElement } from '../../src/proxy/forwarded.ts'
+import { dropNominated } from '../../src/proxy/headers.ts'
 import { RawClient, valuesOf } from '../support/client.ts'
 import { type DataThread, startThread } from '../support/data-thread.ts'
 import { answering, type HttpUpstream, startRawUpstream, startUpstream } from '../support/upstream.ts'
@@ -58,7 +60,7 @@ test('from anyone, forwarded fields are written anew', async () => {
     thread,
     upstream,
     'GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\n' +
-      'X-Forwarded-Host: evil.test\r\nForwarded: for=6.6.6.6',
+      'X-Forwarded-Host: evil.test\r\nForwarded: for=6.6.6.6;proto=https',
   )
   expect(valuesOf(fields, 'x-forwarded-for')).toEqual(['127.0.0.1'])
   expect(valuesOf(fields, 'x-forwarded-proto')).toEqual(['http'])
@@ -84,8 +86,89 @@ test('from a trusted proxy they are believed and extended', async () => {
   expect(valuesOf(fields, 'x-forwarded-for')).toEqual(['6.6.6.6, 192.0.2.7, ::ffff:10.1.2.3, 127.0.0.1'])
   expect(valuesOf(fields, 'x-forwarded-proto')).toEqual(['https'])
   expect(valuesOf(fields, 'x-forwarded-host')).toEqual(['public.test'])
-  expect(valuesOf(fields, 'forwarded')).toEqual(['for=192.0.2.7'])
+  expect(valuesOf(fields, 'forwarded')).toEqual(['for=192.0.2.7, for=127.0.0.1;proto=http;host=a.test'])
   expect((await thread.exchanges(1))[0]).toMatchObject({ clientIp: '192.0.2.7', scheme: 'https' })
+})
+
+test('whatever else speaks of the client is believed from a trusted proxy alone', async () => {
+  const upstream = await startUpstream()
+  const claims = [
+    'X-Forwarded-Port: 444',
+    'x-forwarded-ssl: on',
+    'X-FORWARDED-PREFIX: /evil',
+    'X-Forwarded-Server: evil.test',
+    'X-Forwarded-Scheme: https',
+    'X-Forwarded-A-Name-That-Nobody-Knows: 1',
+    'X-Real-IP: 6.6.6.6',
+  ]
+  const others = ['X-Forwarded: 1', 'X-ForwardedPort: 2', 'X-Real-Ipx: 3', 'Y-Forwarded-Port: 4', 'X-Real: 5']
+  const head = `GET / HTTP/1.1\r\nHost: a.test\r\n${[...claims, ...others].join('\r\n')}`
+  const kept = (fields: string[]) =>
+    [...claims, ...others].filter((line) => {
+      const [name = '', value] = line.split(': ')
+      return valuesOf(fields, name.toLowerCase()).join() === value
+    })
+  expect(kept(await sent(await startThread(upstream), upstream, head))).toEqual(others)
+  const trusting = await startThread(upstream, { listen: { trusted_proxies: ['127.0.0.1'] } })
+  expect(kept(await sent(trusting, upstream, head))).toEqual([...claims, ...others])
+})
+
+const own = 'for=127.0.0.1;proto=http;host=a.test'
+
+test.each([
+  ['for=192.0.2.7;proto=https;host=p', '192.0.2.7', 'https'],
+  ['For="192.0.2.7:4711" ; PROTO=HTTPS', '192.0.2.7', 'https'],
+  ['for="[2001:db8::7]"', '2001:db8::7', 'http'],
+  ['for="[2001:db8::7]:4711";by=10.0.0.1', '2001:db8::7', 'http'],
+  ['for=6.6.6.6;proto=https, for=192.0.2.7;proto=http, for=10.1.1.1', '192.0.2.7', 'http'],
+  ['for=192.0.2.7;proto=https;host="a,b;c", , for=10.1.1.1;proto=http', '192.0.2.7', 'https'],
+  ['for=10.9.9.9, for=10.1.1.1', '10.9.9.9', 'http'],
+  ['for=6.6.6.6, for=_hidden;proto=https, for=10.1.1.1', '10.1.1.1', 'https'],
+  ['for=6.6.6.6, for=unknown', '127.0.0.1', 'http'],
+  ['proto=https', '127.0.0.1', 'https'],
+  // What the client wrote cannot spoil or fake what the proxies have appended.
+  ['for="6.6.6.6, for=192.0.2.7;proto=https', '192.0.2.7', 'https'],
+  ['for=6.6.6.6;x="\\", for=10.1.1.1', '10.1.1.1', 'http'],
+  ['for=6.6.6.6;for=10.1.1.1', '127.0.0.1', 'http'],
+  ['for=6.6.6.6 for=10.1.1.1', '127.0.0.1', 'http'],
+  ['<script>', '127.0.0.1', 'http'],
+])('from a trusted proxy, Forwarded: %s means %s by %s', async (forwarded, clientIp, scheme) => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream, {
+    listen: { trusted_proxies: ['127.0.0.0/8', '10.0.0.0/8'] },
+    mirrors: [{ name: 'm' }],
+  })
+  const fields = await sent(thread, upstream, `GET / HTTP/1.1\r\nHost: a.test\r\nForwarded: ${forwarded}`)
+  expect((await thread.exchanges(1))[0]).toMatchObject({ clientIp, scheme })
+  expect(valuesOf(fields, 'forwarded')).toEqual([`${forwarded}, ${own}`])
+  const chain = clientIp === '127.0.0.1' ? clientIp : `${clientIp}, 127.0.0.1`
+  expect(valuesOf(fields, 'x-forwarded-for')).toEqual([chain])
+  expect(valuesOf(fields, 'x-forwarded-proto')).toEqual([scheme])
+})
+
+test('several Forwarded fields are one list, and our element quotes what is no token', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream, {
+    listen: { trusted_proxies: ['127.0.0.0/8'] },
+    mirrors: [{ name: 'm' }],
+  })
+  const head = 'GET / HTTP/1.1\r\nHost: a.test:81\r\nForwarded: for=6.6.6.6\r\nForwarded: for=192.0.2.7'
+  expect(valuesOf(await sent(thread, upstream, head), 'forwarded')).toEqual([
+    'for=6.6.6.6, for=192.0.2.7, for=127.0.0.1;proto=http;host="a.test:81"',
+  ])
+  expect((await thread.exchanges(1))[0]?.clientIp).toBe('192.0.2.7')
+  expect(forwardedElement('2001:db8::1', '')).toBe('for="[2001:db8::1]";proto=http')
+})
+
+test('the plain values of Connection take nothing away, in any case', () => {
+  for (const value of ['close', 'Close', 'keep-alive', 'Keep-Alive', 'KEEP-ALIVE', 'close, keep-alive']) {
+    const list = ['Close', '1', 'X-Other', '2']
+    dropNominated(list, value)
+    expect(list).toEqual(['Close', '1', 'X-Other', '2'])
+  }
+  const list = ['X-A', '1', 'X-Other', '2']
+  dropNominated(list, 'Close,x-a')
+  expect(list).toEqual(['X-Other', '2'])
 })
 
 test('a sane request id is kept, any other is replaced', async () => {

@@ -1,6 +1,7 @@
 /** Which exchanges a data thread captures, what it keeps of them, and what it counts when it cannot. */
 import { expect, test } from 'vitest'
 import { limits } from '../../src/contract/limits.ts'
+import { threadCell } from '../../src/telemetry/counters.ts'
 import { Client, RawClient } from '../support/client.ts'
 import { type DataThread, startThread } from '../support/data-thread.ts'
 import { startUpstream } from '../support/upstream.ts'
@@ -300,5 +301,5 @@ test('requests are counted by status, duration and reason', async () => {
   expect(buckets.reduce((sum, count) => sum + count, 0)).toBe(3)
   expect(thread.collection('api', 'durationSumMs')).toBeGreaterThan(0)
   // `method_not_allowed` is the third reason.
-  expect(thread.counters.cells[8 + 2]).toBe(1)
+  expect(thread.counters.cells[threadCell.rejected + 2]).toBe(1)
 })
