@@ -63,8 +63,10 @@ async function poke(port: number, bytes: Buffer): Promise<void> {
 const requests = [
   'GET /a?b=c HTTP/1.1\r\nHost: a.test\r\nX-Request-Id: 1\r\nConnection: keep-alive\r\n\r\n',
   'POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello',
-  'PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n5;e=1\r\nhello\r\n0\r\nx: y\r\n\r\n',
-  'GET http://a.test/b HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade, X\r\nX-Forwarded-For: ::1\r\n\r\n',
+  'PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n' +
+    '5;e=1\r\nhello\r\n0\r\nx: y\r\n\r\n',
+  'GET http://a.test/b HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade, X\r\n' +
+    'X-Forwarded-For: ::1\r\n\r\n',
 ]
 const answers = [
   'HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Length: 5\r\n\r\nhello',
