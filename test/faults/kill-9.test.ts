@@ -5,6 +5,7 @@
 import { expect, test } from 'vitest'
 import { Client } from '../support/client.ts'
 import { faults } from '../support/collector.ts'
+import { SOAK_MS, soak } from '../support/soak.ts'
 import { until } from '../support/wait.ts'
 import { type Bed, startBed } from './bed.ts'
 
@@ -28,6 +29,8 @@ function load(port: number) {
   }
 }
 
+const timeout = soak ? SOAK_MS : 60_000
+
 /** In each round other things are on their way at the moment of the kill. */
 const rounds = [
   ['nothing listens', (bed: Bed) => bed.collector.stop()],
@@ -35,12 +38,15 @@ const rounds = [
   ['deliveries arrive', (bed: Bed) => (bed.collector.fault = null)],
 ] as const
 
-test('three rounds: every durable item is delivered, and counting goes on from there', async () => {
+/** Three kills in a test run, twenty-one in a soak. */
+const lives = soak ? 7 : 1
+
+test('kills under load: every durable item is delivered, and counting goes on', { timeout }, async () => {
   const bed = await startBed({
     mirror: { spool: { fsync_ms: 100 }, batch: { max_items: 20, max_wait_ms: 10 } },
   })
   let delivered = 0
-  for (const [what, prepare] of rounds) {
+  for (const [what, prepare] of Array.from({ length: lives }, () => rounds).flat()) {
     await prepare(bed)
     const endLoad = load(bed.gateway.port)
     const last = await until(

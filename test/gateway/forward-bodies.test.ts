@@ -5,6 +5,7 @@ import { RawClient, valuesOf } from '../support/client.ts'
 import { startThread } from '../support/data-thread.ts'
 import { answering, startRawUpstream, startUpstream } from '../support/upstream.ts'
 import { until } from '../support/wait.ts'
+import { SOAK_MS, soak } from '../support/soak.ts'
 
 const MIB = 1024 * 1024
 const echo = async () =>
@@ -126,8 +127,12 @@ test('trailers of an answer arrive, those of a request are captured', async () =
   expect((await old.request('GET / HTTP/1.0\r\n\r\n')).body.toString()).toBe('body')
 })
 
-test('256 MiB pass each way with little memory, capture on', async () => {
-  const total = 256 * MIB
+/** 256 MiB in a test run, 10 GiB in a soak. */
+const pieces = soak ? 10_240 : 256
+const timeout = soak ? SOAK_MS : 60_000
+
+test('256 MiB pass each way with little memory, capture on', { timeout }, async () => {
+  const total = pieces * MIB
   const piece = Buffer.alloc(MIB, 120)
   const upstream = await startUpstream((request, response) => {
     if (request.method === 'POST') {
@@ -139,7 +144,7 @@ test('256 MiB pass each way with little memory, capture on', async () => {
       return
     }
     response.writeHead(200, { 'content-length': total })
-    let left = 256
+    let left = pieces
     const more = () => {
       while (left > 0) {
         left--
@@ -156,7 +161,7 @@ test('256 MiB pass each way with little memory, capture on', async () => {
   const look = () => {
     peak = Math.max(peak, thread.cell('captureBytes'))
   }
-  for (let i = 0; i < 256; i++) {
+  for (let i = 0; i < pieces; i++) {
     if (!client.socket.write(piece)) await once(client.socket, 'drain')
     look()
   }
@@ -171,7 +176,7 @@ test('256 MiB pass each way with little memory, capture on', async () => {
   })
   const before = process.memoryUsage().rss
   reader.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
-  await until(() => bytes > total, { what: '256 MiB', within_ms: 25_000 })
+  await until(() => bytes > total, { what: 'the whole body', within_ms: timeout })
   expect(process.memoryUsage().rss - before).toBeLessThan(160 * MIB)
   expect(peak).toBeLessThan(4 * MIB)
   const captured = await thread.exchanges(2)
