@@ -15,7 +15,7 @@ import type {
   ShipTask,
 } from './contract/tasks.ts'
 
-const RECORDER_NICE = 10
+const RECORDER_NICE = 5
 
 async function openRecorder(): Promise<(task: RecordTask) => RecordResult> {
   // On Linux this lowers the calling thread only: recording gives way to forwarding.
