@@ -189,14 +189,13 @@ export class ResponseHead {
   chunked = false
   /** A body that ends only with the connection, unless the status has none. */
   hasLength = false
-  contentType = ''
   connection = ''
   trailer = ''
   keep: string[] = []
 }
 
 /** Bit n is set when a name of n characters may need more than being kept. */
-const responseLengths = [2, 7, 10, 12, 14, 16, 17, 18].reduce((bits, length) => bits | (1 << length), 0)
+const responseLengths = [2, 7, 10, 14, 16, 17, 18].reduce((bits, length) => bits | (1 << length), 0)
 
 /** Takes one field whose name has the length of one that is not simply kept. Returns false when it is. */
 function takeResponseField(head: ResponseHead, lower: string, value: string): boolean {
@@ -212,9 +211,6 @@ function takeResponseField(head: ResponseHead, lower: string, value: string): bo
       return true
     case 'content-length':
       head.hasLength = true
-      return false
-    case 'content-type':
-      head.contentType = value
       return false
     case 'te':
     case 'upgrade':
