@@ -5,7 +5,7 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev && npm cache clean --force
 
 FROM node:26-bookworm-slim
-# Fewer malloc arenas: about a tenth less memory with the same speed.
+# Fewer malloc arenas: 2 and 11 % less memory in two runs, no slower.
 ENV NODE_ENV=production MALLOC_ARENA_MAX=2
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
