@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { isIP } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { gzip, zstdCompress } from 'node:zlib'
 import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici'
@@ -35,12 +35,18 @@ const framingHeaders = new Set([
   'upgrade',
 ])
 
-/** Status that acknowledged a batch, as long as somebody holds the batch. */
-const answered = new WeakMap<Batch, number>()
+export interface Acknowledgement {
+  readonly status: number
+  /** Whether no byte of the batch can wait in a socket any more: a collector may answer before it has read. */
+  readonly sent: boolean
+}
 
-/** The status with which an HTTP destination accepted a batch; null for other destinations. */
-export function acknowledgedWith(batch: Batch): number | null {
-  return answered.get(batch) ?? null
+/** What acknowledged a batch, as long as somebody holds the batch. */
+const answered = new WeakMap<Batch, Acknowledgement>()
+
+/** How an HTTP destination accepted a batch; undefined for other destinations. */
+export function acknowledgementOf(batch: Batch): Acknowledgement | undefined {
+  return answered.get(batch)
 }
 
 const compressors = { gzip: promisify(gzip), zstd: promisify(zstdCompress) }
@@ -72,7 +78,9 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
         const answer = await sockets.send(options, destination.host, signal)
         const error = answerError(answer, scrub)
         if (error !== null) throw error
-        if (request.batch !== undefined) answered.set(request.batch, answer.status)
+        if (request.batch !== undefined) {
+          answered.set(request.batch, { status: answer.status, sent: sockets.allSent() })
+        }
         return { status: answer.status, text: answer.body.toString() } satisfies HttpAnswer
       },
     },
@@ -86,6 +94,8 @@ class Sockets {
   /** Connections made so far; an error remembers the number of its connection. */
   #connections = 0
   readonly #connectionOf = new WeakMap<Error, number>()
+  /** Those that are open; null behind a proxy, where they are not seen. */
+  readonly #open: Set<Socket> | null
   #closed: Promise<void> | null = null
 
   constructor(connection: Target['connection']) {
@@ -94,6 +104,7 @@ class Sockets {
     // case.
     const options = { connections: connection.sockets, headersTimeout: 0, bodyTimeout: 0, allowH2: false }
     const factory = (origin: string | URL, pool: object) => new Pool(origin, { ...pool, ...options })
+    this.#open = connection.proxyUrl === null ? new Set() : null
     if (connection.proxyUrl !== null) {
       this.#dispatcher = new ProxyAgent({ uri: connection.proxyUrl, requestTls: tls, ...options, factory })
       return
@@ -105,7 +116,9 @@ class Sockets {
       connect: (request, done) =>
         connect(request, (...made) => {
           const number = ++this.#connections
-          made[1]?.on('error', (error) => this.#connectionOf.set(error, number))
+          const socket = made[1]
+          socket?.on('error', (error) => this.#connectionOf.set(error, number))
+          if (socket) this.#watch(socket)
           done(...made)
         }),
     })
@@ -127,6 +140,18 @@ class Sockets {
     const again = await second.read(this.#dispatcher, options, signal)
     if (again instanceof Error) throw transportError(again, host, second.started)
     return again
+  }
+
+  /** Whether every open socket has handed all its bytes to the system. */
+  allSent(): boolean {
+    if (this.#open === null) return false
+    for (const socket of this.#open) if (socket.writableLength > 0) return false
+    return true
+  }
+
+  #watch(socket: Socket): void {
+    this.#open?.add(socket)
+    socket.once('close', () => this.#open?.delete(socket))
   }
 
   close(): Promise<void> {

@@ -52,6 +52,10 @@ export const limits = Object.freeze({
   probe_ms_max: 60_000,
   /** Time a sink has to end after its write was aborted, before it is given up. */
   sink_grace_ms: 1000,
+  /** Memory of batches is lent in powers of two from here on. */
+  batch_memory_bytes_min: 64 * KIB,
+  /** Memory of delivered batches that a shipper thread keeps for the next ones. */
+  batch_memory_spare_bytes: 16 * MIB,
   /** Open sinks of one shipper thread; the least recently used idle one is closed for another. */
   sinks_per_thread_max: 128,
   /** Dead letters kept of one leg; beyond it the oldest is dropped (`spool_full`). */

@@ -6,6 +6,7 @@
  * A sink only writes one batch.
  */
 import type { Static, TObject } from 'typebox'
+import { batchBuffers } from './buffers.ts'
 import type { OutcomeError } from './errors.ts'
 
 export { Type } from 'typebox'
@@ -29,7 +30,10 @@ export interface Batch {
   readonly mirror: string
   readonly leg: string
   readonly items: number
-  /** Items as NDJSON: one JSON object and a newline each; UTF-8. */
+  /**
+   * Items as NDJSON: one JSON object and a newline each; UTF-8. Lent until `write` settles: then the memory
+   * is used for another batch, so what is kept longer must be copied.
+   */
   readonly ndjson: Buffer
 }
 
@@ -110,9 +114,12 @@ export function defineSink<Options extends TObject>(
   return Object.freeze(definition)
 }
 
-/** A JSON array of a batch's items: its newlines become commas between brackets, nothing is parsed. */
+/**
+ * A JSON array of a batch's items: its newlines become commas between brackets, nothing is parsed. Lent as
+ * long as `ndjson` is.
+ */
 export function jsonArray(ndjson: Buffer): Buffer {
-  const body = Buffer.allocUnsafe(ndjson.length + 1)
+  const body = batchBuffers.derive(ndjson, ndjson.length + 1)
   body[0] = 0x5b
   ndjson.copy(body, 1)
   for (let at = body.indexOf(0x0a, 1); at !== -1 && at < ndjson.length; at = body.indexOf(0x0a, at + 1))

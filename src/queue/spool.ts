@@ -307,13 +307,13 @@ function nextFrame(bytes: Buffer, from: number): number {
   return -1
 }
 
-/** The payload of the frames in a range of a segment, headers taken out, checksums verified. */
+/** The payload of the frames in a range of a segment, headers taken out, checksums verified; in `bytes`. */
 export async function readRange(
   file: string,
   from: number,
   to: number,
+  bytes: Buffer = Buffer.allocUnsafeSlow(to - from),
 ): Promise<{ ndjson: Buffer; items: number; corrupt: FrameMeta[] }> {
-  const bytes = Buffer.allocUnsafeSlow(to - from)
   const handle = await open(file, 'r')
   try {
     let done = 0

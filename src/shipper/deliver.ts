@@ -2,8 +2,9 @@
  * Sends one batch, in a shipper thread: reads it, finds its sink, writes within the time-out, and says what
  * came of it. A batch is retried elsewhere; here nothing is kept but the open sinks.
  */
+import { batchBuffers } from '../contract/buffers.ts'
 import { OutcomeError } from '../contract/errors.ts'
-import { acknowledgedWith, createSinkHttp } from '../contract/http.ts'
+import { acknowledgementOf, createSinkHttp } from '../contract/http.ts'
 import { limits } from '../contract/limits.ts'
 import type { Batch, Sink, SinkDefinition } from '../contract/plugin.ts'
 import { scrubber } from '../contract/scrub.ts'
@@ -26,6 +27,7 @@ interface Payload {
 }
 
 type Failure = Extract<ShipResult, { ok: false }>
+type SpoolRange = Exclude<ShipTask['source'], { readonly ndjson: string }>
 
 let definitions: ReadonlyMap<string, SinkDefinition> = new Map()
 /** By `Target.key`, the least recently used first. */
@@ -38,19 +40,48 @@ export function configureSinks(sinks: readonly SinkDefinition[]): void {
 
 /** Delivers one batch. Never rejects: whatever happens is in the result. */
 export async function deliver(task: ShipTask): Promise<ShipResult> {
+  const { source } = task
+  if ('ndjson' in source) {
+    const payload = { ndjson: Buffer.from(source.ndjson), items: source.items, corrupt: [] }
+    return (await send(task, payload)).result
+  }
+  const memory = batchBuffers.lend(source.to - source.from)
+  let sent = false
+  try {
+    const delivered = await readAndSend(task, source, memory)
+    sent = delivered.sent
+    return delivered.result
+  } finally {
+    batchBuffers.end(memory, sent)
+  }
+}
+
+interface Delivered {
+  readonly result: ShipResult
+  /** Nobody reads the payload any more. After a failure nobody knows: a sink may not have stopped. */
+  readonly sent: boolean
+}
+
+const unsent = (result: ShipResult): Delivered => ({ result, sent: false })
+
+async function readAndSend(task: ShipTask, source: SpoolRange, memory: Buffer): Promise<Delivered> {
   let payload: Payload
   try {
-    payload = await read(task.source)
+    payload = await read(source, memory)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
     // A file that is gone does not come back: its items are lost, and counted as such.
-    return failure(code === 'ENOENT' ? 'corrupt' : 'retry', `reading the spool: ${code}`)
+    return unsent(failure(code === 'ENOENT' ? 'corrupt' : 'retry', `reading the spool: ${code}`))
   }
   if (payload.corrupt.length > 0) {
-    return { ...failure('corrupt', 'the spool holds damaged frames in this range'), corrupt: payload.corrupt }
+    const damaged = failure('corrupt', 'the spool holds damaged frames in this range')
+    return unsent({ ...damaged, corrupt: payload.corrupt })
   }
-  if (payload.items === 0) return failure('bug', 'the range holds no items')
-  const { ndjson, items } = payload
+  if (payload.items === 0) return unsent(failure('bug', 'the range holds no items'))
+  return send(task, payload)
+}
+
+async function send(task: ShipTask, { ndjson, items }: Payload): Promise<Delivered> {
   const { target } = task
   const batch: Batch = Object.freeze({
     id: task.batchId,
@@ -63,10 +94,12 @@ export async function deliver(task: ShipTask): Promise<ShipResult> {
   try {
     await write(target, batch, task.timeoutMs)
     const latencyMs = performance.now() - started
-    return { ok: true, status: acknowledgedWith(batch), latencyMs, bytes: ndjson.length }
+    const answer = acknowledgementOf(batch)
+    const result = { ok: true, status: answer?.status ?? null, latencyMs, bytes: ndjson.length } as const
+    return { result, sent: answer?.sent ?? true }
   } catch (error) {
     const item = task.keepItem && items === 1 ? ndjson.toString().trimEnd() : null
-    return { ...explain(error, scrubber(target)), latencyMs: performance.now() - started, item }
+    return unsent({ ...explain(error, scrubber(target)), latencyMs: performance.now() - started, item })
   }
 }
 
@@ -75,10 +108,9 @@ export async function closeSinks(): Promise<void> {
   await Promise.all([...openSinks.keys()].map(retire))
 }
 
-async function read(source: ShipTask['source']): Promise<Payload> {
-  if ('ndjson' in source) return { ndjson: Buffer.from(source.ndjson), items: source.items, corrupt: [] }
+async function read(source: SpoolRange, memory: Buffer): Promise<Payload> {
   const { path, from, to, itemFrom, itemTo } = source
-  const range = await readRange(path, from, to)
+  const range = await readRange(path, from, to, memory)
   if (range.corrupt.length > 0 || (itemFrom === 0 && itemTo >= range.items)) return range
   const start = afterItems(range.ndjson, 0, itemFrom)
   const end = afterItems(range.ndjson, start, itemTo - itemFrom)

@@ -1,0 +1,62 @@
+/**
+ * The memory of batches on their way, used again and again. A fresh buffer for every batch makes the heap of
+ * a shipper thread collect several times a second, with helper threads that take the core from requests.
+ */
+import { limits } from './limits.ts'
+
+interface Lease {
+  /** The lent memory, and what was made from it. */
+  readonly memory: ArrayBuffer[]
+}
+
+export class BufferPool {
+  /** Spare memory by its size, a power of two. */
+  readonly #spare = new Map<number, ArrayBuffer[]>()
+  readonly #leases = new Map<ArrayBuffer, Lease>()
+  /** Bytes of all spare memory. */
+  spareBytes = 0
+
+  /** `bytes` of memory with arbitrary content; `end` must be called for it. */
+  lend(bytes: number): Buffer {
+    const memory = this.#take(bytes)
+    this.#leases.set(memory, { memory: [memory] })
+    return Buffer.from(memory, 0, bytes)
+  }
+
+  /** Memory that ends with the lease of `origin`; plain memory when nobody lent that. */
+  derive(origin: Buffer, bytes: number): Buffer {
+    const lease = this.#leases.get(origin.buffer as ArrayBuffer)
+    if (lease === undefined) return Buffer.allocUnsafe(bytes)
+    const memory = this.#take(bytes)
+    lease.memory.push(memory)
+    return Buffer.from(memory, 0, bytes)
+  }
+
+  /** `reusable`: nobody can read it any more. What may still be on its way to a socket must not change. */
+  end(lent: Buffer, reusable: boolean): void {
+    const lease = this.#leases.get(lent.buffer as ArrayBuffer)
+    if (lease === undefined) return
+    this.#leases.delete(lent.buffer as ArrayBuffer)
+    if (reusable) for (const memory of lease.memory) this.#keep(memory)
+  }
+
+  #take(bytes: number): ArrayBuffer {
+    const size = Math.max(limits.batch_memory_bytes_min, 2 ** Math.ceil(Math.log2(bytes)))
+    const spare = this.#spare.get(size)?.pop()
+    if (spare === undefined) return Buffer.allocUnsafeSlow(size).buffer
+    this.spareBytes -= size
+    return spare
+  }
+
+  #keep(memory: ArrayBuffer): void {
+    const size = memory.byteLength
+    if (this.spareBytes + size > limits.batch_memory_spare_bytes) return
+    this.spareBytes += size
+    const spare = this.#spare.get(size)
+    if (spare === undefined) this.#spare.set(size, [memory])
+    else spare.push(memory)
+  }
+}
+
+/** The pool of this thread. */
+export const batchBuffers = new BufferPool()
