@@ -37,7 +37,7 @@ const framingHeaders = new Set([
 
 export interface Acknowledgement {
   readonly status: number
-  /** Whether no byte of the batch can wait in a socket any more: a collector may answer before it has read. */
+  /** Whether no byte of the batch waits in a socket any more: a collector may answer before it has read. */
   readonly sent: boolean
 }
 
