@@ -301,13 +301,14 @@ export class Leg {
 
   async #send(batch: Batch, settings: LegSettings): Promise<void> {
     this.#flying.add(batch)
+    // Before the first wait: what is pumped meanwhile must see it.
+    this.#pace(batch, settings)
     if (!batch.recorded) {
       this.ledger.putBatch(batchRecord(batch))
       // A store that refuses (disk full) must not stop deliveries: they are what frees the disk.
       batch.recorded = await this.ledger.flush()
     }
     const [itemFrom, itemTo] = batch.parts[0] as [number, number]
-    this.#pace(batch, settings)
     this.ledger.attempts += 1
     this.ledger.lastAttemptAt = Date.now()
     const result = await this.#host.ship({

@@ -110,3 +110,13 @@ test('max_bytes_per_second spreads a backlog instead of sending it at once', asy
   // Each takes 50 ms of the rate; the last one starts after four of them.
   expect(performance.now() - first).toBeGreaterThan(150)
 })
+
+test('max_bytes_per_second holds from the first batch on, whatever the concurrency', async () => {
+  const rig = await Rig.open({ concurrency: 4, segment_bytes: 1, max_bytes_per_second: 1 })
+  rig.leg.paused = true
+  for (let frame = 0; frame < 5; frame += 1) rig.capture(1, 'x'.repeat(400))
+  rig.leg.paused = false
+  rig.leg.pump()
+  await until(() => rig.counts().delivered === 1, { what: 'the first delivery' })
+  expect(rig.sent.filter(({ leg }) => leg === rig.leg.name)).toHaveLength(1)
+})
