@@ -2,7 +2,6 @@
 import { Type } from 'typebox'
 import { count, DAY, entry, flag, HOUR, later, name, optionalCount, section, text } from './fields.ts'
 
-export const environments = ['dev', 'sandbox', 'test', 'stage', 'uat', 'preprod', 'prod'] as const
 
 /** What Node's parser knows; CONNECT and TRACE are never forwarded (RFC 9110 §9.3.6, §9.3.8). */
 const methods = [

@@ -3,10 +3,11 @@
  * the JSON Schema for editors. Names are fixed by users' files: extend, never rename.
  */
 import { type Static, Type } from 'typebox'
+import { environments } from '../contract/environments.ts'
 import { limits } from '../contract/limits.ts'
 import { count, later, section, text } from './fields.ts'
 import { Collection } from './schema-collection.ts'
-import { Admin, environments, Listen } from './schema-listen.ts'
+import { Admin, Listen } from './schema-listen.ts'
 import { Connection, MirrorCommon } from './schema-mirror.ts'
 
 export { MirrorCommon } from './schema-mirror.ts'

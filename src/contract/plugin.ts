@@ -11,6 +11,8 @@ import type { OutcomeError } from './errors.ts'
 
 export { Type } from 'typebox'
 export { OutcomeError } from './errors.ts'
+export { defineProvider, SecretError } from './secrets.ts'
+export type { ProviderDefinition, SecretName, SecretProvider } from './secrets.ts'
 
 /** Which half of an exchange the items of a leg carry. */
 export type Half = 'request' | 'response' | 'exchange'
