@@ -104,7 +104,11 @@ export class DataThreads {
       bufferBytes: this.#bufferBytes,
       reusePort: this.#reusePort,
     }
-    return new Worker(new URL('./thread.ts', import.meta.url), { workerData: data, name: `data-${index}` })
+    return new Worker(new URL('./thread.ts', import.meta.url), {
+      workerData: data,
+      name: `data-${index}`,
+      resourceLimits: { maxYoungGenerationSizeMb: limits.data_thread_young_mib },
+    })
   }
 
   #attach(thread: DataThread): void {
