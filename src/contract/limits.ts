@@ -125,6 +125,19 @@ export const limits = Object.freeze({
   admin_connections_max: 512,
   /** Problems of one request that are listed in its answer. */
   admin_problems_max: 50,
+
+  /** Activity entries of the gateway itself on their way to the disk; what is beyond it is counted as failed. */
+  activity_pending_max: 10_000,
+  /** Texts of an activity entry that come from outside (user agents, errors) are cut to this. */
+  activity_text_chars_max: 1024,
+  /** Changed paths that one activity entry names; it says how many there are in all. */
+  activity_changes_max: 200,
+  /** Addresses of one minute that get an entry of their own for failed sign-ins; one tells of all others. */
+  sign_in_failed_entries_max: 64,
+  /** Parameters of one query, and values of one list: more than fit a head of 16 KiB with any meaning. */
+  query_parameters_max: 1000,
+  /** Brackets behind one name of a query: `q[handle_in][]` needs two. */
+  query_depth_max: 4,
 })
 
 /** Relations between the bounds that the code relies on; throws at start-up when one is broken. */
