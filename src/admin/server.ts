@@ -19,6 +19,7 @@ import { logging } from './logging.ts'
 import { metrics } from './metrics.ts'
 import { mirrors } from './mirrors.ts'
 import { openapi, openapiOptions } from './openapi.ts'
+import { parseQuery } from './query.ts'
 import { RouteTable } from './route-table.ts'
 import { status } from './status.ts'
 import { compileValidator } from './validation.ts'
@@ -71,7 +72,7 @@ function createApp(log: Logger): FastifyInstance {
     connectionTimeout: SILENT_MS,
     keepAliveTimeout: IDLE_MS,
     http: { headersTimeout: HEAD_MS, connectionsCheckingInterval: 1000 },
-    routerOptions: { maxParamLength: NAME_CHARS_MAX },
+    routerOptions: { maxParamLength: NAME_CHARS_MAX, querystringParser: parseQuery },
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => answerError(log)(error, request, reply),

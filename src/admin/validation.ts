@@ -2,7 +2,9 @@
 import { Ajv, type ErrorObject } from 'ajv'
 import type { FastifySchemaCompiler } from 'fastify'
 import { limits } from '../contract/limits.ts'
+import { nearest } from '../contract/nearest.ts'
 import { AdminError } from './errors.ts'
+import { typedQuery, UnreadableQuery } from './query.ts'
 
 interface Schema {
   readonly properties?: Readonly<Record<string, { readonly type?: unknown }>>
@@ -16,20 +18,6 @@ const ajv = new Ajv({
   useDefaults: true,
 })
 
-/**
- * A query with its integers as numbers. Not left to the validator: its coercion takes 1e999 for an integer,
- * and then no maximum stops it.
- */
-function withIntegers(query: unknown, { properties = {} }: Schema): Record<string, unknown> {
-  const values: Record<string, unknown> = { ...(query as Record<string, unknown>) }
-  for (const [name, { type }] of Object.entries(properties)) {
-    const text = values[name]
-    if (type === 'integer' && typeof text === 'string' && /^-?\d{1,15}$/.test(text))
-      values[name] = Number(text)
-  }
-  return values
-}
-
 function kindOf(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'
@@ -39,8 +27,16 @@ function kindOf(value: unknown): string {
   return String(value)
 }
 
-function sentence({ keyword, params, data, message }: ErrorObject): string {
-  if (keyword === 'additionalProperties') return 'is not known here'
+/** That a name is unknown, and the one that was probably meant. */
+function unknown({ params, parentSchema }: ErrorObject): string {
+  const { properties = {} } = (parentSchema ?? {}) as Schema
+  const guess = nearest(String(params.additionalProperty), Object.keys(properties))
+  return guess === undefined ? 'is not known here' : `is not known here, did you mean \`${guess}\`?`
+}
+
+function sentence(error: ErrorObject): string {
+  const { keyword, params, data, message } = error
+  if (keyword === 'additionalProperties') return unknown(error)
   if (keyword === 'required') return 'is required'
   if (keyword === 'enum')
     return `must be one of ${(params.allowedValues as string[]).join(', ')}, got ${kindOf(data)}`
@@ -62,6 +58,8 @@ function fieldOf({ instancePath, params, keyword }: ErrorObject, part: string): 
     .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
   if (keyword === 'additionalProperties') steps.push(String(params.additionalProperty))
   if (keyword === 'required') steps.push(String(params.missingProperty))
+  // One parameter, also where it is a list: its values have no names.
+  if (part === 'query') steps.length = Math.min(steps.length, 1)
   const path = steps
     .map((step, at) => (/^\d+$/.test(step) ? `[${step}]` : at === 0 ? step : `.${step}`))
     .join('')
@@ -82,7 +80,12 @@ export const compileValidator: FastifySchemaCompiler<Schema> = ({ schema, httpPa
   const part = httpPart === 'querystring' ? 'query' : (httpPart ?? 'request')
   const validate = ajv.compile(schema)
   return (data: unknown) => {
-    const value = part === 'query' ? withIntegers(data, schema) : data
+    if (data instanceof UnreadableQuery) {
+      return {
+        error: new AdminError(400, 'the request is not valid', { errors: { query: [data.sentence] } }),
+      }
+    }
+    const value = part === 'query' ? typedQuery(data as object, schema.properties) : data
     return validate(value) ? { value } : { error: toAdminError(validate.errors ?? [], part) }
   }
 }

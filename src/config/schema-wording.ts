@@ -1,9 +1,10 @@
 /** What each broken keyword of a schema means for a person: rule, then value. */
 import type { ErrorObject } from 'ajv'
+import { nearest } from '../contract/nearest.ts'
 import { formats } from './formats.ts'
 import type { JsonSchema } from './mirror-schema.ts'
 import { pointerTo } from './places.ts'
-import { cover, nearest, plural, show } from './wording.ts'
+import { cover, plural, show } from './wording.ts'
 
 export interface SchemaFinding {
   readonly pointer: string

@@ -2,12 +2,13 @@
 import { Ajv, type AnySchemaObject, type ErrorObject, type ValidateFunction } from 'ajv'
 import { isDeepStrictEqual } from 'node:util'
 import { limits } from '../contract/limits.ts'
+import { nearest } from '../contract/nearest.ts'
 import type { SinkDefinition } from '../contract/plugin.ts'
 import { formats } from './formats.ts'
 import { fileSchema, mirrorSchema, openMirrorSchema } from './mirror-schema.ts'
 import { keysOf, pointerTo } from './places.ts'
 import { describe, type SchemaFinding } from './schema-wording.ts'
-import { nearest, show } from './wording.ts'
+import { show } from './wording.ts'
 
 interface Validators {
   readonly file: ValidateFunction

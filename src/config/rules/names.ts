@@ -1,6 +1,6 @@
 /** Rules about names: each stands for one thing, and what is named exists and is used. */
+import { nearest } from '../../contract/nearest.ts'
 import type { Draft, Entry } from '../draft.ts'
-import { nearest } from '../wording.ts'
 import { pointerTo } from '../places.ts'
 
 interface Named {
