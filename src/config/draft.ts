@@ -105,9 +105,9 @@ export class Draft {
     return show(this.#input.raw.get(pointer) ?? value)
   }
 
-  /** Whether a text stands in the file itself, without any reference. */
+  /** Whether a text stands in the file itself, without any reference; what the API defined is sealed. */
   isClear(pointer: string): boolean {
-    return !hasReference(this.#input.raw.get(pointer) ?? '')
+    return this.#input.places.elsewhere(pointer) === null && !hasReference(this.#input.raw.get(pointer) ?? '')
   }
 
   /** Whether the file itself says it, rather than a default. */

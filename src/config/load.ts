@@ -4,9 +4,11 @@ import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { limits } from '../contract/limits.ts'
 import type { SinkDefinition } from '../contract/plugin.ts'
+import type { ApiResource } from '../contract/resources.ts'
 import { assemble } from './assemble.ts'
 import { type Finding, parseText, type ParsedText } from './document.ts'
 import { Draft, type Remark } from './draft.ts'
+import { overlay } from './overlay.ts'
 import { pathOf, type Place, type Places } from './places.ts'
 import type { Problem } from './problems.ts'
 import { type Environment, isReference, resolveReferences } from './references.ts'
@@ -28,8 +30,21 @@ export type Loaded =
       readonly file: string
       /** Where its values stand, for who finds one wrong later. */
       readonly places: Places
+      readonly source: Source
     }
   | { readonly ok: false; readonly problems: Problem[] }
+
+/** What a configuration was made from. */
+export interface Source {
+  /** Of the file. */
+  readonly text: string
+  /** File and API together, as people wrote them: references as references, no defaults. */
+  readonly written: unknown
+  /** The same with its defaults, references replaced. */
+  readonly effective: unknown
+  /** Texts of `written` whose references were replaced, by JSON pointer. */
+  readonly raw: ReadonlyMap<string, string>
+}
 
 export interface LoadOptions {
   /** Path as the user gave it; `-` reads stdin. */
@@ -39,6 +54,8 @@ export interface LoadOptions {
   /** Where `${env:NAME}` looks; the process's own by default. */
   readonly env?: Environment
   readonly sinks: readonly SinkDefinition[]
+  /** What the API defined beside the file. */
+  readonly resources?: readonly ApiResource[]
   readonly generation: number
   /** Data threads where the file sets none; cores - 1 by default. */
   readonly threads?: number
@@ -52,10 +69,30 @@ export async function loadConfig(options: LoadOptions): Promise<Loaded> {
     return { ok: false, problems: [{ file, line: 1, column: 1, path: '', message: tooLarge }] }
   }
   const parsed = parseText(text.content)
-  const { problems, draft } = await examine(parsed, options)
-  if (problems.length > 0) return { ok: false, problems: bounded(toProblems(problems, file)) }
-  const warnings = toProblems(draft.warnings, file)
-  return { ok: true, config: assemble(draft, options.generation), warnings, file, places: parsed.places }
+  const alone = await examine(parsed, options)
+  const resources = options.resources ?? []
+  // The file must be valid by itself: it is what `check` sees, and what the next start reads first.
+  if (alone.problems.length > 0 || resources.length === 0) return settle(parsed, alone, options, text.content)
+  const whole = overlay(parsed, resources)
+  return settle(whole, await examine(whole, options), options, text.content)
+}
+
+interface Examined {
+  readonly problems: readonly Remark[]
+  readonly draft: Draft
+  readonly raw: ReadonlyMap<string, string>
+}
+
+function settle(
+  { value, places }: ParsedText,
+  { problems, draft, raw }: Examined,
+  { file, generation }: LoadOptions,
+  text: string,
+): Loaded {
+  if (problems.length > 0) return { ok: false, problems: bounded(toProblems(problems, file, places)) }
+  const warnings = toProblems(draft.warnings, file, places)
+  const source = { text, written: value, effective: draft.file, raw }
+  return { ok: true, config: assemble(draft, generation), warnings, file, places, source }
 }
 
 const tooLarge = `must be at most ${limits.config_file_bytes} bytes`
@@ -93,10 +130,7 @@ function readFailure(error: unknown): string {
 }
 
 /** The three steps; each later one leaves out what an earlier one found to be broken. */
-async function examine(
-  parsed: ParsedText,
-  { file, env, sinks, threads }: LoadOptions,
-): Promise<{ problems: Remark[]; draft: Draft }> {
+async function examine(parsed: ParsedText, { file, env, sinks, threads }: LoadOptions): Promise<Examined> {
   const { places, brokenAt } = parsed
   const { value: tree, raw, findings: references } = resolveReferences(parsed.value, env ?? process.env)
   const lost = parsed.findings.filter((finding) => finding.lost === true)
@@ -127,7 +161,7 @@ async function examine(
   })
   // What follows a broken line was guessed by the parser: its meaning is not worth a word.
   if (brokenAt === null && draft.isSection()) await checkMeaning(draft)
-  return { problems: [...remarks, ...draft.problems], draft }
+  return { problems: [...remarks, ...draft.problems], draft, raw }
 }
 
 async function checkMeaning(draft: Draft): Promise<void> {
@@ -147,10 +181,14 @@ function comparePlaces(a: Place, b: Place): number {
   return a.line - b.line || a.column - b.column
 }
 
-function toProblems(remarks: readonly Remark[], file: string): Problem[] {
+function toProblems(remarks: readonly Remark[], file: string, places: Places): Problem[] {
   return [...remarks]
     .sort((a, b) => comparePlaces(a.place, b.place))
-    .map(({ pointer, place, message }) => ({ file, ...place, path: pathOf(pointer), message }))
+    .map(({ pointer, place, message }) => {
+      const elsewhere = places.elsewhere(pointer)
+      if (elsewhere === null) return { file, ...place, path: pathOf(pointer), message }
+      return { file: elsewhere.name, ...place, path: pathOf(elsewhere.pointer), message }
+    })
 }
 
 /** The first problems, and how many more there are. */

@@ -6,9 +6,40 @@ export interface Place {
   readonly column: number
 }
 
+const nowhere: Place = { line: 1, column: 1 }
+
 export class Places {
   readonly #keys = new Map<string, Place>()
   readonly #values = new Map<string, Place>()
+  /** What stands elsewhere than in the text, and what that place is called. */
+  readonly #elsewhere = new Map<string, string>()
+
+  copy(): Places {
+    const copy = new Places()
+    for (const [pointer, place] of this.#keys) copy.#keys.set(pointer, place)
+    for (const [pointer, place] of this.#values) copy.#values.set(pointer, place)
+    return copy
+  }
+
+  /** Makes a whole value known that stands elsewhere, where no line can be named. */
+  adopt(pointer: string, value: unknown, name: string): void {
+    this.#elsewhere.set(pointer, name)
+    const walk = (at: string, inner: unknown): void => {
+      this.set(at, nowhere, nowhere)
+      if (typeof inner !== 'object' || inner === null) return
+      for (const [key, one] of Object.entries(inner)) walk(pointerTo(at, key), one)
+    }
+    walk(pointer, value)
+  }
+
+  /** The place elsewhere that a value belongs to, with its pointer there; null for one of the text. */
+  elsewhere(pointer: string): { readonly name: string; readonly pointer: string } | null {
+    for (let at = pointer; at !== ''; at = parentOf(at)) {
+      const name = this.#elsewhere.get(at)
+      if (name !== undefined) return { name, pointer: pointer.slice(at.length) }
+    }
+    return null
+  }
 
   set(pointer: string, value: Place, key?: Place): void {
     this.#values.set(pointer, value)

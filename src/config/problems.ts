@@ -1,11 +1,13 @@
 /** One problem of a configuration, with its place (contract §1: `file:line:col path: rule, got value`). */
+import { apiPrefix } from '../contract/resources.ts'
 
 export interface Problem {
+  /** A path; or `api:mirrors/salt` for what the API defined, which has no lines: they are 1. */
   readonly file: string
   /** 1-based. */
   readonly line: number
   readonly column: number
-  /** Like `mirrors[0].batch.max_wait_ms`; empty for the file as a whole. */
+  /** Like `mirrors[0].batch.max_wait_ms`; empty for the file as a whole; within what the API defined. */
   readonly path: string
   /** Rule, then value: `must be at least 10, got 0`. Never a secret. */
   readonly message: string
@@ -13,5 +15,6 @@ export interface Problem {
 
 /** One line for people. */
 export function formatProblem({ file, line, column, path, message }: Problem): string {
-  return `${file}:${line}:${column}${path === '' ? '' : ` ${path}`}: ${message}`
+  const place = file.startsWith(apiPrefix) ? file : `${file}:${line}:${column}`
+  return `${place}${path === '' ? '' : ` ${path}`}: ${message}`
 }
