@@ -144,8 +144,8 @@ export class RunningGateway implements Gateway {
     await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
     this.mirrors.apply(config)
     this.#timer = setInterval(() => this.#housekeep(), HOUSEKEEPING_MS)
-    const { log, commands } = this
-    this.#adminServer = await startAdmin({ commands, log, dataDir: config.data_dir, version })
+    const { log, commands, store } = this
+    this.#adminServer = await startAdmin({ commands, store, log, dataDir: config.data_dir, version })
     this.admin = { host: this.#adminServer.host, port: this.#adminServer.port }
     this.log.info({ listener: 'admin', ...this.admin }, 'listening')
     this.listen = await this.threads.start(config.listen.threads)

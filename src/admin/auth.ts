@@ -1,10 +1,10 @@
 /** Who may do what on the admin port: bearer tokens, roles, and the lock against guessing. */
-import { createHash, timingSafeEqual } from 'node:crypto'
 import type { AdminConfig } from '../config/schema.ts'
+import type { EnvironmentName } from '../contract/environments.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { ClientRegistry } from './client-registry.ts'
 import { AdminError } from './errors.ts'
 import { Lockout } from './lockout.ts'
-import { ensureTokenFile } from './token-file.ts'
 
 /** Each role may do what the ones before it may. */
 export const roles = ['viewer', 'operator', 'admin'] as const
@@ -15,39 +15,30 @@ export type Access = Role | 'open' | ((admin: AdminConfig) => Role | 'open')
 
 /** The client that a request belongs to. */
 export interface SignedIn {
+  /** Its number in the activity log: assigned once per client, from 1. */
+  readonly id: number
   readonly name: string
   readonly role: Role
+  /** The one whose activity log it sees. */
+  readonly environment: EnvironmentName
 }
-
-interface Known extends SignedIn {
-  readonly digest: Buffer
-}
-
-const digestOf = (token: string): Buffer => createHash('sha256').update(token).digest()
 
 /** RFC 6750 §3: how a client is told which scheme to use. */
 const challenge = { 'www-authenticate': 'Bearer realm="mirrorgate"' }
 const challengeInvalid = { 'www-authenticate': 'Bearer realm="mirrorgate", error="invalid_token"' }
 
 export class SignIn {
-  readonly #dataDir: string
+  readonly #clients: ClientRegistry
   readonly #log: Logger
   readonly #lockout = new Lockout()
-  /** Per configuration object, so that a reload is seen at once and nothing is hashed per request. */
-  readonly #known = new WeakMap<AdminConfig, readonly Known[]>()
 
-  constructor(dataDir: string, log: Logger) {
-    this.#dataDir = dataDir
+  constructor(clients: ClientRegistry, log: Logger) {
+    this.#clients = clients
     this.#log = log
   }
 
-  /** Makes the token file where it is needed, so that a start fails when it cannot be made. */
-  prepare(admin: AdminConfig): void {
-    this.#clients(admin)
-  }
-
   /** The client of an `authorization` header; throws 401 or 429. */
-  check(admin: AdminConfig, authorization: string | undefined, address: string): SignedIn {
+  check(authorization: string | undefined, address: string): SignedIn {
     const waitMs = this.#lockout.waitMs(address)
     if (waitMs > 0) {
       const message = 'too many failed sign-ins from this address: it is locked, also for a right token'
@@ -56,41 +47,16 @@ export class SignIn {
     if (authorization === undefined) {
       throw new AdminError(401, 'a token is required: authorization: Bearer <token>', { headers: challenge })
     }
-    const client = this.#find(admin, authorization)
+    const client = this.#find(authorization)
     if (client !== null) return client
     if (this.#lockout.fail(address)) this.#log.warn({ address }, 'too many failed sign-ins: address locked')
     throw new AdminError(401, 'the token is not known here', { headers: challengeInvalid })
   }
 
-  #find(admin: AdminConfig, authorization: string): SignedIn | null {
+  #find(authorization: string): SignedIn | null {
     // RFC 9110 §11.1: the scheme is case-insensitive.
     const token = /^bearer +([^\s]+) *$/i.exec(authorization)?.[1]
-    if (token === undefined) return null
-    const digest = digestOf(token)
-    let found: SignedIn | null = null
-    // All of them, so that the time tells nothing of the place of a match.
-    for (const client of this.#clients(admin)) if (timingSafeEqual(client.digest, digest)) found = client
-    return found
-  }
-
-  #clients(admin: AdminConfig): readonly Known[] {
-    const known = this.#known.get(admin)
-    if (known !== undefined) return known
-    const clients =
-      admin.clients.length > 0
-        ? admin.clients.map(({ name, role, token }) => ({ name, role, digest: digestOf(token) }))
-        : [this.#generated()]
-    this.#known.set(admin, clients)
-    return clients
-  }
-
-  #generated(): Known {
-    const { path, token, isNew } = ensureTokenFile(this.#dataDir)
-    const sentence = isNew
-      ? 'the admin token was generated into this file'
-      : 'the admin token is in this file'
-    this.#log.warn({ path }, `no admin clients are configured: ${sentence}`)
-    return { name: 'admin-token', role: 'admin', digest: digestOf(token) }
+    return token === undefined ? null : this.#clients.find(token)
   }
 }
 

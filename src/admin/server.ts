@@ -3,11 +3,13 @@ import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
+import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { type AdminContext, completeRoute, type Resource, type SchemaTypes } from './app.ts'
 import { assertRole, SignIn } from './auth.ts'
 import { acceptJson } from './bodies.ts'
 import { capture } from './capture.ts'
+import { ClientRegistry } from './client-registry.ts'
 import { collections } from './collections.ts'
 import type { Commands } from './commands.ts'
 import { config } from './config.ts'
@@ -52,6 +54,7 @@ const CLOSE_MS = 2000
 
 export interface AdminOptions {
   readonly commands: Commands
+  readonly store: Store
   readonly log: Logger
   readonly dataDir: string
   readonly version: string
@@ -96,7 +99,8 @@ function assertPlainBody({ headers }: FastifyRequest): void {
   }
 }
 
-function addHooks(app: FastifyInstance, signIn: SignIn, { commands, log }: AdminContext): void {
+function addHooks(app: FastifyInstance, clients: ClientRegistry, { commands, log }: AdminContext): void {
+  const signIn = new SignIn(clients, log)
   const routes = new RouteTable()
   app.addHook('onRoute', (route) => {
     completeRoute(route)
@@ -109,7 +113,8 @@ function addHooks(app: FastifyInstance, signIn: SignIn, { commands, log }: Admin
     const { access } = request.routeOptions.config
     const needed = typeof access === 'function' ? access(admin) : access
     if (needed === 'open') return
-    const client = signIn.check(admin, request.headers.authorization, request.socket.remoteAddress ?? '')
+    clients.load(commands.config())
+    const client = signIn.check(request.headers.authorization, request.socket.remoteAddress ?? '')
     assertRole(client, needed ?? 'admin')
     request.signedIn = client
     assertPlainBody(request)
@@ -156,14 +161,16 @@ async function close(app: FastifyInstance): Promise<void> {
 }
 
 /** Starts the admin port of `commands.admin()`; throws a StartError when it cannot. */
-export async function startAdmin({ commands, log, dataDir, version }: AdminOptions): Promise<AdminServer> {
+export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
+  const { commands, log, version } = options
   const admin = commands.admin()
-  const signIn = new SignIn(dataDir, log)
-  signIn.prepare(admin)
+  const clients = new ClientRegistry(options)
+  // Makes the token file where it is needed, so that a start fails when it cannot be made.
+  clients.load(commands.config())
   const app = createApp(log)
   const context: AdminContext = { commands, log }
   await app.register(swagger, openapiOptions(version))
-  addHooks(app, signIn, context)
+  addHooks(app, clients, context)
   for (const resource of resources) {
     app.register(async (scope) => resource(scope.withTypeProvider<SchemaTypes>(), context))
   }

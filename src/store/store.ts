@@ -10,6 +10,7 @@ import path from 'node:path'
 import { type Database, type RootDatabase, open } from 'lmdb'
 import { type DropReason, StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
+import { type ClientCommand, ClientTable } from './clients.ts'
 
 /** Counts of one leg that no longer stand in a segment on disk. */
 export interface LegRecord {
@@ -71,7 +72,7 @@ export interface SettingCommand {
   value: string | number | boolean | null
 }
 
-export type Command = LegCommand | SettingCommand
+export type Command = LegCommand | SettingCommand | ClientCommand
 
 export interface StoredLeg {
   record: LegRecord | null
@@ -89,6 +90,7 @@ export class Store {
   readonly #batches: Database<BatchRecord, [leg: string, id: string]>
   readonly #dead: Database<DeadLetter, [leg: string, id: number]>
   readonly #settings: Database<string | number | boolean, string>
+  readonly clients: ClientTable
 
   constructor(dataDir: string) {
     assertRoom(dataDir)
@@ -98,6 +100,7 @@ export class Store {
     this.#batches = this.#env.openDB({ name: 'batches' })
     this.#dead = this.#env.openDB({ name: 'dead' })
     this.#settings = this.#env.openDB({ name: 'settings' })
+    this.clients = new ClientTable(this.#env)
   }
 
   /** Applies commands in one transaction; resolves when it is committed, rejects when nothing was written. */
@@ -115,6 +118,10 @@ export class Store {
     if (command.type === 'setting') {
       if (command.value === null) this.#settings.remove(command.name)
       else this.#settings.put(command.name, command.value)
+      return
+    }
+    if (command.type === 'client_id') {
+      this.clients.apply(command)
       return
     }
     const { leg } = command

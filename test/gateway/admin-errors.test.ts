@@ -5,7 +5,7 @@ import { startAdmin } from '../../src/admin/server.ts'
 import { StartError } from '../../src/contract/errors.ts'
 import { limits } from '../../src/contract/limits.ts'
 import { createLog } from '../../src/telemetry/log.ts'
-import { adminConfig, FakeCommands, startTestAdmin } from '../support/admin.ts'
+import { adminConfig, FakeCommands, openStore, startTestAdmin } from '../support/admin.ts'
 import { onEnd } from '../support/cleanup.ts'
 import { RawClient } from '../support/client.ts'
 import { tempDir } from '../support/files.ts'
@@ -143,7 +143,9 @@ describe('a start that cannot be', () => {
     const commands = new FakeCommands()
     commands.adminConfig = adminConfig({ host, port })
     const log = createLog({ level: 'silent', format: 'json' })
-    const starting = startAdmin({ commands, log, dataDir: await tempDir(), version: '0.1.0' })
+    const dataDir = await tempDir()
+    const store = await openStore(dataDir)
+    const starting = startAdmin({ commands, store, log, dataDir, version: '0.1.0' })
     return starting.then(
       (server) => server.close().then(() => null),
       (error: unknown) => error as Error,
@@ -175,7 +177,9 @@ test('close does not wait for a client that never reads its answer', async () =>
   const never = new Promise<never>(() => {})
   commands.reload = () => never
   const log = createLog({ level: 'silent', format: 'json' })
-  const server = await startAdmin({ commands, log, dataDir: await tempDir(), version: '0.1.0' })
+  const dataDir = await tempDir()
+  const store = await openStore(dataDir)
+  const server = await startAdmin({ commands, store, log, dataDir, version: '0.1.0' })
   const client = await RawClient.connect(server.port)
   client.send(
     'POST /api/config/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin-canary-c05d6e7a\r\n\r\n',

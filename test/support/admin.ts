@@ -1,4 +1,5 @@
 /** The real admin port over commands that only note what they were asked. */
+import { mkdir } from 'node:fs/promises'
 import { Writable } from 'node:stream'
 import {
   type Commands,
@@ -9,6 +10,7 @@ import {
 } from '../../src/admin/commands.ts'
 import { startAdmin } from '../../src/admin/server.ts'
 import type { AdminConfig, Config } from '../../src/config/schema.ts'
+import { Store } from '../../src/store/store.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { onEnd } from './cleanup.ts'
 import { tempDir } from './files.ts'
@@ -88,7 +90,8 @@ export class FakeCommands implements Commands {
   readonly letters = Array.from({ length: 120 }, (_, index) => deadLetter(index + 1))
 
   config(): Config {
-    throw new Error('not asked for by the admin port')
+    // The other sections are not asked for by the admin port.
+    return { environment: 'dev', admin: this.adminConfig } as Config
   }
   admin() {
     return this.adminConfig
@@ -236,6 +239,14 @@ export interface TestAdmin {
   ask(method: string, path: string, options?: AskOptions): Promise<Answer>
 }
 
+/** The store of a data folder, closed at the end of the test. */
+export async function openStore(dataDir: string): Promise<Store> {
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  const store = new Store(dataDir)
+  onEnd(() => store.close())
+  return store
+}
+
 /** Starts the admin port on a free port; it is closed at the end of the test. */
 export async function startTestAdmin(commands = new FakeCommands(), dataDir?: string): Promise<TestAdmin> {
   const folder = dataDir ?? (await tempDir())
@@ -247,7 +258,8 @@ export async function startTestAdmin(commands = new FakeCommands(), dataDir?: st
     },
   })
   const log = createLog({ level: 'trace', format: 'json' }, into)
-  const server = await startAdmin({ commands, log, dataDir: folder, version: '0.1.0' })
+  const store = await openStore(folder)
+  const server = await startAdmin({ commands, store, log, dataDir: folder, version: '0.1.0' })
   onEnd(() => server.close())
   const url = `http://127.0.0.1:${server.port}`
   return {
