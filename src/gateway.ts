@@ -6,6 +6,7 @@ import type { Loaded } from './config/load.ts'
 import { pathOf } from './config/places.ts'
 import { formatProblem, type Problem } from './config/problems.ts'
 import type { Config } from './config/schema.ts'
+import type { ActivityLog } from './contract/activity.ts'
 import { assertLimits } from './contract/limits.ts'
 import type { SinkDefinition } from './contract/plugin.ts'
 import { version } from './contract/version.ts'
@@ -77,6 +78,7 @@ export class RunningGateway implements Gateway {
   readonly options: GatewayOptions
   readonly log: Logger
   readonly store: Store
+  readonly activity: ActivityLog
   readonly metrics: Metrics
   readonly mirrors: Mirrors
   readonly shipper: ShipperPool
@@ -110,6 +112,7 @@ export class RunningGateway implements Gateway {
     this.#lock = lock
     this.log = createLog(config.logging)
     this.store = new Store(config.data_dir)
+    this.activity = this.store.activity
     this.uncleanShutdown = this.store.setting('clean') === false
     this.capturing = this.store.setting('capture_paused') !== true
     this.shipper = new ShipperPool(worker)

@@ -8,6 +8,7 @@ import type {
   RouteOptions,
 } from 'fastify'
 import { type Static, type TSchema, type TUnsafe, Type } from 'typebox'
+import type { ActivityLog } from '../contract/activity.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Access, SignedIn } from './auth.ts'
 import type { Commands } from './commands.ts'
@@ -39,6 +40,7 @@ export type AdminApp = FastifyInstance<
 
 export interface AdminContext {
   readonly commands: Commands
+  readonly activity: ActivityLog
   readonly log: Logger
 }
 

@@ -2,6 +2,12 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import {
+  EntryTooLargeError,
+  IdempotencyError,
+  StorageBusyError,
+  StorageFullError,
+} from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { ConflictError } from './commands.ts'
@@ -66,7 +72,17 @@ function fromServer(error: FastifyError): AdminError | null {
 function toAdminError(error: FastifyError): AdminError | null {
   if (error instanceof AdminError) return error
   if (error instanceof ConflictError) return new AdminError(409, error.message)
-  return fromServer(error)
+  return fromStorage(error) ?? fromServer(error)
+}
+
+/** What the store refuses, with its own sentence. */
+function fromStorage(error: Error): AdminError | null {
+  if (error instanceof StorageFullError) return new AdminError(507, error.message)
+  if (error instanceof IdempotencyError) return new AdminError(409, error.message)
+  if (error instanceof EntryTooLargeError) return new AdminError(413, error.message)
+  if (error instanceof StorageBusyError)
+    return new AdminError(503, error.message, { headers: { 'retry-after': '1' } })
+  return null
 }
 
 /** Answers any error; what is not expected is logged whole and answered without detail. */

@@ -9,7 +9,6 @@ import { type AdminContext, completeRoute, type Resource, type SchemaTypes } fro
 import { assertRole, SignIn } from './auth.ts'
 import { acceptJson } from './bodies.ts'
 import { capture } from './capture.ts'
-import { ClientRegistry } from './client-registry.ts'
 import { collections } from './collections.ts'
 import type { Commands } from './commands.ts'
 import { config } from './config.ts'
@@ -99,8 +98,7 @@ function assertPlainBody({ headers }: FastifyRequest): void {
   }
 }
 
-function addHooks(app: FastifyInstance, clients: ClientRegistry, { commands, log }: AdminContext): void {
-  const signIn = new SignIn(clients, log)
+function addHooks(app: FastifyInstance, signIn: SignIn, { commands, log }: AdminContext): void {
   const routes = new RouteTable()
   app.addHook('onRoute', (route) => {
     completeRoute(route)
@@ -113,8 +111,7 @@ function addHooks(app: FastifyInstance, clients: ClientRegistry, { commands, log
     const { access } = request.routeOptions.config
     const needed = typeof access === 'function' ? access(admin) : access
     if (needed === 'open') return
-    clients.load(commands.config())
-    const client = signIn.check(request.headers.authorization, request.socket.remoteAddress ?? '')
+    const client = signIn.check(admin, request.headers.authorization, request.socket.remoteAddress ?? '')
     assertRole(client, needed ?? 'admin')
     request.signedIn = client
     assertPlainBody(request)
@@ -162,15 +159,14 @@ async function close(app: FastifyInstance): Promise<void> {
 
 /** Starts the admin port of `commands.admin()`; throws a StartError when it cannot. */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
-  const { commands, log, version } = options
+  const { commands, store, log, dataDir, version } = options
   const admin = commands.admin()
-  const clients = new ClientRegistry(options)
-  // Makes the token file where it is needed, so that a start fails when it cannot be made.
-  clients.load(commands.config())
+  const signIn = new SignIn(dataDir, log)
+  signIn.prepare(admin)
   const app = createApp(log)
-  const context: AdminContext = { commands, log }
+  const context: AdminContext = { commands, activity: store.activity, log }
   await app.register(swagger, openapiOptions(version))
-  addHooks(app, clients, context)
+  addHooks(app, signIn, context)
   for (const resource of resources) {
     app.register(async (scope) => resource(scope.withTypeProvider<SchemaTypes>(), context))
   }

@@ -101,3 +101,23 @@ export type DropReason = (typeof dropReasons)[number]
 export class StartError extends Error {
   override readonly name = 'StartError'
 }
+
+/** The disk has too little room: nothing was written, reads go on (507). */
+export class StorageFullError extends Error {
+  override readonly name = 'StorageFullError'
+}
+
+/** More is waiting to be written than may wait: nothing was written, later it can be (503). */
+export class StorageBusyError extends Error {
+  override readonly name = 'StorageBusyError'
+}
+
+/** The same idempotency key came with another body (409). */
+export class IdempotencyError extends Error {
+  override readonly name = 'IdempotencyError'
+}
+
+/** An entry of the activity log is larger than a page or an export could carry (413). */
+export class EntryTooLargeError extends Error {
+  override readonly name = 'EntryTooLargeError'
+}

@@ -106,6 +106,25 @@ export const limits = Object.freeze({
    */
   early_answer_drain_bytes: MIB,
 
+  /**
+   * Bytes of one activity entry as it is stored: a page of 100 stays within a few MiB, and no entry can block
+   * a page (trap E1).
+   */
+  activity_entry_bytes_max: 64 * KIB,
+  /** Entries of one append, which is one transaction with all that belongs to it. */
+  activity_append_entries_max: 1000,
+  /** Entries that one transaction takes from the queue: its commit must not hold others up. */
+  activity_group_entries_max: 2000,
+  /** Bytes that one transaction takes from the queue. */
+  activity_group_bytes_max: 8 * MIB,
+  /** Bytes that may wait to be written; more is refused with 503. */
+  activity_queue_bytes_max: 64 * MIB,
+  /** How long an idempotency key is known. */
+  idempotency_ms: 86_400_000,
+  /** Idempotency keys that are known at a time; the oldest gives way. */
+  idempotency_keys_max: 500_000,
+  idempotency_key_chars_max: 255,
+
   admin_body_bytes: MIB,
   config_file_bytes: 4 * MIB,
   config_problems_max: 200,

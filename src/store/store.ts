@@ -8,9 +8,11 @@
 import { statfsSync } from 'node:fs'
 import path from 'node:path'
 import { type Database, type RootDatabase, open } from 'lmdb'
+import type { NewActivity } from '../contract/activity.ts'
 import { type DropReason, StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
-import { type ClientCommand, ClientTable } from './clients.ts'
+import { StoredActivityLog } from './activity/log.ts'
+import { commitReason } from './commit-reason.ts'
 
 /** Counts of one leg that no longer stand in a segment on disk. */
 export interface LegRecord {
@@ -72,7 +74,7 @@ export interface SettingCommand {
   value: string | number | boolean | null
 }
 
-export type Command = LegCommand | SettingCommand | ClientCommand
+export type Command = LegCommand | SettingCommand
 
 export interface StoredLeg {
   record: LegRecord | null
@@ -90,7 +92,9 @@ export class Store {
   readonly #batches: Database<BatchRecord, [leg: string, id: string]>
   readonly #dead: Database<DeadLetter, [leg: string, id: number]>
   readonly #settings: Database<string | number | boolean, string>
-  readonly clients: ClientTable
+
+  /** The activity log, in the same environment. */
+  readonly activity: StoredActivityLog
 
   constructor(dataDir: string) {
     assertRoom(dataDir)
@@ -100,17 +104,26 @@ export class Store {
     this.#batches = this.#env.openDB({ name: 'batches' })
     this.#dead = this.#env.openDB({ name: 'dead' })
     this.#settings = this.#env.openDB({ name: 'settings' })
-    this.clients = new ClientTable(this.#env)
+    this.activity = new StoredActivityLog(this.#env, dataDir)
   }
 
-  /** Applies commands in one transaction; resolves when it is committed, rejects when nothing was written. */
-  async apply(commands: readonly Command[]): Promise<void> {
+  /**
+   * Applies commands in one transaction; resolves when it is committed, rejects when nothing was written.
+   * With entries of the activity log it resolves with them on the disk, or rejects as `append` does.
+   */
+  async apply(commands: readonly Command[], activities: readonly NewActivity[] = []): Promise<void> {
+    if (activities.length > 0) {
+      await this.activity.appendWith(activities, () => {
+        for (const command of commands) this.#applyOne(command)
+      })
+      return
+    }
     try {
       await this.#env.transaction(() => {
         for (const command of commands) this.#applyOne(command)
       })
     } catch (error) {
-      throw new Error(`writing to the store: ${await reasonOf(error)}`, { cause: error })
+      throw new Error(`writing to the store: ${await commitReason(error)}`, { cause: error })
     }
   }
 
@@ -118,10 +131,6 @@ export class Store {
     if (command.type === 'setting') {
       if (command.value === null) this.#settings.remove(command.name)
       else this.#settings.put(command.name, command.value)
-      return
-    }
-    if (command.type === 'client_id') {
-      this.clients.apply(command)
       return
     }
     const { leg } = command
@@ -188,6 +197,7 @@ export class Store {
 
   /** Resolves when everything committed is on the disk, and the files are closed. */
   async close(): Promise<void> {
+    await within(this.activity.close(), FLUSH_MS)
     // After a commit that failed, lmdb's promise for its flush never settles.
     await within(this.#env.flushed, FLUSH_MS)
     await within(this.#env.close(), FLUSH_MS)
@@ -221,16 +231,6 @@ function openEnvironment(dataDir: string): RootDatabase {
     const reason = error instanceof Error ? error.message : String(error)
     throw new StartError(`data_dir ${dataDir}: the store cannot be opened: ${reason}`)
   }
-}
-
-/**
- * A failed commit carries its reason in a promise of its own; left alone, that would end the process (trap
- * D3).
- */
-async function reasonOf(error: unknown): Promise<string> {
-  const { commitError } = error as { commitError?: Promise<unknown> }
-  const reason = await Promise.race([commitError, Promise.resolve(error)]).catch((cause: unknown) => cause)
-  return reason instanceof Error ? reason.message : String(reason)
 }
 
 async function within(done: PromiseLike<unknown>, ms: number): Promise<void> {

@@ -1,0 +1,212 @@
+/**
+ * Appends to the activity log: what comes while a transaction is under way goes into the next one together
+ * (group commit), and is answered once that is on the disk.
+ */
+import { statfsSync } from 'node:fs'
+import type { RootDatabase } from 'lmdb'
+import type { NewActivity } from '../../contract/activity.ts'
+import { EntryTooLargeError, StorageBusyError, StorageFullError } from '../../contract/errors.ts'
+import { limits } from '../../contract/limits.ts'
+import { commitReason } from '../commit-reason.ts'
+import type { Chains } from './chains.ts'
+import { HEAD_BYTES, type IndexedFields, indexedFields, payloadRest, storedEntry } from './format.ts'
+
+/** An entry that has its id and its place in the chain. */
+export interface Appended {
+  readonly id: number
+  readonly value: Buffer
+  readonly fields: IndexedFields
+}
+
+/** One append: all of it goes into one transaction. */
+interface Job {
+  readonly entries: readonly { readonly rest: string; readonly fields: IndexedFields }[]
+  readonly bytes: number
+  /** Further writes of the same transaction; must not throw. */
+  readonly write: (firstId: number) => void
+  readonly resolve: (ids: number[]) => void
+  readonly reject: (error: Error) => void
+}
+
+interface Group {
+  readonly jobs: readonly { readonly job: Job; readonly firstId: number }[]
+  readonly appended: readonly Appended[]
+  readonly chains: Chains
+}
+
+/** What the log does around a transaction. */
+export interface AppendSteps {
+  /** Before it: what else it has to write; runs inside it and must not throw. */
+  prepare(appended: readonly Appended[], chains: Chains): () => void
+  /** After it: the entries stand, or nothing was written. */
+  settle(committed: boolean, appended: readonly Appended[]): void
+  /** Seconds from the call to the disk, of one append. */
+  observe(seconds: number, entries: number): void
+}
+
+const earliest = Date.parse('0000-01-01T00:00:00Z')
+const latest = Date.parse('9999-12-31T23:59:59.999Z')
+
+export class ActivityWriter {
+  readonly #env: RootDatabase
+  readonly #dataDir: string
+  readonly #put: (entry: Appended) => void
+  readonly #steps: AppendSteps
+  readonly #queue: Job[] = []
+  #queuedBytes = 0
+  #chains: Chains
+  #lastId: number
+  #running: Promise<void> | null = null
+  readonly #flushing = new Set<Promise<void>>()
+
+  constructor(
+    env: RootDatabase,
+    dataDir: string,
+    start: { readonly chains: Chains; readonly lastId: number },
+    put: (entry: Appended) => void,
+    steps: AppendSteps,
+  ) {
+    this.#env = env
+    this.#dataDir = dataDir
+    this.#chains = start.chains
+    this.#lastId = start.lastId
+    this.#put = put
+    this.#steps = steps
+  }
+
+  /** Where every chain stands now; replaced with every commit. */
+  get chains(): Chains {
+    return this.#chains
+  }
+
+  get lastId(): number {
+    return this.#lastId
+  }
+
+  /** What retention did to the chains, in a transaction of its own. */
+  replaceChains(chains: Chains): void {
+    this.#chains = chains
+  }
+
+  /**
+   * Resolves with the ids once the entries and what `write` wrote are on the disk. Rejects with
+   * StorageFullError, StorageBusyError or EntryTooLargeError when nothing was written.
+   */
+  append(entries: readonly NewActivity[], write: (firstId: number) => void = () => {}): Promise<number[]> {
+    const now = Date.now()
+    const ready = entries.map((entry, index) => made(entry, entry.timestamp ?? now, index))
+    const bytes = ready.reduce((sum, { rest }) => sum + rest.length, 0)
+    if (this.#queuedBytes + bytes > limits.activity_queue_bytes_max)
+      throw new StorageBusyError('too many entries wait to be written: try again later')
+    const started = performance.now()
+    this.#queuedBytes += bytes
+    return new Promise<number[]>((resolve, reject) => {
+      const settled = (ids: number[]) => {
+        this.#steps.observe((performance.now() - started) / 1000, ids.length)
+        resolve(ids)
+      }
+      this.#queue.push({ entries: ready, bytes, write, resolve: settled, reject })
+      this.#running ??= this.#run()
+    })
+  }
+
+  async #run(): Promise<void> {
+    // What is appended in the same turn of the event loop shares a transaction.
+    await null
+    while (this.#queue.length > 0) await this.#commit(this.#take())
+    this.#running = null
+  }
+
+  /** The next jobs, chained and ready to be written. */
+  #take(): Group {
+    const chains = this.#chains.copy()
+    const appended: Appended[] = []
+    const jobs: { job: Job; firstId: number }[] = []
+    let id = this.#lastId
+    let bytes = 0
+    for (let job = this.#queue[0]; job !== undefined; job = this.#queue[0]) {
+      const full =
+        appended.length + job.entries.length > limits.activity_group_entries_max ||
+        bytes + job.bytes > limits.activity_group_bytes_max
+      if (jobs.length > 0 && full) break
+      this.#queue.shift()
+      bytes += job.bytes
+      jobs.push({ job, firstId: id + 1 })
+      for (const { rest, fields } of job.entries) {
+        id += 1
+        const value = storedEntry(id, chains.tail(fields.environment), rest)
+        chains.append(fields.environment, id, value)
+        appended.push({ id, value, fields })
+      }
+    }
+    this.#queuedBytes -= bytes
+    chains.seal()
+    return { jobs, appended, chains }
+  }
+
+  async #commit(group: Group): Promise<void> {
+    const { jobs, appended, chains } = group
+    let flushed: Promise<unknown>
+    const lastId = appended.at(-1)?.id ?? this.#lastId
+    try {
+      this.#assertRoom()
+      const prepared = this.#steps.prepare(appended, chains)
+      const committed = this.#env.transaction(() => {
+        for (const entry of appended) this.#put(entry)
+        for (const { job, firstId } of jobs) job.write(firstId)
+        chains.write()
+        prepared()
+      })
+      flushed = Promise.all([this.#env.flushed])
+      flushed.catch(() => {})
+      await committed
+    } catch (error) {
+      this.#steps.settle(false, appended)
+      const reason = await storageError(error)
+      for (const { job } of jobs) job.reject(reason)
+      return
+    }
+    this.#chains = chains
+    this.#lastId = lastId
+    this.#steps.settle(true, appended)
+    const acknowledged = flushed.then(() => {
+      for (const { job, firstId } of jobs) job.resolve(job.entries.map((_, at) => firstId + at))
+      this.#flushing.delete(acknowledged)
+    })
+    this.#flushing.add(acknowledged)
+  }
+
+  /** Below this, what is left of the disk belongs to the counts of the mirrors. */
+  #assertRoom(): void {
+    const { bavail, blocks, bsize } = statfsSync(this.#dataDir)
+    const floor = Math.min(limits.disk_free_min_bytes, blocks * bsize * limits.disk_free_min_share) / 2
+    if (bavail * bsize >= Math.max(floor, limits.store_free_min_bytes)) return
+    throw new StorageFullError(`the disk is nearly full: ${bavail * bsize} bytes are free`)
+  }
+
+  /** Resolves when nothing waits any more. */
+  async drain(): Promise<void> {
+    await this.#running
+    await Promise.all(this.#flushing)
+  }
+}
+
+function made(entry: NewActivity, timestamp: number, index: number): Job['entries'][number] {
+  if (!(timestamp >= earliest && timestamp <= latest))
+    throw new RangeError(`timestamp: must be within the years 0000 to 9999, got ${timestamp}`)
+  const rest = payloadRest(entry, timestamp)
+  const bytes = Buffer.byteLength(rest) + HEAD_BYTES
+  if (bytes > limits.activity_entry_bytes_max) {
+    const rule = `entry ${index} must be at most ${limits.activity_entry_bytes_max} bytes`
+    throw new EntryTooLargeError(`${rule}, got ${bytes}`)
+  }
+  return { rest, fields: indexedFields(entry, timestamp) }
+}
+
+async function storageError(error: unknown): Promise<Error> {
+  if (error instanceof StorageFullError) return error
+  const reason = await commitReason(error)
+  if (/no space|ENOSPC|MAP_FULL/i.test(reason))
+    return new StorageFullError('the disk is full', { cause: error })
+  return new Error(`writing to the activity log: ${reason}`, { cause: error })
+}
