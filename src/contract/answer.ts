@@ -59,6 +59,9 @@ const sentences: Readonly<Record<string, string>> = {
   EAI_AGAIN: 'host name lookup failed',
   EHOSTUNREACH: 'host unreachable',
   ENETUNREACH: 'network unreachable',
+  EPROTO: 'it does not speak TLS',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS',
+  CERT_NOT_YET_VALID: 'its certificate is not yet valid',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
   SELF_SIGNED_CERT_IN_CHAIN: 'its certificate chain is self-signed',
@@ -69,8 +72,8 @@ const sentences: Readonly<Record<string, string>> = {
   UND_ERR_CLOSED: 'the sink was closed',
 }
 
-/** Codes only, never the message of an error: that may quote URLs and headers. */
-function sentence(error: Error): string {
+/** Why a connection failed. Codes only, never the message of an error: that may quote URLs and headers. */
+export function sentence(error: Error): string {
   if (error.name === 'TimeoutError') return 'timed out'
   if (/\b407\b/.test(error.message)) return proxyRefused
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name

@@ -125,6 +125,20 @@ export const limits = Object.freeze({
   idempotency_keys_max: 500_000,
   idempotency_key_chars_max: 255,
 
+  /** Tags of a workspace: a list reads all of them, at about 5 µs each. */
+  tags_max: 2000,
+  /** Things that bear tags, each tag counted: deleting a tag removes its own in one transaction. */
+  tag_assignments_max: 100_000,
+  /** Tags times targets of one request, written in one transaction. */
+  tag_changes_per_request_max: 10_000,
+  /** Tags that a collection bears, or a rule asks for, in a configuration. */
+  tags_per_list_max: 100,
+
+  /** Bytes of a secrets manager's answer; the largest secret that one of them stores is half of this. */
+  secret_answer_bytes: MIB,
+  /** Time for one request to a secrets manager, also where nobody waits for it (a token's renewal). */
+  secret_request_ms: 30_000,
+
   admin_body_bytes: MIB,
   config_file_bytes: 4 * MIB,
   config_problems_max: 200,
@@ -151,6 +165,8 @@ export const limits = Object.freeze({
   activity_text_chars_max: 1024,
   /** Changed paths that one activity entry names; it says how many there are in all. */
   activity_changes_max: 200,
+  /** Legs times reasons of one minute whose losses get an entry of their own; one tells of all others. */
+  loss_kinds_max: 4096,
   /** Addresses of one minute that get an entry of their own for failed sign-ins; one tells of all others. */
   sign_in_failed_entries_max: 64,
   /** Parameters of one query, and values of one list: more than fit a head of 16 KiB with any meaning. */
