@@ -9,6 +9,7 @@ import { type AdminContext, completeRoute, type Resource, type SchemaTypes } fro
 import { assertRole, SignIn } from './auth.ts'
 import { acceptJson } from './bodies.ts'
 import { capture } from './capture.ts'
+import { ClientRegistry } from './client-registry.ts'
 import { collections } from './collections.ts'
 import type { Commands } from './commands.ts'
 import { config } from './config.ts'
@@ -98,7 +99,8 @@ function assertPlainBody({ headers }: FastifyRequest): void {
   }
 }
 
-function addHooks(app: FastifyInstance, signIn: SignIn, { commands, log }: AdminContext): void {
+function addHooks(app: FastifyInstance, clients: ClientRegistry, { commands, log }: AdminContext): void {
+  const signIn = new SignIn(clients, log)
   const routes = new RouteTable()
   app.addHook('onRoute', (route) => {
     completeRoute(route)
@@ -111,7 +113,8 @@ function addHooks(app: FastifyInstance, signIn: SignIn, { commands, log }: Admin
     const { access } = request.routeOptions.config
     const needed = typeof access === 'function' ? access(admin) : access
     if (needed === 'open') return
-    const client = signIn.check(admin, request.headers.authorization, request.socket.remoteAddress ?? '')
+    clients.load(commands.config())
+    const client = signIn.check(request.headers.authorization, request.socket.remoteAddress ?? '')
     assertRole(client, needed ?? 'admin')
     request.signedIn = client
     assertPlainBody(request)
@@ -159,14 +162,15 @@ async function close(app: FastifyInstance): Promise<void> {
 
 /** Starts the admin port of `commands.admin()`; throws a StartError when it cannot. */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
-  const { commands, store, log, dataDir, version } = options
+  const { commands, log, version } = options
   const admin = commands.admin()
-  const signIn = new SignIn(dataDir, log)
-  signIn.prepare(admin)
+  const clients = new ClientRegistry(options)
+  // Makes the token file where it is needed, so that a start fails when it cannot be made.
+  clients.load(commands.config())
   const app = createApp(log)
-  const context: AdminContext = { commands, activity: store.activity, log }
+  const context: AdminContext = { commands, activity: options.store.activity, log }
   await app.register(swagger, openapiOptions(version))
-  addHooks(app, signIn, context)
+  addHooks(app, clients, context)
   for (const resource of resources) {
     app.register(async (scope) => resource(scope.withTypeProvider<SchemaTypes>(), context))
   }

@@ -12,6 +12,7 @@ import type { NewActivity } from '../contract/activity.ts'
 import { type DropReason, StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import { StoredActivityLog } from './activity/log.ts'
+import { type ClientCommand, ClientTable } from './clients.ts'
 import { commitReason } from './commit-reason.ts'
 
 /** Counts of one leg that no longer stand in a segment on disk. */
@@ -74,7 +75,7 @@ export interface SettingCommand {
   value: string | number | boolean | null
 }
 
-export type Command = LegCommand | SettingCommand
+export type Command = LegCommand | SettingCommand | ClientCommand
 
 export interface StoredLeg {
   record: LegRecord | null
@@ -92,6 +93,7 @@ export class Store {
   readonly #batches: Database<BatchRecord, [leg: string, id: string]>
   readonly #dead: Database<DeadLetter, [leg: string, id: number]>
   readonly #settings: Database<string | number | boolean, string>
+  readonly clients: ClientTable
 
   /** The activity log, in the same environment. */
   readonly activity: StoredActivityLog
@@ -105,6 +107,7 @@ export class Store {
     this.#dead = this.#env.openDB({ name: 'dead' })
     this.#settings = this.#env.openDB({ name: 'settings' })
     this.activity = new StoredActivityLog(this.#env, dataDir)
+    this.clients = new ClientTable(this.#env)
   }
 
   /**
@@ -131,6 +134,10 @@ export class Store {
     if (command.type === 'setting') {
       if (command.value === null) this.#settings.remove(command.name)
       else this.#settings.put(command.name, command.value)
+      return
+    }
+    if (command.type === 'client_id') {
+      this.clients.apply(command)
       return
     }
     const { leg } = command

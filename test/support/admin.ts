@@ -90,7 +90,8 @@ export class FakeCommands implements Commands {
   readonly letters = Array.from({ length: 120 }, (_, index) => deadLetter(index + 1))
 
   config(): Config {
-    throw new Error('not asked for by the admin port')
+    // The other sections are not asked for by the admin port.
+    return { environment: 'dev', admin: this.adminConfig } as Config
   }
   admin() {
     return this.adminConfig
@@ -239,7 +240,7 @@ export interface TestAdmin {
 }
 
 /** The store of a data folder, closed at the end of the test. */
-async function openStore(dataDir: string): Promise<Store> {
+export async function openStore(dataDir: string): Promise<Store> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const store = new Store(dataDir)
   onEnd(() => store.close())
