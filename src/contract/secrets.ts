@@ -43,6 +43,13 @@ export interface ProviderDefinition<Options extends TObject = TObject> {
   readonly options: Options
   /** Names of options that hold credentials: they are resolved from references and never shown. */
   readonly secretOptions: readonly string[]
+  /** Names of options that are files or folders: relative ones start from the folder of gateway.yaml. */
+  readonly pathOptions?: readonly string[]
+  /**
+   * It reads from this machine alone, so references to it may stand anywhere in gateway.yaml: where no
+   * delivery would resolve them, they are read when the file is.
+   */
+  readonly local?: true
   /**
    * What stands behind `{{workato:sm:` in this provider's form, without the closing braces: the name, or the
    * rule that it breaks.
