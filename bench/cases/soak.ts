@@ -20,7 +20,8 @@ export interface SoakResult {
 export async function soak(bed: Bed, requests: number): Promise<SoakResult> {
   const folder = `${bed.folder}/soak`
   mkdirSync(folder)
-  const target = await startGateway(bed, folder, { name: 'soak', mirror: bed.dead, away: true })
+  const env = { MALLOC_ARENA_MAX: '2' }
+  const target = await startGateway(bed, folder, { name: 'soak', mirror: bed.dead, away: true, env })
   const startMiB = memoryOf(target.child.pid).now
   const useWrk = bed.machine.tools.wrk !== null
   let [answered, failures] = [0, 0]
