@@ -6,11 +6,12 @@ import type { Loaded } from './config/load.ts'
 import { pathOf } from './config/places.ts'
 import { formatProblem, type Problem } from './config/problems.ts'
 import type { Config } from './config/schema.ts'
+import { unknownTags } from './config/unknown-tags.ts'
 import type { ActivityLog } from './contract/activity.ts'
 import { assertLimits } from './contract/limits.ts'
 import type { SinkDefinition } from './contract/plugin.ts'
 import { version } from './contract/version.ts'
-import { dataPlan, PlanSlots } from './proxy/plan.ts'
+import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads, type SlabMessage } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
 import { Mirrors } from './shipper/mirrors.ts'
@@ -117,7 +118,7 @@ export class RunningGateway implements Gateway {
     this.capturing = this.store.setting('capture_paused') !== true
     this.shipper = new ShipperPool(worker)
     this.recorder = new RecorderPool(worker)
-    this.threads = new DataThreads(dataPlan(config, this.slots, this.capturing), {
+    this.threads = new DataThreads(dataPlan(config, this.#planParts()), {
       log: this.log,
       slab: (thread, slab) => void this.#record(thread, slab),
       lost: (slot, exchanges) => this.mirrors.lost(slot, exchanges),
@@ -140,6 +141,7 @@ export class RunningGateway implements Gateway {
     const { config, warnings, file } = this.options
     for (const warning of warnings)
       this.log.warn({ problem: formatProblem(warning) }, 'configuration warning')
+    for (const problem of this.#unknownTags(config)) this.log.warn({ problem }, 'configuration warning')
     await this.store.apply([{ type: 'setting', name: 'clean', value: false }])
     if (this.uncleanShutdown)
       this.log.warn('the last run did not stop cleanly: counting goes on from what was durable')
@@ -222,6 +224,15 @@ export class RunningGateway implements Gateway {
     return next
   }
 
+  #unknownTags(config: Config): string[] {
+    return unknownTags(config, (handle) => this.store.tags.get(handle) !== undefined)
+  }
+
+  #planParts(): PlanParts {
+    const taggedCollections = (handle: string) => this.store.tags.assigned(handle, 'collection')
+    return { slots: this.slots, capturing: this.capturing, taggedCollections }
+  }
+
   async #reload(): Promise<ReloadResult> {
     const loaded = await this.options.load(this.config.generation + 1)
     const problems = loaded.ok ? this.#cannotChange(loaded) : loaded.problems
@@ -240,12 +251,13 @@ export class RunningGateway implements Gateway {
     this.metrics.countReload('applied')
     const { generation, hash } = loaded.config
     this.log.info({ generation, hash }, 'configuration applied')
-    return { ok: true, generation, hash, warnings: loaded.warnings.map(formatProblem) }
+    const warnings = [...loaded.warnings.map(formatProblem), ...this.#unknownTags(loaded.config)]
+    return { ok: true, generation, hash, warnings }
   }
 
   /** Swaps the configuration; resolves once every thread has switched. */
   async apply(config: Config): Promise<void> {
-    const plan = dataPlan(config, this.slots, this.capturing)
+    const plan = dataPlan(config, this.#planParts())
     await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
     await this.threads.apply(plan)
     const before = this.config

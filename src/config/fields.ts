@@ -7,6 +7,7 @@
  * - `rule: '…'`: what to say when the pattern does not match
  */
 import { type TSchema, type TUnsafe, Type } from 'typebox'
+import { limits } from '../contract/limits.ts'
 
 export const SECOND = 1000
 export const HOUR = 3600 * SECOND
@@ -50,6 +51,16 @@ const nameRule =
 /** Names are folder names and metric labels. */
 export const name = (description: string) =>
   Type.String({ pattern: namePattern, rule: nameRule, description })
+
+/** Handles of tags; whether a tag has one is known to the running gateway alone. */
+export const tagHandles = (description: string) =>
+  Type.Array(
+    Type.String({
+      pattern: '^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$',
+      rule: 'must be the handle of a tag, like tag-ANgdXgTF-bANz3H',
+    }),
+    { default: [], maxItems: limits.tags_per_list_max, uniqueItems: true, description },
+  )
 
 /** A key or section that a later version brings. */
 export const later = (description: string): TUnsafe<unknown> =>

@@ -1,7 +1,7 @@
 /** The schema of an API collection. */
 import { Type } from 'typebox'
 import { limits } from '../contract/limits.ts'
-import { count, DAY, entry, flag, HOUR, later, name, section, text } from './fields.ts'
+import { count, DAY, entry, flag, HOUR, later, name, section, tagHandles, text } from './fields.ts'
 
 const Upstream = entry(
   {
@@ -29,11 +29,7 @@ export const Collection = entry(
     }),
     strip_prefix: flag(false, 'Whether the prefix is removed before forwarding.'),
     upstreams: Type.Array(Upstream, { minItems: 1, maxItems: 256, description: 'Where requests go.' }),
-    tags: Type.Array(Type.String(), {
-      default: [],
-      later: true,
-      description: 'Handles of tags, for match rules.',
-    }),
+    tags: tagHandles('Handles of tags that it bears, besides those given to it by API; for match rules.'),
     balance: Type.Enum(['round_robin', 'least_requests', 'hash'], {
       default: 'round_robin',
       later: true,

@@ -12,6 +12,7 @@ import {
   optionalCount,
   section,
   strings,
+  tagHandles,
   text,
   token,
 } from './fields.ts'
@@ -133,7 +134,7 @@ export const MirrorCommon = entry(
           mediaType,
         ),
         min_duration_ms: count(0, 0, DAY, 'Only exchanges that took at least this long.'),
-        tags: Type.Array(Type.String(), { default: [], later: true, description: 'Tags of collections.' }),
+        tags: tagHandles('Handles of tags: only collections that bear one of them, by this file or by API.'),
       },
       'Which exchanges are mirrored; all rules must hold.',
     ),

@@ -139,6 +139,15 @@ export const limits = Object.freeze({
   /** Time for one request to a secrets manager, also where nobody waits for it (a token's renewal). */
   secret_request_ms: 30_000,
 
+  /** Tags of a workspace: a list reads all of them, at about 5 µs each. */
+  tags_max: 2000,
+  /** Things that bear tags, each tag counted: deleting a tag removes its own in one transaction. */
+  tag_assignments_max: 100_000,
+  /** Tags times targets of one request, written in one transaction. */
+  tag_changes_per_request_max: 10_000,
+  /** Tags that a collection bears, or a rule asks for, in a configuration. */
+  tags_per_list_max: 100,
+
   admin_body_bytes: MIB,
   config_file_bytes: 4 * MIB,
   config_problems_max: 200,

@@ -1,5 +1,5 @@
 /** What the data threads need of a configuration, slots resolved. */
-import type { Config } from '../config/schema.ts'
+import type { CollectionConfig, Config } from '../config/schema.ts'
 import { limits } from '../contract/limits.ts'
 import { Slots } from '../telemetry/counters.ts'
 import type { DataPlan } from './messages.ts'
@@ -22,12 +22,25 @@ export class PlanSlots {
   }
 }
 
+export interface PlanParts {
+  readonly slots: PlanSlots
+  readonly capturing: boolean
+  /** Names of the collections that bear a tag by assignment. */
+  readonly taggedCollections: (handle: string) => readonly string[]
+}
+
 /** Throws when a process has seen more names than there are slots: a restart frees them. */
-export function dataPlan(config: Config, slots: PlanSlots, capturing: boolean): DataPlan {
+export function dataPlan(config: Config, { slots, capturing, taggedCollections }: PlanParts): DataPlan {
   const taken = (slot: number, what: string): number => {
     if (slot === -1) throw new Error(`too many different ${what} since the start: restart the gateway`)
     return slot
   }
+  // Resolved here, so that tags cost no request anything.
+  const bearers = new Map<string, ReadonlySet<string>>()
+  const isSelected = ({ name, tags }: CollectionConfig, wanted: readonly string[]): boolean =>
+    wanted.length === 0 || wanted.some((tag) => tags.includes(tag) || bearers.get(tag)?.has(name) === true)
+  const matched = new Map(config.mirrors.map(({ name, match }) => [name, match.tags]))
+  for (const tag of [...matched.values()].flat()) bearers.set(tag, new Set(taggedCollections(tag)))
   return {
     generation: config.generation,
     listen: config.listen,
@@ -35,6 +48,7 @@ export function dataPlan(config: Config, slots: PlanSlots, capturing: boolean): 
     capturing,
     collections: config.collections.map((collection) => ({
       ...collection,
+      mirrors: collection.mirrors.filter((name) => isSelected(collection, matched.get(name) ?? [])),
       slot: taken(slots.collection(collection.name), 'collections'),
       upstreamSlots: collection.upstreams.map(({ url }) =>
         taken(slots.upstream(collection.name, url), 'upstreams'),

@@ -14,6 +14,7 @@ import { limits } from '../contract/limits.ts'
 import { StoredActivityLog } from './activity/log.ts'
 import { type ClientCommand, ClientTable } from './clients.ts'
 import { commitReason } from './commit-reason.ts'
+import { type TagCommand, TagTable } from './tags.ts'
 
 /** Counts of one leg that no longer stand in a segment on disk. */
 export interface LegRecord {
@@ -75,7 +76,7 @@ export interface SettingCommand {
   value: string | number | boolean | null
 }
 
-export type Command = LegCommand | SettingCommand | ClientCommand
+export type Command = LegCommand | SettingCommand | ClientCommand | TagCommand
 
 export interface StoredLeg {
   record: LegRecord | null
@@ -94,6 +95,7 @@ export class Store {
   readonly #dead: Database<DeadLetter, [leg: string, id: number]>
   readonly #settings: Database<string | number | boolean, string>
   readonly clients: ClientTable
+  readonly tags: TagTable
 
   /** The activity log, in the same environment. */
   readonly activity: StoredActivityLog
@@ -108,6 +110,7 @@ export class Store {
     this.#settings = this.#env.openDB({ name: 'settings' })
     this.activity = new StoredActivityLog(this.#env, dataDir)
     this.clients = new ClientTable(this.#env)
+    this.tags = new TagTable(this.#env)
   }
 
   /**
@@ -138,6 +141,10 @@ export class Store {
     }
     if (command.type === 'client_id') {
       this.clients.apply(command)
+      return
+    }
+    if (command.type === 'tag' || command.type === 'tag_assignment') {
+      this.tags.apply(command)
       return
     }
     const { leg } = command
