@@ -10,6 +10,7 @@ type Properties = Readonly<Record<string, Property>>
 
 /** In place of values: why a query cannot be read at all. */
 export class UnreadableQuery {
+  readonly [name: string]: unknown
   readonly sentence: string
 
   constructor(sentence: string) {
@@ -31,7 +32,7 @@ const options = {
  * Parses a query into flat values by printed name: `page[size]` → text, `users_ids` → list of texts. It
  * never throws: the router calls it where no error handler is.
  */
-export function parseQuery(text: string): object {
+export function parseQuery(text: string): Record<string, unknown> {
   if (text === '') return {}
   const hidden: [name: string, value: string][] = []
   const decoder = (

@@ -5,6 +5,7 @@ import { StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { activityLogs } from './activity-logs.ts'
 import { type AdminContext, completeRoute, type Resource, type SchemaTypes } from './app.ts'
 import { assertRole, SignIn } from './auth.ts'
 import { acceptJson } from './bodies.ts'
@@ -39,6 +40,7 @@ const resources: readonly Resource[] = [
   capture,
   logging,
   config,
+  activityLogs,
 ]
 
 /** Names hold at most 64 characters; percent-encoded, three times as many. */

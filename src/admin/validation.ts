@@ -47,6 +47,11 @@ function sentence(error: ErrorObject): string {
     return `must have at least ${params.limit} characters, got ${(data as string).length}`
   if (keyword === 'maxLength')
     return `must have at most ${params.limit} characters, got ${(data as string).length}`
+  if (keyword === 'minItems' || keyword === 'maxItems') {
+    const bound = keyword === 'minItems' ? 'at least' : 'at most'
+    return `must have ${bound} ${params.limit} values, got ${(data as unknown[]).length}`
+  }
+  if (keyword === 'pattern') return `must match ${params.pattern}, got ${kindOf(data)}`
   return message ?? 'is not valid'
 }
 
@@ -66,9 +71,21 @@ function fieldOf({ instancePath, params, keyword }: ErrorObject, part: string): 
   return path === '' ? part : path.slice(0, 200)
 }
 
+/** Without what a choice adds where one of its branches says more: that none fits, and which have another type. */
+function withoutChoices(errors: readonly ErrorObject[]): readonly ErrorObject[] {
+  const choices = errors.filter(({ keyword }) => keyword === 'anyOf').slice(0, limits.admin_problems_max)
+  return choices.reduce((left, choice) => {
+    const isOfBranch = ({ schemaPath }: ErrorObject) => schemaPath.startsWith(`${choice.schemaPath}/`)
+    const isType = (error: ErrorObject) =>
+      isOfBranch(error) && error.keyword === 'type' && error.instancePath === choice.instancePath
+    const saysMore = left.some((error) => isOfBranch(error) && !isType(error))
+    return left.filter((error) => error !== choice && !(saysMore && isType(error)))
+  }, errors)
+}
+
 function toAdminError(errors: readonly ErrorObject[], part: string): AdminError {
   const fields = new Map<string, string[]>()
-  for (const error of errors.slice(0, limits.admin_problems_max)) {
+  for (const error of withoutChoices(errors).slice(0, limits.admin_problems_max)) {
     const field = fieldOf(error, part)
     fields.set(field, [...(fields.get(field) ?? []), sentence(error)])
   }

@@ -182,6 +182,18 @@ export const limits = Object.freeze({
   query_parameters_max: 1000,
   /** Brackets behind one name of a query: `q[handle_in][]` needs two. */
   query_depth_max: 4,
+  /** Entries of one page of the activity log: the documented maximum, and the default. */
+  activity_page_max: 100,
+  /** Values of one filter of the activity log; each costs a lookup per block of the index. */
+  activity_filter_values_max: 500,
+  /** A text that entries are searched for: no value that people look for is longer. */
+  activity_query_chars_max: 200,
+  /** Event types and types of resources, which stand in the index once per block. */
+  activity_type_chars_max: 128,
+  /** Nesting of an entry from outside; whoever writes JSON again does it recursively. */
+  activity_depth_max: 32,
+  /** Exports of the activity log at a time: each reads the whole log. */
+  activity_exports_max: 8,
 })
 
 /** Relations between the bounds that the code relies on; throws at start-up when one is broken. */

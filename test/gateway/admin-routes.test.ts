@@ -11,6 +11,8 @@ interface Route {
   /** What the gateway is asked to do. */
   readonly call?: string
   readonly body?: string
+  /** 200 where it says nothing. */
+  readonly status?: number
 }
 
 const routes: readonly Route[] = [
@@ -64,6 +66,18 @@ const routes: readonly Route[] = [
   },
   { method: 'POST', path: '/api/config/reload', role: 'admin', call: 'reload' },
   { method: 'POST', path: '/api/config/check', role: 'admin', call: 'checkConfig null' },
+  {
+    method: 'POST',
+    path: '/api/activity_logs',
+    role: 'operator',
+    status: 202,
+    body: '{"event_type":"user_login","user":{"id":1},"resource":{"type":"Workspace"}}',
+  },
+  { method: 'GET', path: '/api/activity_logs', role: 'viewer' },
+  { method: 'GET', path: '/api/activity_logs/{id}', role: 'viewer' },
+  { method: 'GET', path: '/api/activity_logs/stats', role: 'viewer' },
+  { method: 'GET', path: '/api/activity_logs/export', role: 'viewer' },
+  { method: 'GET', path: '/api/activity_logs/jwks.json', role: null },
 ]
 
 const names: Readonly<Record<string, string>> = {
@@ -73,7 +87,7 @@ const names: Readonly<Record<string, string>> = {
 }
 /** The path with the name of a thing that exists. */
 function pathOf({ path }: Route): string {
-  return path.replace('{name}', names[path.split('/')[2] ?? ''] ?? '')
+  return path.replace('{name}', names[path.split('/')[2] ?? ''] ?? '').replace('{id}', '1')
 }
 const jsonOf = ({ body }: Route) =>
   body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }
@@ -97,6 +111,10 @@ const ajv = new Ajv2020({ strict: false, formats: { 'date-time': true } })
 
 beforeAll(async () => {
   admin = await startTestAdmin()
+  await admin.ask('POST', '/api/activity_logs', {
+    headers: { 'content-type': 'application/json' },
+    body: '{"event_type":"user_login","user":{"id":1},"resource":{"type":"Workspace"}}',
+  })
   api = (await admin.ask('GET', '/api/openapi.json')).json as unknown as OpenApi
   ajv.addSchema({ ...api, $id: 'api' })
 })
@@ -105,7 +123,7 @@ describe.for(routes)('$method $path', (route) => {
   test('does what it says, for its role', async () => {
     const before = admin.commands.calls.length
     const answer = await admin.ask(route.method, pathOf(route), { as: route.role, ...jsonOf(route) })
-    expect(answer.status, answer.text).toBe(200)
+    expect(answer.status, answer.text).toBe(route.status ?? 200)
     expect(answer.headers.get('cache-control')).toBe('no-store')
     expect(admin.commands.calls.slice(before)).toEqual(route.call === undefined ? [] : [route.call])
   })
@@ -120,7 +138,7 @@ describe.for(routes)('$method $path', (route) => {
     if (!answer.headers.get('content-type')?.startsWith('application/json')) return
     const place = `paths/${route.path.replaceAll('/', '~1').replaceAll('{', '%7B').replaceAll('}', '%7D')}`
     const responses = `${place}/${route.method.toLowerCase()}/responses`
-    const schema = `api#/${responses}/200/content/application~1json/schema`
+    const schema = `api#/${responses}/${route.status ?? 200}/content/application~1json/schema`
     const isValid = ajv.validate(schema, answer.json)
     expect(isValid, ajv.errorsText()).toBe(true)
   })
@@ -131,7 +149,7 @@ describe.for(routes)('$method $path', (route) => {
       const isAllowed = roles.indexOf(as) >= roles.indexOf(route.role)
       const before = admin.commands.calls.length
       const { status, headers, text } = await admin.ask(route.method, pathOf(route), { as, ...jsonOf(route) })
-      expect(status, `${as}: ${text}`).toBe(isAllowed ? 200 : as === null ? 401 : 403)
+      expect(status, `${as}: ${text}`).toBe(isAllowed ? (route.status ?? 200) : as === null ? 401 : 403)
       if (isAllowed) continue
       expect(admin.commands.calls.length).toBe(before)
       if (as === null) expect(headers.get('www-authenticate')).toMatch(/^Bearer /)

@@ -91,7 +91,8 @@ export class FakeCommands implements Commands {
 
   config(): Config {
     // The other sections are not asked for by the admin port.
-    return { environment: 'dev', admin: this.adminConfig } as Config
+    const workspace = { id: 12345, name: 'Alex', email: 'alex@example.com', time_zone: 'UTC' }
+    return { environment: 'dev', workspace, admin: this.adminConfig } as Config
   }
   admin() {
     return this.adminConfig

@@ -1,0 +1,107 @@
+/** Exports of the activity log: a stream that reads on only when its client has taken what came before. */
+import { stringify } from 'csv-stringify/sync'
+import type { ChainedActivity, Json } from '../contract/activity.ts'
+
+export type ExportFormat = 'ndjson' | 'csv'
+
+export const contentTypes: Readonly<Record<ExportFormat, string>> = {
+  ndjson: 'application/x-ndjson; charset=utf-8',
+  // RFC 4180 §3: whether the first line is a header.
+  csv: 'text/csv; charset=utf-8; header=present',
+}
+
+/** Characters of one piece: small enough to be forgotten soon, large enough for few writes. */
+const PIECE_CHARS = 65_536
+
+/** Joins texts into pieces, none of them larger than needed. */
+export async function* pieces(texts: AsyncIterable<string>): AsyncGenerator<string> {
+  let waiting = ''
+  for await (const text of texts) {
+    waiting += text
+    if (waiting.length < PIECE_CHARS) continue
+    yield waiting
+    waiting = ''
+  }
+  if (waiting !== '') yield waiting
+}
+
+const columns = [
+  'id',
+  'timestamp',
+  'event_type',
+  'workspace_id',
+  'workspace_name',
+  'workspace_email',
+  'workspace_environment',
+  'user_id',
+  'user_name',
+  'user_email',
+  'ip_address',
+  'user_agent',
+  'activity',
+  'details',
+  'resource_id',
+  'resource_name',
+  'resource_type',
+  'resource',
+  'prev_hash',
+  'hash',
+] as const
+
+/** What no column holds, as JSON; empty where nothing is left. */
+const rest = (fields: Readonly<Record<string, Json | undefined>>): string =>
+  Object.keys(fields).length === 0 ? '' : JSON.stringify(fields)
+
+function row({ timestamp, workspace, user, details, resource, ...entry }: ChainedActivity) {
+  const { request, activity = '', ...otherDetails } = details
+  const { id, name, type, ...otherFields } = resource
+  return [
+    entry.id,
+    new Date(timestamp).toISOString(),
+    entry.event_type,
+    workspace.id,
+    workspace.name,
+    workspace.email,
+    workspace.environment,
+    user.id,
+    user.name,
+    user.email,
+    request?.ip_address ?? '',
+    request?.user_agent ?? '',
+    activity,
+    rest(otherDetails),
+    id ?? '',
+    name,
+    type,
+    rest(otherFields),
+    entry.prev_hash,
+    entry.hash,
+  ]
+}
+
+/** Rows that are written at once: setting the writer up costs more than a row. */
+const ROWS_AT_ONCE = 100
+
+/** A text that a spreadsheet would run as a formula gets an apostrophe (OWASP, CSV injection). */
+const csv = (rows: readonly (readonly (string | number)[])[]): string =>
+  stringify([...rows], { escape_formulas: true, record_delimiter: '\r\n' })
+
+/** RFC 4180, with a header line. */
+export async function* csvTexts(entries: AsyncIterable<ChainedActivity>): AsyncGenerator<string> {
+  yield csv([columns])
+  let rows: (string | number)[][] = []
+  for await (const entry of entries) {
+    rows.push(row(entry))
+    if (rows.length < ROWS_AT_ONCE) continue
+    yield csv(rows)
+    rows = []
+  }
+  if (rows.length > 0) yield csv(rows)
+}
+
+/** One line of an export, as it is chained: see the format of the log for its bytes. */
+export async function* ndjsonTexts(entries: AsyncIterable<ChainedActivity>): AsyncGenerator<string> {
+  for await (const { id, timestamp, ...entry } of entries) {
+    yield `${JSON.stringify({ id, timestamp: new Date(timestamp).toISOString(), ...entry })}\n`
+  }
+}
