@@ -1,5 +1,5 @@
-/** The activity log over the store's environment: appends, pages, exports, counts. */
-import type { Database, RootDatabase } from 'lmdb'
+/** The activity log over the store's environment: its parts, their order, and what runs by the clock. */
+import type { RootDatabase } from 'lmdb'
 import type {
   Activity,
   ActivityFilter,
@@ -11,107 +11,206 @@ import type {
   NewActivity,
 } from '../../contract/activity.ts'
 import type { EnvironmentName } from '../../contract/environments.ts'
+import type { Logger } from '../../telemetry/log.ts'
+import { Blocks } from './blocks.ts'
 import { Chains } from './chains.ts'
-import { databases, folded, parseEntry } from './format.ts'
-import { ActivityWriter } from './writer.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { databases } from './format.ts'
+import { IdempotencyKeys } from './idempotency.ts'
+import { ActivityReader } from './reader.ts'
+import { type Removed, Retention } from './retention.ts'
+import { ActivityWriter, type Appended } from './writer.ts'
 
-/** Entries that are looked at before others get their turn. */
-const SLICE_ENTRIES = 500
+/** What a configuration says about the log. */
+export interface ActivitySettings {
+  /** How long entries are kept, by environment. */
+  keepMs(environment: EnvironmentName): number
+  /** A checkpoint is signed after so many entries, and after so long. */
+  readonly checkpointEntries: number
+  readonly checkpointMs: number
+  readonly workspace: Omit<NewActivity['workspace'], 'environment'>
+}
+
+/** What the gateway gives the log; asked each time, since a reload may change it. */
+export interface ActivityHost {
+  settings(): ActivitySettings
+  readonly log: Logger
+  /** Seconds that one append took, from the call to the disk. */
+  observeAppend(seconds: number): void
+}
+
+/** How often it is looked whether something is due. */
+const CLOCK_MS = 1000
+const RETENTION_EVERY_MS = 3_600_000
+/** How long an export that goes on may hold retention up. */
+const EXPORT_GRACE_MS = 3_600_000
+/** Until the gateway says otherwise. */
+const CHECKPOINT_ENTRIES = 1000
 
 export class StoredActivityLog implements ActivityLog {
-  readonly #entries: Database<Buffer, number>
   readonly #writer: ActivityWriter
+  readonly #blocks: Blocks
+  readonly #keys: IdempotencyKeys
+  readonly #checkpoints: Checkpoints
+  readonly #reader: ActivityReader
+  readonly #retention: Retention
+  #host: ActivityHost | null = null
+  #clock: NodeJS.Timeout | null = null
+  #checkpointAt = 0
+  #retentionAt = 0
+  #work: Promise<void> | null = null
+  #checkpointNow = false
+  #signed: (() => void) | null = null
 
   constructor(env: RootDatabase, dataDir: string) {
-    this.#entries = env.openDB<Buffer, number>({ name: databases.entries, encoding: 'binary' })
+    const entries = env.openDB<Buffer, number>({ name: databases.entries, encoding: 'binary' })
     const chains = Chains.read(env.openDB<string, string>({ name: databases.chains, encoding: 'string' }))
-    this.#writer = new ActivityWriter(
-      env,
-      dataDir,
-      { chains, lastId: chains.lastId },
-      ({ id, value }) => void this.#entries.put(id, value),
-      { prepare: () => () => {}, settle: () => {}, observe: () => {} },
-    )
+    const { lastId } = chains
+    this.#blocks = new Blocks(env, entries, lastId)
+    this.#keys = new IdempotencyKeys(env)
+    this.#checkpoints = new Checkpoints(env, dataDir)
+    const put = ({ id, value }: Appended) => void entries.put(id, value)
+    this.#writer = new ActivityWriter(env, dataDir, { chains, lastId }, put, {
+      prepare: (appended, next) => this.#prepare(appended, next),
+      settle: (committed) => this.#settle(committed),
+      observe: (seconds) => this.#host?.observeAppend(seconds),
+    })
+    this.#reader = new ActivityReader({ entries, blocks: this.#blocks, now: () => this.#writer })
+    this.#retention = new Retention(entries, this.#blocks, this.#writer)
   }
 
-  append(entries: readonly NewActivity[], key?: IdempotencyKey): Promise<number[]> {
-    void key
-    return this.#writer.append(entries)
+  /** Begins what runs by the clock: checkpoints and retention. */
+  start(host: ActivityHost): void {
+    this.#host = host
+    this.#checkpointAt = Date.now() + host.settings().checkpointMs
+    this.#clock = setInterval(() => this.#tick(), CLOCK_MS)
+    this.#tick()
+  }
+
+  #prepare(appended: readonly Appended[], chains: Chains): () => void {
+    const writeIndex = this.#blocks.add(appended)
+    const every = this.#host?.settings().checkpointEntries ?? CHECKPOINT_ENTRIES
+    const due = appended.length > 0 && this.#checkpoints.changesSince(chains) >= every
+    const checkpoint = due || this.#checkpointNow ? this.#checkpoints.sign(chains) : null
+    this.#signed = checkpoint?.signed ?? null
+    return () => {
+      writeIndex()
+      checkpoint?.write()
+    }
+  }
+
+  #settle(committed: boolean): void {
+    if (committed) this.#signed?.()
+    else this.#blocks.takeBack()
+    if (this.#signed === null) return
+    this.#checkpointNow = false
+    this.#checkpointAt = Date.now() + (this.#host?.settings().checkpointMs ?? 0)
+  }
+
+  async append(entries: readonly NewActivity[], key?: IdempotencyKey): Promise<number[]> {
+    if (entries.length === 0) return []
+    if (key === undefined) return this.#writer.append(entries)
+    return this.#keys.once(key, entries.length, (write) => this.#writer.append(entries, { write }))
   }
 
   /** Appends in one transaction with other writes, which must not throw. */
-  appendWith(entries: readonly NewActivity[], write: () => void): Promise<number[]> {
-    return this.#writer.append(entries, write)
+  async appendWith(entries: readonly NewActivity[], write: () => void): Promise<number[]> {
+    return this.#writer.append(entries, { write })
   }
 
-  async page(page: ActivityPage): Promise<{ data: Activity[]; total: number }> {
-    const data: Activity[] = []
-    let total = 0
-    const wanted = ({ id }: Activity): boolean =>
-      page.after === undefined || (page.order === 'asc' ? id > page.after : id < page.after)
-    for await (const { prev_hash: _, hash: __, ...entry } of this.#matching(page, page.order)) {
-      total += 1
-      if (data.length < page.size && wanted(entry)) data.push(entry)
-    }
-    return { data, total }
+  page(page: ActivityPage): Promise<{ data: Activity[]; total: number }> {
+    return this.#reader.page(page)
   }
 
   async entry(id: number, environment: EnvironmentName): Promise<ChainedActivity | null> {
-    const value = this.#entries.get(id)
-    if (value === undefined) return null
-    const entry = parseEntry(value)
-    return entry.workspace.environment === environment ? entry : null
+    return this.#reader.entry(id, environment)
   }
 
   entries(filter: ActivityFilter): AsyncIterable<ChainedActivity> {
-    return this.#matching(filter, 'asc')
+    return this.#reader.entries(filter)
   }
 
-  async stats(filter: ActivityFilter): Promise<ActivityStats> {
-    const byType = new Map<string, number>()
-    const byDay = new Map<string, number>()
-    let total = 0
-    for await (const { event_type, timestamp } of this.#matching(filter, 'asc')) {
-      total += 1
-      const day = new Date(timestamp).toISOString().slice(0, 10)
-      byType.set(event_type, (byType.get(event_type) ?? 0) + 1)
-      byDay.set(day, (byDay.get(day) ?? 0) + 1)
+  stats(filter: ActivityFilter): Promise<ActivityStats> {
+    return this.#reader.stats(filter)
+  }
+
+  jwks(): { readonly keys: readonly Record<string, string>[] } {
+    return this.#checkpoints.jwks()
+  }
+
+  /** Entries that stand, by environment. */
+  counts(): [environment: EnvironmentName, entries: number][] {
+    return this.#writer.chains.used().map(([environment, { entries }]) => [environment, entries])
+  }
+
+  #tick(): void {
+    const host = this.#host
+    if (host === null || this.#work !== null) return
+    const now = Date.now()
+    const waits = this.#reader.exports > 0 && now < this.#retentionAt + EXPORT_GRACE_MS
+    if (now >= this.#retentionAt && !waits) this.#run('removing old activity', () => this.retain(host))
+    else if (now >= this.#checkpointAt) this.#run('signing a checkpoint', () => this.checkpoint())
+  }
+
+  /** One piece of work at a time; a failure is told and tried again later. */
+  #run(what: string, work: () => Promise<void>): void {
+    this.#work = work()
+      .catch((error: unknown) => this.#host?.log.error({ err: error }, `${what} failed`))
+      .finally(() => {
+        this.#work = null
+      })
+  }
+
+  /** Signs where the chains stand, unless that is signed already. */
+  async checkpoint(): Promise<void> {
+    const { settings } = this.#host ?? {}
+    this.#checkpointAt = Date.now() + (settings?.().checkpointMs ?? 0)
+    if (this.#checkpoints.changesSince(this.#writer.chains) === 0) return
+    this.#checkpointNow = true
+    await this.#writer.append([])
+  }
+
+  /** Removes what is older than its environment keeps, tells so in the log, and signs what is left. */
+  async retain(host: ActivityHost): Promise<void> {
+    this.#retentionAt = Date.now() + RETENTION_EVERY_MS
+    const now = Date.now()
+    const settings = host.settings()
+    const removed = await this.#retention.run((environment) => now - settings.keepMs(environment))
+    for (let old = this.#checkpoints.thinnable(); old.length > 0; old = this.#checkpoints.thinnable()) {
+      const sequences = old
+      await this.#writer.append([], { write: () => this.#checkpoints.remove(sequences) })
     }
-    return { total, by_type: Object.fromEntries(byType), by_day: Object.fromEntries(byDay) }
-  }
-
-  jwks(): { keys: Record<string, string>[] } {
-    return { keys: [] }
+    if (removed.length === 0) return
+    host.log.info({ removed }, 'old activity removed')
+    await this.#writer.append(removed.map((one) => retentionEntry(one, settings)))
+    await this.checkpoint()
   }
 
   async close(): Promise<void> {
+    if (this.#clock !== null) clearInterval(this.#clock)
+    await this.#work
+    // What was appended is on the disk whether this succeeds or not.
+    await this.checkpoint().catch((error: unknown) =>
+      this.#host?.log.error({ err: error }, 'no last checkpoint'),
+    )
     await this.#writer.drain()
-  }
-
-  async *#matching(filter: ActivityFilter, order: 'asc' | 'desc'): AsyncGenerator<ChainedActivity> {
-    const last = this.#writer.lastId
-    for (let at = 0; at < last; at += 1) {
-      if (at % SLICE_ENTRIES === SLICE_ENTRIES - 1) await new Promise(setImmediate)
-      const value = this.#entries.get(order === 'asc' ? at + 1 : last - at)
-      if (value === undefined) continue
-      const entry = parseEntry(value)
-      if (matches(entry, filter)) yield entry
-    }
   }
 }
 
-function matches(entry: Activity, filter: ActivityFilter): boolean {
-  const among = (values: readonly string[] | undefined, type: string): boolean =>
-    values?.some((value) => folded(value) === folded(type)) ?? false
-  return (
-    entry.workspace.environment === filter.environment &&
-    entry.timestamp >= (filter.from ?? -Infinity) &&
-    entry.timestamp <= (filter.to ?? Infinity) &&
-    (filter.users?.includes(entry.user.id) ?? true) &&
-    (filter.includeEventTypes === undefined || among(filter.includeEventTypes, entry.event_type)) &&
-    (filter.includeResourceTypes === undefined || among(filter.includeResourceTypes, entry.resource.type)) &&
-    !among(filter.excludeEventTypes, entry.event_type) &&
-    !among(filter.excludeResourceTypes, entry.resource.type) &&
-    (filter.text === undefined || JSON.stringify(entry).toLowerCase().includes(filter.text.toLowerCase()))
-  )
+function retentionEntry(
+  { environment, count, lastId }: Removed,
+  { keepMs, workspace }: ActivitySettings,
+): NewActivity {
+  return {
+    event_type: 'activity_retention_applied',
+    workspace: { ...workspace, environment },
+    user: { id: 0, name: 'mirrorgate', email: workspace.email },
+    details: {
+      activity: 'retention',
+      removed: count,
+      last_removed_id: lastId,
+      retention_ms: keepMs(environment),
+    },
+    resource: { id: null, name: environment, type: 'ActivityLog' },
+  }
 }

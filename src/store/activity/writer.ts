@@ -22,10 +22,17 @@ export interface Appended {
 interface Job {
   readonly entries: readonly { readonly rest: string; readonly fields: IndexedFields }[]
   readonly bytes: number
-  /** Further writes of the same transaction; must not throw. */
-  readonly write: (firstId: number) => void
+  readonly more: MoreWrites
   readonly resolve: (ids: number[]) => void
   readonly reject: (error: Error) => void
+}
+
+/** What else a transaction does beside its entries; neither may throw. */
+export interface MoreWrites {
+  /** Before the transaction: changes the chains, as retention does. */
+  change?(chains: Chains): void
+  /** Inside it, with the first id of the append. */
+  write?(firstId: number): void
 }
 
 interface Group {
@@ -41,7 +48,7 @@ export interface AppendSteps {
   /** After it: the entries stand, or nothing was written. */
   settle(committed: boolean, appended: readonly Appended[]): void
   /** Seconds from the call to the disk, of one append. */
-  observe(seconds: number, entries: number): void
+  observe(seconds: number): void
 }
 
 const earliest = Date.parse('0000-01-01T00:00:00Z')
@@ -83,16 +90,11 @@ export class ActivityWriter {
     return this.#lastId
   }
 
-  /** What retention did to the chains, in a transaction of its own. */
-  replaceChains(chains: Chains): void {
-    this.#chains = chains
-  }
-
   /**
-   * Resolves with the ids once the entries and what `write` wrote are on the disk. Rejects with
-   * StorageFullError, StorageBusyError or EntryTooLargeError when nothing was written.
+   * Resolves with the ids once the entries, and what belongs to them, are on the disk. Throws StorageBusyError
+   * or EntryTooLargeError, rejects with StorageFullError, when nothing was written.
    */
-  append(entries: readonly NewActivity[], write: (firstId: number) => void = () => {}): Promise<number[]> {
+  append(entries: readonly NewActivity[], more: MoreWrites = {}): Promise<number[]> {
     const now = Date.now()
     const ready = entries.map((entry, index) => made(entry, entry.timestamp ?? now, index))
     const bytes = ready.reduce((sum, { rest }) => sum + rest.length, 0)
@@ -102,10 +104,10 @@ export class ActivityWriter {
     this.#queuedBytes += bytes
     return new Promise<number[]>((resolve, reject) => {
       const settled = (ids: number[]) => {
-        this.#steps.observe((performance.now() - started) / 1000, ids.length)
+        if (ids.length > 0) this.#steps.observe((performance.now() - started) / 1000)
         resolve(ids)
       }
-      this.#queue.push({ entries: ready, bytes, write, resolve: settled, reject })
+      this.#queue.push({ entries: ready, bytes, more, resolve: settled, reject })
       this.#running ??= this.#run()
     })
   }
@@ -128,10 +130,13 @@ export class ActivityWriter {
       const full =
         appended.length + job.entries.length > limits.activity_group_entries_max ||
         bytes + job.bytes > limits.activity_group_bytes_max
-      if (jobs.length > 0 && full) break
+      // What has no entries may free the disk: it must not share the fate of appends that find it full.
+      const unlike = jobs.length > 0 && (jobs[0]?.job.entries.length === 0) !== (job.entries.length === 0)
+      if (jobs.length > 0 && (full || unlike)) break
       this.#queue.shift()
       bytes += job.bytes
       jobs.push({ job, firstId: id + 1 })
+      job.more.change?.(chains)
       for (const { rest, fields } of job.entries) {
         id += 1
         const value = storedEntry(id, chains.tail(fields.environment), rest)
@@ -149,11 +154,11 @@ export class ActivityWriter {
     let flushed: Promise<unknown>
     const lastId = appended.at(-1)?.id ?? this.#lastId
     try {
-      this.#assertRoom()
+      if (appended.length > 0) this.#assertRoom()
       const prepared = this.#steps.prepare(appended, chains)
       const committed = this.#env.transaction(() => {
         for (const entry of appended) this.#put(entry)
-        for (const { job, firstId } of jobs) job.write(firstId)
+        for (const { job, firstId } of jobs) job.more.write?.(firstId)
         chains.write()
         prepared()
       })
