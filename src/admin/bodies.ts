@@ -2,6 +2,8 @@
 import type { FastifyInstance } from 'fastify'
 import { AdminError } from './errors.ts'
 
+type ParserMethods = 'addContentTypeParser' | 'getDefaultJsonParser'
+
 /** The text of a body; throws 400 for bytes that are no UTF-8. */
 export function readText(body: Buffer): string {
   try {
@@ -13,9 +15,14 @@ export function readText(body: Buffer): string {
 
 /** JSON as the only body that every route takes; clients often send its content type with an empty body. */
 export function acceptJson(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+  acceptAsJson(app, 'application/json')
+}
+
+/** Takes bodies of one more type as JSON. */
+export function acceptAsJson(app: Pick<FastifyInstance, ParserMethods>, type: string): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.addContentTypeParser(type, { parseAs: 'buffer' }, (request, body: Buffer, done) => {
     const text = readText(body)
     if (text.trim() === '') done(null, null)
     else parse(request, text, done)

@@ -1,6 +1,7 @@
 /** API collections and the health of their upstreams. */
 import { answer, NameParams, type Resource } from './app.ts'
 import { notFound } from './errors.ts'
+import { tagged, withFacts } from './facts.ts'
 import { CollectionAnswer, list } from './views.ts'
 
 export const collections: Resource = (app, { commands }) => {
@@ -16,7 +17,7 @@ export const collections: Resource = (app, { commands }) => {
       },
     },
     () => {
-      const data = commands.collections()
+      const data = commands.collections().map((one) => withFacts(commands, 'collections', one))
       return { data, total: data.length }
     },
   )
@@ -31,10 +32,11 @@ export const collections: Resource = (app, { commands }) => {
         response: { 200: answer(CollectionAnswer, 'The collection.') },
       },
     },
-    ({ params: { name } }) => {
+    ({ params: { name } }, reply) => {
       const collection = commands.collections().find((one) => one.name === name)
       if (collection === undefined) throw notFound('collection', name)
-      return collection
+      tagged(reply, commands, 'collections', name)
+      return withFacts(commands, 'collections', collection)
     },
   )
 }

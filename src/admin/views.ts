@@ -10,12 +10,15 @@ import {
   type StatusView,
   type TestResult,
 } from './commands.ts'
+import { type ConnectionView, managers, type ResourceChangeView } from './resource-commands.ts'
 
 const items = (description: string) => Type.Integer({ minimum: 0, description })
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const moment = (description: string) => Type.String({ format: 'date-time', description })
 const State = Type.Enum([...legStates], { description: 'Of a mirror: the worst of its legs.' })
-const ManagedBy = Type.Enum(['file'], { description: 'Where the definition lives.' })
+const ManagedBy = Type.Enum([...managers], {
+  description: 'Where the definition lives; none: nowhere any more, only a backlog is left.',
+})
 
 const countFields = {
   captured: items('Items that matched and were sampled.'),
@@ -47,18 +50,61 @@ const Leg = Type.Object({
   next_attempt_at: nullable(moment('Next attempt, while retrying or parked.')),
 })
 
+const author = (what: string) => nullable(Type.String({ description: `Client that ${what} it by API.` }))
+const Definition = Type.Record(Type.String(), Type.Unknown(), {
+  description: 'As it was written: references as references, without defaults, secrets covered.',
+})
+const definedFields = {
+  defined_at: nullable(Type.String({ description: 'File and line of what the file defines.' })),
+  definition: Definition,
+  created_at: nullable(moment('When it was created by API.')),
+  created_by: author('created'),
+  updated_at: nullable(moment('When it was last changed by API.')),
+  updated_by: author('last changed'),
+}
+
 const Mirror = Type.Object({
   name: Type.String(),
   sink: Type.String(),
   enabled: Type.Boolean(),
   state: State,
   managed_by: ManagedBy,
+  ...Type.Partial(Type.Object(definedFields)).properties,
   counts: Counts,
   legs: Type.Array(Leg),
 })
 
+const ResourceChange = Type.Object({
+  name: Type.String(),
+  managed_by: ManagedBy,
+  ...definedFields,
+  dry_run: Type.Boolean({ description: 'Whether it was only tried.' }),
+  changes: Type.Array(
+    Type.Object({
+      path: Type.String(),
+      from: Type.Optional(Type.Unknown()),
+      to: Type.Optional(Type.Unknown()),
+    }),
+    { description: 'What differs from before; long values are left out, secrets covered.' },
+  ),
+  warnings: Type.Array(Type.String()),
+})
+
+const Connection = Type.Object({
+  name: Type.String(),
+  managed_by: ManagedBy,
+  ...definedFields,
+  connected: Type.Boolean({ description: 'false: a person took it off, its legs are paused.' }),
+  base_url: nullable(Type.String()),
+  headers: Type.Record(Type.String(), Type.String(), { description: 'Values covered, references shown.' }),
+  case_sensitive_headers: Type.Boolean(),
+  proxy_url: nullable(Type.String()),
+  used_by: Type.Array(Type.String(), { description: 'Mirrors that deliver through it.' }),
+})
+
 const Collection = Type.Object({
   name: Type.String(),
+  ...Type.Partial(Type.Object(definedFields)).properties,
   hosts: Type.Array(Type.String()),
   prefix: Type.String(),
   mirrors: Type.Array(Type.String()),
@@ -145,6 +191,8 @@ const ErrorShape = Type.Object({
 export const namedSchemas = Object.entries({
   Mirror,
   Collection,
+  Connection,
+  ResourceChange,
   DeadLetter,
   TestResult: TestAnswer,
   Problem: ProblemShape,
@@ -159,6 +207,8 @@ function named<T>(name: string): TUnsafe<T> {
 
 export const MirrorAnswer = named<MirrorView>('Mirror')
 export const CollectionAnswer = named<CollectionView>('Collection')
+export const ConnectionAnswer = named<ConnectionView>('Connection')
+export const ResourceChangeAnswer = named<ResourceChangeView>('ResourceChange')
 export const DeadLetterAnswer = named<DeadLetterView>('DeadLetter')
 export const TestResultAnswer = named<TestResult>('TestResult')
 export const StatusAnswer = named<StatusView>('Status')

@@ -7,7 +7,12 @@ import type { Leg } from './leg.ts'
 /** From best to worst: a mirror is in the state of its worst leg. */
 const byHarm: readonly LegState[] = ['idle', 'delivering', 'retrying', 'parked', 'paused', 'disabled']
 
-export function mirrorView(name: string, config: MirrorConfig | undefined, legs: readonly Leg[]): MirrorView {
+export function mirrorView(
+  name: string,
+  config: MirrorConfig | undefined,
+  legs: readonly Leg[],
+  isFromApi: boolean,
+): MirrorView {
   const views = legs.map(legView)
   const state = views.reduce<LegState>(
     (worst, leg) => (byHarm.indexOf(leg.state) > byHarm.indexOf(worst) ? leg.state : worst),
@@ -18,7 +23,7 @@ export function mirrorView(name: string, config: MirrorConfig | undefined, legs:
     sink: config?.sink ?? 'none',
     enabled: config?.enabled ?? false,
     state: config === undefined ? 'disabled' : state,
-    managed_by: 'file',
+    managed_by: config === undefined ? 'none' : isFromApi ? 'api' : 'file',
     counts: addCounts(views.map(({ counts }) => counts)),
     legs: views,
   }

@@ -14,6 +14,7 @@ import { limits } from '../contract/limits.ts'
 import { StoredActivityLog } from './activity/log.ts'
 import { type ClientCommand, ClientTable } from './clients.ts'
 import { commitReason } from './commit-reason.ts'
+import { type ResourceCommand, ResourceTable } from './resources.ts'
 import { type TagCommand, TagTable } from './tags.ts'
 
 /** Counts of one leg that no longer stand in a segment on disk. */
@@ -76,7 +77,7 @@ export interface SettingCommand {
   value: string | number | boolean | null
 }
 
-export type Command = LegCommand | SettingCommand | ClientCommand | TagCommand
+export type Command = LegCommand | SettingCommand | ClientCommand | TagCommand | ResourceCommand
 
 export interface StoredLeg {
   record: LegRecord | null
@@ -96,6 +97,7 @@ export class Store {
   readonly #settings: Database<string | number | boolean, string>
   readonly clients: ClientTable
   readonly tags: TagTable
+  readonly resources: ResourceTable
 
   /** The activity log, in the same environment. */
   readonly activity: StoredActivityLog
@@ -111,6 +113,7 @@ export class Store {
     this.activity = new StoredActivityLog(this.#env, dataDir)
     this.clients = new ClientTable(this.#env)
     this.tags = new TagTable(this.#env)
+    this.resources = new ResourceTable(this.#env)
   }
 
   /**
@@ -141,6 +144,10 @@ export class Store {
     }
     if (command.type === 'client_id') {
       this.clients.apply(command)
+      return
+    }
+    if (command.type === 'resource') {
+      this.resources.apply(command)
       return
     }
     if (command.type === 'tag' || command.type === 'tag_assignment') {

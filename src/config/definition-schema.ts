@@ -1,0 +1,36 @@
+/** The schema of one definition as the API documents it, made from the one that validates it. */
+import type { SinkDefinition } from '../contract/plugin.ts'
+import type { ResourceKind } from '../contract/resources.ts'
+import { type JsonSchema, mirrorSchema, plainSchema } from './mirror-schema.ts'
+import { GatewaySchema } from './schema.ts'
+
+/** Of a mirror, one for each sink. */
+export function definitionSchema(kind: ResourceKind, sinks: readonly SinkDefinition[]): JsonSchema {
+  if (kind !== 'mirrors') return forReaders(plainSchema(GatewaySchema).properties?.[kind]?.items ?? {})
+  return { anyOf: sinks.map((sink) => forReaders(withCollections(mirrorSchema(sink)))), type: 'object' }
+}
+
+function withCollections(schema: JsonSchema): JsonSchema {
+  const description = 'Collections of the file or the API that the mirror attaches itself to; by API only.'
+  const collections = { type: 'array', items: { type: 'string' }, default: [], description }
+  return { ...schema, properties: { ...schema.properties, collections } }
+}
+
+/** Without the project's own words, and with what has a default left optional. */
+function forReaders(schema: JsonSchema): JsonSchema {
+  const { later, laterValues = [], secret, rule, format, required = [], ...rest } = schema
+  const own: JsonSchema = { ...rest }
+  if (own.enum !== undefined) own.enum = own.enum.filter((value) => !laterValues.includes(value))
+  if (own.items !== undefined) own.items = forReaders(own.items)
+  for (const key of ['properties', 'patternProperties'] as const) {
+    const inner = own[key]
+    if (inner !== undefined) own[key] = mapValues(inner)
+  }
+  const needed = required.filter((key) => own.properties?.[key]?.default === undefined)
+  return needed.length === 0 ? own : { ...own, required: needed }
+}
+
+function mapValues(schemas: Readonly<Record<string, JsonSchema>>): Record<string, JsonSchema> {
+  const available = Object.entries(schemas).filter(([, schema]) => schema.later !== true)
+  return Object.fromEntries(available.map(([key, schema]) => [key, forReaders(schema)]))
+}
