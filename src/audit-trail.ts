@@ -24,11 +24,13 @@ export class GatewayTrail implements AuditTrail {
     this.#parts = parts
   }
 
+  entries(...happenings: readonly Happening[]): NewActivity[] {
+    const config = this.#parts.config()
+    return happenings.map((happening) => toEntry(happening, config))
+  }
+
   record(...happenings: readonly Happening[]): Promise<boolean> {
-    if (happenings.length === 0) return Promise.resolve(true)
-    const { config } = this.#parts
-    const entries = happenings.map((happening) => toEntry(happening, config()))
-    const done = this.#append(entries)
+    const done = this.#append(this.entries(...happenings))
     this.#pending.add(done)
     void done.then(() => this.#pending.delete(done))
     return done
@@ -45,7 +47,11 @@ export class GatewayTrail implements AuditTrail {
     try {
       if (this.#pendingEntries > limits.activity_pending_max)
         throw new Error(`must be at most ${limits.activity_pending_max} entries on their way`)
-      await activity.append(entries)
+      const most = limits.activity_append_entries_max
+      const parts = Array.from({ length: Math.ceil(entries.length / most) }, (_, at) =>
+        activity.append(entries.slice(at * most, (at + 1) * most)),
+      )
+      await Promise.all(parts)
       return true
     } catch (error) {
       countFailed(entries.length)

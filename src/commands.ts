@@ -12,6 +12,9 @@ import {
 } from './admin/commands.ts'
 import { formatProblem } from './config/problems.ts'
 import type { AdminConfig, Config, MirrorConfig } from './config/schema.ts'
+import type { Json } from './contract/activity.ts'
+import type { ActivityEvent } from './contract/activity-events.ts'
+import type { Actor } from './contract/audit-trail.ts'
 import { version } from './contract/version.ts'
 import type { RunningGateway } from './gateway.ts'
 import type { Leg } from './shipper/leg.ts'
@@ -143,20 +146,28 @@ export class GatewayCommands implements Commands {
     return this.#gateway.mirrors.view(name)
   }
 
-  async pauseMirror(name: string): Promise<MirrorView | null> {
-    return this.#setPaused(name, true)
+  async pauseMirror(name: string, actor: Actor): Promise<MirrorView | null> {
+    return this.#setPaused(name, true, actor)
   }
 
-  async resumeMirror(name: string): Promise<MirrorView | null> {
-    return this.#setPaused(name, false)
+  async resumeMirror(name: string, actor: Actor): Promise<MirrorView | null> {
+    return this.#setPaused(name, false, actor)
   }
 
-  async #setPaused(name: string, paused: boolean): Promise<MirrorView | null> {
-    const { mirrors, log } = this.#gateway
+  async #setPaused(name: string, paused: boolean, actor: Actor): Promise<MirrorView | null> {
+    const { mirrors, log, trail } = this.#gateway
     if (mirrors.activeLegs(name) === null) return this.#removed(name)
-    await mirrors.setPaused(name, paused)
+    // What is so already is no change, and no entry.
+    if (mirrors.isPaused(name) === paused) return mirrors.view(name)
+    const event = paused ? 'mirror_paused' : 'mirror_resumed'
+    await mirrors.setPaused(name, paused, trail.entries({ event, actor, resource: { name } }))
     log.info({ mirror: name }, paused ? 'mirror paused' : 'mirror resumed')
     return mirrors.view(name)
+  }
+
+  /** Tells what was done to a mirror; it is done, with or without an entry. */
+  async #tell(event: ActivityEvent, name: string, actor: Actor, details: Record<string, Json> = {}) {
+    await this.#gateway.trail.record({ event, actor, resource: { name }, details })
   }
 
   /** Null for an unknown mirror; one that only has a backlog left cannot be commanded. */
@@ -167,12 +178,13 @@ export class GatewayCommands implements Commands {
     )
   }
 
-  async replayMirror(name: string): Promise<MirrorView | null> {
+  async replayMirror(name: string, actor: Actor): Promise<MirrorView | null> {
     const active = this.#gateway.mirrors.activeLegs(name)
     if (active === null) return this.#removed(name)
     this.#assertDelivers(active.config, active.legs)
     for (const leg of active.legs) leg.replay()
     this.#gateway.log.info({ mirror: name }, 'mirror replayed')
+    await this.#tell('mirror_replayed', name, actor)
     return this.mirror(name)
   }
 
@@ -185,7 +197,7 @@ export class GatewayCommands implements Commands {
     throw new ConflictError(`mirror ${name} is paused: resume it first`)
   }
 
-  async testMirror(name: string): Promise<TestResult | null> {
+  async testMirror(name: string, actor: Actor): Promise<TestResult | null> {
     const active = this.#gateway.mirrors.activeLegs(name)
     if (active === null) return this.#removed(name)
     const { config, legs } = active
@@ -207,15 +219,20 @@ export class GatewayCommands implements Commands {
       const error = result.ok ? null : result.message
       return { name: leg.name, ok: result.ok, status: result.status, latency_ms: latency, error }
     })
-    return { legs: await Promise.all(results) }
+    const tested = await Promise.all(results)
+    await this.#tell('mirror_tested', name, actor, {
+      legs: tested.map(({ name: leg, ok, status }) => ({ name: leg, ok, status })),
+    })
+    return { legs: tested }
   }
 
-  async purgeBacklog(name: string): Promise<MirrorView | null> {
+  async purgeBacklog(name: string, actor: Actor): Promise<MirrorView | null> {
     const { mirrors, log } = this.#gateway
     const before = this.mirror(name)
     if (before === null) return null
-    await mirrors.purge(name)
-    log.warn({ mirror: name }, 'backlog purged')
+    const items = await mirrors.purge(name)
+    log.warn({ mirror: name, items }, 'backlog purged')
+    await this.#tell('mirror_purged', name, actor, { items })
     return mirrors.view(name) ?? { ...before, counts: { ...before.counts, waiting: 0 }, legs: [] }
   }
 
@@ -226,46 +243,54 @@ export class GatewayCommands implements Commands {
     return this.mirror(name) === null ? null : this.#gateway.mirrors.deadLetters(name, page)
   }
 
-  async replayDeadLetters(name: string): Promise<MirrorView | null> {
+  async replayDeadLetters(name: string, actor: Actor): Promise<MirrorView | null> {
     if (this.#gateway.mirrors.activeLegs(name) === null) return this.#removed(name)
-    await this.#gateway.mirrors.replayDeadLetters(name)
+    const items = await this.#gateway.mirrors.replayDeadLetters(name)
+    await this.#tell('mirror_dead_letters_replayed', name, actor, { items })
     return this.mirror(name)
   }
 
-  async deleteDeadLetters(name: string): Promise<MirrorView | null> {
+  async deleteDeadLetters(name: string, actor: Actor): Promise<MirrorView | null> {
     const before = this.mirror(name)
     if (before === null) return null
-    await this.#gateway.mirrors.deleteDeadLetters(name)
-    this.#gateway.log.warn({ mirror: name }, 'dead letters deleted')
+    const items = await this.#gateway.mirrors.deleteDeadLetters(name)
+    this.#gateway.log.warn({ mirror: name, items }, 'dead letters deleted')
+    await this.#tell('mirror_dead_letters_deleted', name, actor, { items })
     return this.mirror(name) ?? before
   }
 
   async setConnection(
     name: string,
     connected: boolean,
+    actor: Actor,
   ): Promise<{ name: string; connected: boolean } | null> {
+    const { mirrors, log, trail } = this.#gateway
     if (!this.config().connections.some((connection) => connection.name === name)) return null
-    await this.#gateway.mirrors.setConnected(name, connected)
-    this.#gateway.log.warn(
-      { connection: name },
-      connected ? 'connection connected' : 'connection disconnected',
-    )
+    if (mirrors.isDisconnected(name) !== connected) return { name, connected }
+    const event = connected ? 'connection_connected' : 'connection_disconnected'
+    await mirrors.setConnected(name, connected, trail.entries({ event, actor, resource: { name } }))
+    log.warn({ connection: name }, connected ? 'connection connected' : 'connection disconnected')
     return { name, connected }
   }
 
-  async setCapture(capturing: boolean): Promise<{ paused: boolean }> {
-    const gateway = this.#gateway
-    await gateway.setCapturing(capturing)
-    gateway.log.warn(capturing ? 'capture resumed' : 'capture paused')
+  async setCapture(capturing: boolean, actor: Actor): Promise<{ paused: boolean }> {
+    const { log } = this.#gateway
+    const event = capturing ? 'capture_resumed' : 'capture_paused'
+    const changed = await this.#gateway.setCapturing(capturing, { event, actor })
+    if (changed) log.warn(capturing ? 'capture resumed' : 'capture paused')
     return { paused: !capturing }
   }
 
-  setLogLevel(level: string): void {
-    this.#gateway.log.level = level
+  async setLogLevel(level: string, actor: Actor): Promise<void> {
+    const { log, trail } = this.#gateway
+    const before = log.level
+    log.level = level
+    const details = { from: before, to: level }
+    if (before !== level) await trail.record({ event: 'log_level_changed', actor, details })
   }
 
-  reload(): Promise<ReloadResult> {
-    return this.#gateway.reload()
+  reload(actor: Actor): Promise<ReloadResult> {
+    return this.#gateway.reload(actor)
   }
 
   async checkConfig(yaml: string | null): Promise<ReloadResult> {

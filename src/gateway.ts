@@ -1,23 +1,28 @@
 /** One running gateway: start, reload, drain, stop. The order of things, nothing else. */
 import type { Commands, ReloadResult } from './admin/commands.ts'
 import { type AdminServer, startAdmin } from './admin/server.ts'
+import { GatewayTrail } from './audit-trail.ts'
 import { GatewayCommands } from './commands.ts'
+import { referencedTexts } from './config/changes.ts'
 import type { Loaded } from './config/load.ts'
 import { pathOf } from './config/places.ts'
 import { formatProblem, type Problem } from './config/problems.ts'
 import type { Config } from './config/schema.ts'
 import { unknownTags } from './config/unknown-tags.ts'
+import { configurationChanged, configurationLoaded, configurationRejected } from './configuration-entries.ts'
 import type { ActivityLog } from './contract/activity.ts'
+import { type Actor, type Happening, theGateway } from './contract/audit-trail.ts'
 import { assertLimits } from './contract/limits.ts'
 import type { SinkDefinition } from './contract/plugin.ts'
 import { version } from './contract/version.ts'
 import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads, type SlabMessage } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
+import { Episodes } from './shipper/episodes.ts'
 import { Mirrors } from './shipper/mirrors.ts'
 import { ShipperPool } from './shipper/pool.ts'
 import { type DataLock, lockDataDir } from './store/lock.ts'
-import { Store } from './store/store.ts'
+import { type Command, Store } from './store/store.ts'
 import { createLog, type Logger } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
 
@@ -80,6 +85,7 @@ export class RunningGateway implements Gateway {
   readonly log: Logger
   readonly store: Store
   readonly activity: ActivityLog
+  readonly trail: GatewayTrail
   readonly metrics: Metrics
   readonly mirrors: Mirrors
   readonly shipper: ShipperPool
@@ -97,6 +103,9 @@ export class RunningGateway implements Gateway {
   listen = { host: '', port: 0 }
   admin = { host: '', port: 0 }
   readonly #lock: DataLock
+  readonly #episodes: Episodes
+  /** Texts of the last configuration that stand for references. */
+  #referenced: ReadonlySet<string> = new Set()
   #adminServer: AdminServer | null = null
   #timer: NodeJS.Timeout | null = null
   #reloading: Promise<unknown> = Promise.resolve()
@@ -125,6 +134,10 @@ export class RunningGateway implements Gateway {
     })
     this.commands = new GatewayCommands(this)
     this.metrics = new Metrics(this.commands.metricsSource(), { version })
+    const { activity, log, store } = this
+    const countFailed = this.metrics.countActivityFailed.bind(this.metrics)
+    this.trail = new GatewayTrail({ activity, log, countFailed, config: () => this.config })
+    this.#episodes = new Episodes({ trail: this.trail, store, config: () => this.config })
     const host = {
       ship: this.shipper.ship.bind(this.shipper),
       index: this.shipper.index.bind(this.shipper),
@@ -133,6 +146,7 @@ export class RunningGateway implements Gateway {
       log: this.log,
       countAttempt: this.metrics.countAttempt.bind(this.metrics),
       observeDelivery: this.metrics.observeDelivery.bind(this.metrics),
+      news: this.#episodes.news.bind(this.#episodes),
     }
     this.mirrors = new Mirrors(host, config.data_dir, () => this.threads.counters)
   }
@@ -149,8 +163,8 @@ export class RunningGateway implements Gateway {
     await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
     this.mirrors.apply(config)
     this.#timer = setInterval(() => this.#housekeep(), HOUSEKEEPING_MS)
-    const { log, commands, store } = this
-    this.#adminServer = await startAdmin({ commands, store, log, dataDir: config.data_dir, version })
+    const { log, commands, store, trail } = this
+    this.#adminServer = await startAdmin({ commands, store, trail, log, dataDir: config.data_dir, version })
     this.admin = { host: this.#adminServer.host, port: this.#adminServer.port }
     this.log.info({ listener: 'admin', ...this.admin }, 'listening')
     this.listen = await this.threads.start(config.listen.threads)
@@ -168,6 +182,7 @@ export class RunningGateway implements Gateway {
       },
       'ready',
     )
+    await this.#tellStart()
   }
 
   /** One slab on its way to the disk. */
@@ -207,21 +222,32 @@ export class RunningGateway implements Gateway {
   }
 
   /** Validated first, applied whole or not at all; answered once every thread has switched. */
-  reload(): Promise<ReloadResult> {
-    const next = this.#reloading.then(() => this.#reload())
+  reload(actor: Actor): Promise<ReloadResult> {
+    return this.inTurn(() => this.#reload(actor))
+  }
+
+  /** Writes a change and the entry that tells of it in one transaction. */
+  commit(commands: readonly Command[], ...happenings: readonly Happening[]): Promise<void> {
+    return this.store.apply(commands, this.trail.entries(...happenings))
+  }
+
+  /** One change of the configuration after the other: each takes a generation of its own. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#reloading.then(work)
     this.#reloading = next.catch(() => {})
     return next
   }
 
-  /** Switches all capture on or off; in turn with reloads, since each takes a generation of its own. */
-  setCapturing(capturing: boolean): Promise<void> {
-    const next = this.#reloading.then(async () => {
+  /** Switches all capture on or off; false when it was so already. */
+  setCapturing(capturing: boolean, happening: Happening): Promise<boolean> {
+    return this.inTurn(async () => {
+      if (this.capturing === capturing) return false
+      const value = capturing ? null : true
+      await this.commit([{ type: 'setting', name: 'capture_paused', value }], happening)
       this.capturing = capturing
-      await this.store.apply([{ type: 'setting', name: 'capture_paused', value: capturing ? null : true }])
       await this.apply({ ...this.config, generation: this.config.generation + 1 })
+      return true
     })
-    this.#reloading = next.catch(() => {})
-    return next
   }
 
   #unknownTags(config: Config): string[] {
@@ -233,7 +259,8 @@ export class RunningGateway implements Gateway {
     return { slots: this.slots, capturing: this.capturing, taggedCollections }
   }
 
-  async #reload(): Promise<ReloadResult> {
+  async #reload(actor: Actor): Promise<ReloadResult> {
+    const { file } = this.options
     const loaded = await this.options.load(this.config.generation + 1)
     const problems = loaded.ok ? this.#cannotChange(loaded) : loaded.problems
     if (!loaded.ok || problems.length > 0) {
@@ -243,14 +270,20 @@ export class RunningGateway implements Gateway {
         { problems: problems.map(formatProblem) },
         'configuration rejected: the old one stays in force',
       )
+      await this.trail.record(configurationRejected(problems, { actor, file }))
       return { ok: false, problems: [...problems] }
     }
+    const before = this.config
     await this.apply(loaded.config)
     this.loadedAt = new Date()
     this.lastRejected = null
     this.metrics.countReload('applied')
     const { generation, hash } = loaded.config
     this.log.info({ generation, hash }, 'configuration applied')
+    const now = referencedTexts(loaded.source)
+    const referenced = new Set([...this.#referenced, ...now])
+    this.#referenced = now
+    await this.trail.record(...configurationChanged(before, loaded.config, { actor, file, referenced }))
     const warnings = [...loaded.warnings.map(formatProblem), ...this.#unknownTags(loaded.config)]
     return { ok: true, generation, hash, warnings }
   }
@@ -288,11 +321,29 @@ export class RunningGateway implements Gateway {
     await this.mirrors.closeSegments()
     await this.mirrors.deliverRest(DELIVER_REST_MS)
     await this.mirrors.close()
-    await this.store.apply([{ type: 'setting', name: 'clean', value: true }])
     const totals = this.commands.status().totals
+    await this.#tellStop(clean)
+    await this.store.apply([{ type: 'setting', name: 'clean', value: true }])
     await this.release()
     this.log.info({ clean, ...totals }, 'stopped')
     return { clean }
+  }
+
+  #tellStart(): Promise<boolean> {
+    const { config, options, listen, uncleanShutdown } = this
+    const actor = theGateway
+    return this.trail.record(
+      ...(uncleanShutdown ? [{ event: 'unclean_shutdown', actor } as const] : []),
+      configurationLoaded(config, { actor, file: options.file }),
+      { event: 'gateway_started', actor, details: { version, host: listen.host, port: listen.port } },
+    )
+  }
+
+  /** The last entry of a run; before it, losses that no entry told of yet. */
+  async #tellStop(clean: boolean): Promise<void> {
+    this.#episodes.flush()
+    await this.trail.record({ event: 'gateway_stopped', actor: theGateway, details: { clean } })
+    await this.trail.settled()
   }
 
   #allRecorded(): Promise<void> {

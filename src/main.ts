@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { loadConfig, type Loaded } from './config/load.ts'
 import { formatProblem, type Problem } from './config/problems.ts'
+import { theGateway } from './contract/audit-trail.ts'
 import { StartError } from './contract/errors.ts'
 import type { SinkDefinition } from './contract/plugin.ts'
 import type { Gateway } from './gateway.ts'
@@ -229,7 +230,7 @@ class Signals {
   async obey(gateway: Gateway): Promise<number> {
     this.#kill = () => gateway.kill()
     // Its result is in the log and in the status; only a bug rejects.
-    this.#reload = () => void gateway.commands.reload().catch(crash)
+    this.#reload = () => void gateway.commands.reload({ ...theGateway, activity: 'sighup' }).catch(crash)
     await this.#stopWanted
     const { clean } = await gateway.stop()
     // A handle that was forgotten must not keep a drained gateway alive.

@@ -9,6 +9,7 @@ import type {
 } from 'fastify'
 import { type Static, type TSchema, type TUnsafe, Type } from 'typebox'
 import type { ActivityLog } from '../contract/activity.ts'
+import type { AuditTrail } from '../contract/audit-trail.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Access, SignedIn } from './auth.ts'
 import type { Commands } from './commands.ts'
@@ -41,6 +42,8 @@ export type AdminApp = FastifyInstance<
 export interface AdminContext {
   readonly commands: Commands
   readonly activity: ActivityLog
+  /** Where what a resource does becomes an entry of the activity log. */
+  readonly trail: AuditTrail
   readonly log: Logger
 }
 

@@ -2,9 +2,11 @@
 import type { AdminConfig } from '../config/schema.ts'
 import type { EnvironmentName } from '../contract/environments.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { Actor } from '../contract/audit-trail.ts'
 import type { ClientRegistry } from './client-registry.ts'
 import { AdminError } from './errors.ts'
 import { Lockout } from './lockout.ts'
+import type { SignInTrail } from './sign-in-trail.ts'
 
 /** Each role may do what the ones before it may. */
 export const roles = ['viewer', 'operator', 'admin'] as const
@@ -29,18 +31,22 @@ const challengeInvalid = { 'www-authenticate': 'Bearer realm="mirrorgate", error
 
 export class SignIn {
   readonly #clients: ClientRegistry
+  readonly #trail: SignInTrail
   readonly #log: Logger
   readonly #lockout = new Lockout()
 
-  constructor(clients: ClientRegistry, log: Logger) {
+  constructor(clients: ClientRegistry, trail: SignInTrail, log: Logger) {
     this.#clients = clients
+    this.#trail = trail
     this.#log = log
   }
 
-  /** The client of an `authorization` header; throws 401 or 429. */
-  check(authorization: string | undefined, address: string): SignedIn {
+  /** The client of an `authorization` header that a visitor shows; throws 401 or 429. */
+  check(authorization: string | undefined, visitor: Actor): SignedIn {
+    const address = visitor.request?.ip_address ?? ''
     const waitMs = this.#lockout.waitMs(address)
     if (waitMs > 0) {
+      if (authorization !== undefined) this.#trail.failed(visitor)
       const message = 'too many failed sign-ins from this address: it is locked, also for a right token'
       throw new AdminError(429, message, { headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) } })
     }
@@ -49,7 +55,11 @@ export class SignIn {
     }
     const client = this.#find(authorization)
     if (client !== null) return client
-    if (this.#lockout.fail(address)) this.#log.warn({ address }, 'too many failed sign-ins: address locked')
+    this.#trail.failed(visitor)
+    if (this.#lockout.fail(address)) {
+      this.#log.warn({ address }, 'too many failed sign-ins: address locked')
+      this.#trail.lockedOut(visitor)
+    }
     throw new AdminError(401, 'the token is not known here', { headers: challengeInvalid })
   }
 

@@ -1,5 +1,6 @@
 /** The kill switch of all capture. */
 import { Type } from 'typebox'
+import { actorOf } from './actor.ts'
 import { answer, type Resource } from './app.ts'
 
 const Capture = Type.Object({ paused: Type.Boolean() })
@@ -16,7 +17,7 @@ export const capture: Resource = (app, { commands }) => {
         config: { access: 'operator' },
         schema: { tags: ['capture'], summary, response: { 200: answer(Capture, 'Whether it is paused.') } },
       },
-      () => commands.setCapture(capturing),
+      (request) => commands.setCapture(capturing, actorOf(request)),
     )
   }
 }

@@ -2,6 +2,7 @@
  * What the admin port may ask of the gateway, and the shapes it answers with (contract §4). `gateway.ts`
  * implements it; nothing else of the gateway is visible here.
  */
+import type { Actor } from '../contract/audit-trail.ts'
 import type { DropReason } from '../contract/errors.ts'
 import type { Problem } from '../config/problems.ts'
 import type { AdminConfig, Config } from '../config/schema.ts'
@@ -105,6 +106,7 @@ export class ConflictError extends Error {
   override readonly name = 'ConflictError'
 }
 
+/** What changes something is told who asks, and writes an entry of it into the activity log. */
 export interface Commands {
   config(): Config
   admin(): AdminConfig
@@ -115,21 +117,25 @@ export interface Commands {
   mirrors(): MirrorView[]
   mirror(name: string): MirrorView | null
   /** These five answer null for an unknown name, and throw ConflictError when the state forbids it. */
-  pauseMirror(name: string): Promise<MirrorView | null>
-  resumeMirror(name: string): Promise<MirrorView | null>
-  replayMirror(name: string): Promise<MirrorView | null>
-  testMirror(name: string): Promise<TestResult | null>
-  purgeBacklog(name: string): Promise<MirrorView | null>
+  pauseMirror(name: string, actor: Actor): Promise<MirrorView | null>
+  resumeMirror(name: string, actor: Actor): Promise<MirrorView | null>
+  replayMirror(name: string, actor: Actor): Promise<MirrorView | null>
+  testMirror(name: string, actor: Actor): Promise<TestResult | null>
+  purgeBacklog(name: string, actor: Actor): Promise<MirrorView | null>
   deadLetters(
     name: string,
     page: { after: string | null; size: number },
   ): { data: DeadLetterView[]; total: number } | null
-  replayDeadLetters(name: string): Promise<MirrorView | null>
-  deleteDeadLetters(name: string): Promise<MirrorView | null>
-  setConnection(name: string, connected: boolean): Promise<{ name: string; connected: boolean } | null>
-  setCapture(capturing: boolean): Promise<{ paused: boolean }>
-  setLogLevel(level: string): void
-  reload(): Promise<ReloadResult>
+  replayDeadLetters(name: string, actor: Actor): Promise<MirrorView | null>
+  deleteDeadLetters(name: string, actor: Actor): Promise<MirrorView | null>
+  setConnection(
+    name: string,
+    connected: boolean,
+    actor: Actor,
+  ): Promise<{ name: string; connected: boolean } | null>
+  setCapture(capturing: boolean, actor: Actor): Promise<{ paused: boolean }>
+  setLogLevel(level: string, actor: Actor): Promise<void>
+  reload(actor: Actor): Promise<ReloadResult>
   /** Checks a YAML text, or the file on disk when there is none. */
   checkConfig(yaml: string | null): Promise<ReloadResult>
   /** Prometheus text, with its content type. */

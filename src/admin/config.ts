@@ -2,6 +2,7 @@
 import { Type } from 'typebox'
 import type { Problem } from '../config/problems.ts'
 import { limits } from '../contract/limits.ts'
+import { actorOf } from './actor.ts'
 import { answer, optional, type Resource } from './app.ts'
 import { readText } from './bodies.ts'
 import type { ReloadResult } from './commands.ts'
@@ -30,7 +31,7 @@ export const config: Resource = (app, { commands }) => {
       config: { access: 'admin' },
       schema: { tags, summary: 'Applies the file on disk: whole, or not at all', response },
     },
-    async () => settled(await commands.reload()),
+    async (request) => settled(await commands.reload(actorOf(request))),
   )
   app.addContentTypeParser(yamlTypes, { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
     readText(body),

@@ -1,5 +1,6 @@
 /** Connections: taken off and put back by hand. */
 import { Type } from 'typebox'
+import { actorOf } from './actor.ts'
 import { answer, NameParams, type Resource } from './app.ts'
 import { notFound } from './errors.ts'
 
@@ -22,8 +23,9 @@ export const connections: Resource = (app, { commands }) => {
           response: { 200: answer(Connection, 'The connection.') },
         },
       },
-      async ({ params: { name } }) => {
-        const connection = await commands.setConnection(name, connected)
+      async (request) => {
+        const { name } = request.params
+        const connection = await commands.setConnection(name, connected, actorOf(request))
         if (connection === null) throw notFound('connection', name)
         return connection
       },

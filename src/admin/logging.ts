@@ -1,5 +1,6 @@
 /** The log level, changed while the gateway runs. */
 import { Type } from 'typebox'
+import { actorOf } from './actor.ts'
 import { answer, type Resource } from './app.ts'
 
 const Logging = Type.Object(
@@ -19,8 +20,9 @@ export const logging: Resource = (app, { commands }) => {
         response: { 200: answer(Logging, 'The level in use.') },
       },
     },
-    ({ body: { level } }) => {
-      commands.setLogLevel(level)
+    async (request) => {
+      const { level } = request.body
+      await commands.setLogLevel(level, actorOf(request))
       return { level }
     },
   )

@@ -1,4 +1,6 @@
 /** Mirrors: their counts and states, and what people do to them. */
+import type { Actor } from '../contract/audit-trail.ts'
+import { actorOf } from './actor.ts'
 import { answer, type AdminApp, NameParams, type Resource } from './app.ts'
 import type { Role } from './auth.ts'
 import type { Commands, MirrorView } from './commands.ts'
@@ -7,7 +9,7 @@ import { list, MirrorAnswer, TestResultAnswer } from './views.ts'
 
 const tags = ['mirrors']
 
-type Act = (commands: Commands, name: string) => Promise<MirrorView | null>
+type Act = (commands: Commands, name: string, actor: Actor) => Promise<MirrorView | null>
 
 /** What is done to one mirror and answered with it. */
 const acts: readonly { method: 'POST' | 'DELETE'; path: string; access: Role; summary: string; act: Act }[] =
@@ -17,42 +19,42 @@ const acts: readonly { method: 'POST' | 'DELETE'; path: string; access: Role; su
       path: 'pause',
       access: 'operator',
       summary: 'Stops delivery; capture goes on',
-      act: (commands, name) => commands.pauseMirror(name),
+      act: (commands, name, actor) => commands.pauseMirror(name, actor),
     },
     {
       method: 'POST',
       path: 'resume',
       access: 'operator',
       summary: 'Starts delivery again',
-      act: (commands, name) => commands.resumeMirror(name),
+      act: (commands, name, actor) => commands.resumeMirror(name, actor),
     },
     {
       method: 'POST',
       path: 'replay',
       access: 'operator',
       summary: 'Tries the oldest waiting batch of every leg now; 409 when paused or disabled',
-      act: (commands, name) => commands.replayMirror(name),
+      act: (commands, name, actor) => commands.replayMirror(name, actor),
     },
     {
       method: 'DELETE',
       path: 'backlog',
       access: 'admin',
       summary: 'Throws the waiting items away, counted as purged',
-      act: (commands, name) => commands.purgeBacklog(name),
+      act: (commands, name, actor) => commands.purgeBacklog(name, actor),
     },
     {
       method: 'POST',
       path: 'dead-letters/replay',
       access: 'operator',
       summary: 'Puts the dead letters back into the queue',
-      act: (commands, name) => commands.replayDeadLetters(name),
+      act: (commands, name, actor) => commands.replayDeadLetters(name, actor),
     },
     {
       method: 'DELETE',
       path: 'dead-letters',
       access: 'admin',
       summary: 'Throws the dead letters away',
-      act: (commands, name) => commands.deleteDeadLetters(name),
+      act: (commands, name, actor) => commands.deleteDeadLetters(name, actor),
     },
   ]
 
@@ -64,7 +66,10 @@ export const mirrors: Resource = (app, { commands }) => {
       url: `/api/mirrors/:name/${path}`,
       config: { access },
       schema: { tags, summary, params: NameParams, response: { 200: answer(MirrorAnswer, 'The mirror.') } },
-      handler: async ({ params: { name } }) => found(await act(commands, name), name),
+      handler: async (request) => {
+        const { name } = request.params
+        return found(await act(commands, name, actorOf(request)), name)
+      },
     })
   }
   app.post(
@@ -78,7 +83,10 @@ export const mirrors: Resource = (app, { commands }) => {
         response: { 200: answer(TestResultAnswer, 'How each leg fared.') },
       },
     },
-    async ({ params: { name } }) => found(await commands.testMirror(name), name),
+    async (request) => {
+      const { name } = request.params
+      return found(await commands.testMirror(name, actorOf(request)), name)
+    },
   )
 }
 

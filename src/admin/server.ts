@@ -1,10 +1,12 @@
 /** The admin port: what is true of every route; each resource has its own file. */
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import type { AuditTrail } from '../contract/audit-trail.ts'
 import { StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { actorOf } from './actor.ts'
 import { activityLogs } from './activity-logs.ts'
 import { type AdminContext, completeRoute, type Resource, type SchemaTypes } from './app.ts'
 import { assertRole, SignIn } from './auth.ts'
@@ -24,6 +26,7 @@ import { mirrors } from './mirrors.ts'
 import { openapi, openapiOptions } from './openapi.ts'
 import { parseQuery } from './query.ts'
 import { RouteTable } from './route-table.ts'
+import { SignInTrail } from './sign-in-trail.ts'
 import { status } from './status.ts'
 import { compileValidator } from './validation.ts'
 import { namedSchemas } from './views.ts'
@@ -57,6 +60,7 @@ const CLOSE_MS = 2000
 export interface AdminOptions {
   readonly commands: Commands
   readonly store: Store
+  readonly trail: AuditTrail
   readonly log: Logger
   readonly dataDir: string
   readonly version: string
@@ -101,8 +105,13 @@ function assertPlainBody({ headers }: FastifyRequest): void {
   }
 }
 
-function addHooks(app: FastifyInstance, clients: ClientRegistry, { commands, log }: AdminContext): void {
-  const signIn = new SignIn(clients, log)
+function addHooks(
+  app: FastifyInstance,
+  clients: ClientRegistry,
+  { commands, trail, log }: AdminContext,
+): void {
+  const signInTrail = new SignInTrail(trail)
+  const signIn = new SignIn(clients, signInTrail, log)
   const routes = new RouteTable()
   app.addHook('onRoute', (route) => {
     completeRoute(route)
@@ -116,11 +125,13 @@ function addHooks(app: FastifyInstance, clients: ClientRegistry, { commands, log
     const needed = typeof access === 'function' ? access(admin) : access
     if (needed === 'open') return
     clients.load(commands.config())
-    const client = signIn.check(request.headers.authorization, request.socket.remoteAddress ?? '')
-    assertRole(client, needed ?? 'admin')
+    const client = signIn.check(request.headers.authorization, actorOf(request))
     request.signedIn = client
+    signInTrail.seen(actorOf(request))
+    assertRole(client, needed ?? 'admin')
     assertPlainBody(request)
   })
+  app.addHook('onClose', async () => signInTrail.close())
   app.addHook('onResponse', async ({ method, routeOptions, params, signedIn }, { statusCode }) => {
     if (signedIn === null || method === 'GET' || method === 'HEAD') return
     const fields = { client: signedIn.name, method, route: routeOptions.url, params, status: statusCode }
@@ -170,7 +181,7 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   // Makes the token file where it is needed, so that a start fails when it cannot be made.
   clients.load(commands.config())
   const app = createApp(log)
-  const context: AdminContext = { commands, activity: options.store.activity, log }
+  const context: AdminContext = { commands, activity: options.store.activity, trail: options.trail, log }
   await app.register(swagger, openapiOptions(version))
   addHooks(app, clients, context)
   for (const resource of resources) {

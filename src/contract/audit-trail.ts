@@ -1,5 +1,5 @@
 /** How the parts of the gateway tell what happened, so that it becomes an entry of the activity log. */
-import type { Json } from './activity.ts'
+import type { Json, NewActivity } from './activity.ts'
 import type { ActivityEvent } from './activity-events.ts'
 import type { EnvironmentName } from './environments.ts'
 
@@ -33,8 +33,10 @@ export interface Happening {
 
 export interface AuditTrail {
   /**
-   * Writes entries in the order of the calls, all or none. Resolves once they are durable: true; or could not
-   * be written: false, which is logged and counted. Never rejects, so that nothing fails for want of an entry.
+   * Writes entries in the order of the calls. Resolves with true once they are durable; with false when they
+   * could not be written, which is logged and counted. Never rejects: nothing fails for want of an entry.
    */
   record(...happenings: readonly Happening[]): Promise<boolean>
+  /** The entries themselves, for who commits them in one transaction with the change that they tell of. */
+  entries(...happenings: readonly Happening[]): NewActivity[]
 }

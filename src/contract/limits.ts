@@ -139,15 +139,6 @@ export const limits = Object.freeze({
   /** Time for one request to a secrets manager, also where nobody waits for it (a token's renewal). */
   secret_request_ms: 30_000,
 
-  /** Tags of a workspace: a list reads all of them, at about 5 µs each. */
-  tags_max: 2000,
-  /** Things that bear tags, each tag counted: deleting a tag removes its own in one transaction. */
-  tag_assignments_max: 100_000,
-  /** Tags times targets of one request, written in one transaction. */
-  tag_changes_per_request_max: 10_000,
-  /** Tags that a collection bears, or a rule asks for, in a configuration. */
-  tags_per_list_max: 100,
-
   admin_body_bytes: MIB,
   config_file_bytes: 4 * MIB,
   config_problems_max: 200,
@@ -168,12 +159,12 @@ export const limits = Object.freeze({
   /** Problems of one request that are listed in its answer. */
   admin_problems_max: 50,
 
-  /** Activity entries of the gateway itself on their way to the disk; what is beyond it is counted as failed. */
+  /** Activity entries of the gateway itself on their way to the disk; more are counted as failed. */
   activity_pending_max: 10_000,
   /** Texts of an activity entry that come from outside (user agents, errors) are cut to this. */
   activity_text_chars_max: 1024,
   /** Changed paths that one activity entry names; it says how many there are in all. */
-  activity_changes_max: 200,
+  activity_changes_max: 100,
   /** Legs times reasons of one minute whose losses get an entry of their own; one tells of all others. */
   loss_kinds_max: 4096,
   /** Addresses of one minute that get an entry of their own for failed sign-ins; one tells of all others. */

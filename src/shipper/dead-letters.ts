@@ -14,11 +14,11 @@ interface Letter {
 /** What is asked for twice at a time must not be done twice: one command of a leg waits for the other. */
 const turns = new WeakMap<Leg, Promise<unknown>>()
 
-function inTurn(leg: Leg, work: () => Promise<void>): Promise<void> {
+function inTurn(leg: Leg, work: () => Promise<number>): Promise<number> {
   const turn = (turns.get(leg) ?? Promise.resolve()).then(async () => {
     // The store is the list: what was taken from it before must be gone from it.
     if (!(await leg.ledger.flush())) throw new Error('writing to the store: it refuses')
-    await work()
+    return work()
   })
   turns.set(
     leg,
@@ -27,11 +27,11 @@ function inTurn(leg: Leg, work: () => Promise<void>): Promise<void> {
   return turn
 }
 
-/** Puts all dead letters of a leg back into its backlog, as a segment of their own. */
-export function replayDeadLetters(leg: Leg, store: Store): Promise<void> {
+/** Puts all dead letters of a leg back into its backlog, as a segment of their own. The count of them. */
+export function replayDeadLetters(leg: Leg, store: Store): Promise<number> {
   return inTurn(leg, async () => {
     const last = store.lastDeadLetter(leg.ledger.key)
-    if (last === 0) return
+    if (last === 0) return 0
     await mkdir(leg.folder, { recursive: true, mode: 0o700 })
     const name = segmentName(Date.now())
     const draft = path.join(leg.folder, `${name}.draft`)
@@ -56,6 +56,7 @@ export function replayDeadLetters(leg: Leg, store: Store): Promise<void> {
     await rename(draft, path.join(leg.folder, name))
     segment.removing = false
     leg.pump()
+    return ids.length
   })
 }
 
@@ -95,13 +96,13 @@ function frameOf(lines: readonly Letter[]): { payload: Buffer; info: FrameInfo }
   }
 }
 
-/** Throws the oldest dead letters of a leg away; all of them unless told how many. */
+/** Throws the oldest dead letters of a leg away; all of them unless told how many. The count of them. */
 export function deleteDeadLetters(
   leg: Leg,
   store: Store,
   reason: DropReason,
   count = Number.POSITIVE_INFINITY,
-): Promise<void> {
+): Promise<number> {
   return inTurn(leg, async () => {
     let deleted = 0
     for (const { id } of store.deadLetters(leg.ledger.key, 0)) {
@@ -112,5 +113,6 @@ export function deleteDeadLetters(
     leg.ledger.deadLettered -= deleted
     leg.account(reason, deleted)
     await leg.ledger.flush()
+    return deleted
   })
 }

@@ -111,8 +111,8 @@ export function makeRoom(leg: Leg, cap: number): void {
   if (dropped > 0) void leg.removeFinished()
 }
 
-/** Gives up everything that waits and is not on its way right now. */
-export async function purge(leg: Leg, reason: DropReason): Promise<void> {
+/** Gives up everything that waits and is not on its way right now. The count of items. */
+export async function purge(leg: Leg, reason: DropReason): Promise<number> {
   let items = leg.giveUpBatches(() => true)
   for (const segment of leg.queue.segments) {
     if (segment.pendingItems === 0) continue
@@ -122,4 +122,5 @@ export async function purge(leg: Leg, reason: DropReason): Promise<void> {
   leg.account(reason, items)
   await leg.ledger.flush()
   await leg.removeFinished()
+  return items
 }

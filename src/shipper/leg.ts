@@ -30,6 +30,16 @@ import type { LegLedger } from './ledger.ts'
 import { probeWait, retryWait } from './retry.ts'
 import type { Frame, LegQueue, Segment } from './segments.ts'
 
+/** What people should hear of. */
+export type LegNews =
+  | { readonly kind: 'begun' }
+  | {
+      readonly kind: 'parked'
+      readonly failure: { readonly kind: string; readonly status: number | null; readonly message: string }
+    }
+  | { readonly kind: 'recovered' }
+  | { readonly kind: 'dropped'; readonly reason: DropReason; readonly items: number }
+
 /** What a leg needs from outside. */
 export interface LegHost {
   ship(task: ShipTask): Promise<ShipResult>
@@ -39,6 +49,7 @@ export interface LegHost {
   readonly log: Logger
   countAttempt(mirror: string, leg: string, outcome: AttemptOutcome): void
   observeDelivery(mirror: string, leg: string, seconds: number, items: number): void
+  news(leg: Leg, news: LegNews): void
 }
 
 /** A leg's part of the configuration; null while no mirror of that name is configured. */
@@ -66,6 +77,8 @@ export class Leg {
   readonly #host: LegHost
   settings: LegSettings | null = null
   paused = false
+  /** People were told that its destination is gone; ends with what it takes next. */
+  outage = false
   #mode: 'normal' | 'retrying' | 'parked' = 'normal'
   readonly #flying = new Set<Batch>()
   /** Failed batches that wait for their next try. */
@@ -297,6 +310,7 @@ export class Leg {
 
   #logDrop(reason: DropReason, items: number): void {
     this.#host.log.warn({ mirror: this.mirror, leg: this.name, reason, items }, 'items dropped')
+    this.#host.news(this, { kind: 'dropped', reason, items })
   }
 
   async #send(batch: Batch, settings: LegSettings): Promise<void> {
@@ -352,6 +366,10 @@ export class Leg {
 
   /** The destination takes items again: everything that failed is due at once. */
   #recovered(): void {
+    if (this.outage) {
+      this.outage = false
+      this.#host.news(this, { kind: 'recovered' })
+    }
     if (this.#mode === 'normal') return
     this.#host.log.info({ mirror: this.mirror, leg: this.name, was: this.#mode }, 'mirror recovered')
     this.#mode = 'normal'
@@ -416,6 +434,9 @@ export class Leg {
     const { kind, status, message } = failure
     const what = mode === 'parked' ? 'mirror parked: items wait on disk' : 'mirror retrying'
     this.#host.log.warn({ mirror: this.mirror, leg: this.name, kind, status, error: message }, what)
+    if (mode !== 'parked' || this.outage) return
+    this.outage = true
+    this.#host.news(this, { kind: 'parked', failure: { kind, status, message } })
   }
 
   /** 413 and 400: half by half down to the item that is refused, which goes to the dead letters. */

@@ -7,6 +7,7 @@ import { statfs } from 'node:fs/promises'
 import path from 'node:path'
 import type { DeadLetterView, MirrorView } from '../admin/commands.ts'
 import type { Config, MirrorConfig } from '../config/schema.ts'
+import type { NewActivity } from '../contract/activity.ts'
 import { limits } from '../contract/limits.ts'
 import type { RecordPlan, RecordResult } from '../contract/tasks.ts'
 import { syncFile } from '../queue/spool.ts'
@@ -59,6 +60,7 @@ export class Mirrors {
     const identity = { mirror, name, folder: legFolder(this.#dataDir, mirror, name) }
     const leg = await recoverLeg(identity, this.#host, () => this.#memoryOf(slots))
     this.#legs.push(leg)
+    this.#host.news(leg, { kind: 'begun' })
     return leg
   }
 
@@ -286,19 +288,27 @@ export class Mirrors {
     return { config, legs }
   }
 
-  async setPaused(name: string, paused: boolean): Promise<void> {
+  isPaused(mirror: string): boolean {
+    return this.#pausedMirrors.has(mirror)
+  }
+
+  /** `entries` tell of it, in the same transaction. */
+  async setPaused(name: string, paused: boolean, entries: readonly NewActivity[]): Promise<void> {
+    await this.#keep(`paused:${name}`, paused, entries)
     if (paused) this.#pausedMirrors.add(name)
     else this.#pausedMirrors.delete(name)
-    await this.#host.store.apply([{ type: 'setting', name: `paused:${name}`, value: paused ? true : null }])
     this.#refreshPaused()
   }
 
-  async setConnected(name: string, connected: boolean): Promise<void> {
+  async setConnected(name: string, connected: boolean, entries: readonly NewActivity[] = []): Promise<void> {
+    await this.#keep(`disconnected:${name}`, !connected, entries)
     if (connected) this.#disconnected.delete(name)
     else this.#disconnected.add(name)
-    const value = connected ? null : true
-    await this.#host.store.apply([{ type: 'setting', name: `disconnected:${name}`, value }])
     this.#refreshPaused()
+  }
+
+  #keep(name: string, on: boolean, entries: readonly NewActivity[]): Promise<void> {
+    return this.#host.store.apply([{ type: 'setting', name, value: on ? true : null }], entries)
   }
 
   #refreshPaused(): void {
@@ -309,8 +319,15 @@ export class Mirrors {
     }
   }
 
-  async purge(name: string): Promise<void> {
-    for (const leg of this.#legs.filter(({ mirror }) => mirror === name)) await purge(leg, 'purged')
+  /** These three resolve with the count of items. */
+  purge(name: string): Promise<number> {
+    return this.#sum(name, (leg) => purge(leg, 'purged'))
+  }
+
+  async #sum(name: string, act: (leg: Leg) => Promise<number>): Promise<number> {
+    let items = 0
+    for (const leg of this.#legs.filter(({ mirror }) => mirror === name)) items += await act(leg)
+    return items
   }
 
   deadLetters(
@@ -340,16 +357,12 @@ export class Mirrors {
     return { data, total: legs.reduce((sum, leg) => sum + leg.ledger.deadLettered, 0) }
   }
 
-  async replayDeadLetters(name: string): Promise<void> {
-    for (const leg of this.#legs.filter(({ mirror }) => mirror === name)) {
-      await replayDeadLetters(leg, this.#host.store)
-    }
+  replayDeadLetters(name: string): Promise<number> {
+    return this.#sum(name, (leg) => replayDeadLetters(leg, this.#host.store))
   }
 
-  async deleteDeadLetters(name: string): Promise<void> {
-    for (const leg of this.#legs.filter(({ mirror }) => mirror === name)) {
-      await deleteDeadLetters(leg, this.#host.store, 'purged')
-    }
+  deleteDeadLetters(name: string): Promise<number> {
+    return this.#sum(name, (leg) => deleteDeadLetters(leg, this.#host.store, 'purged'))
   }
 
   /** The recorders have ended: their segments are flushed to the disk and closed for good. */

@@ -31,6 +31,7 @@ export class Metrics {
   readonly #reloads: Record<ReloadOutcome, number> = { applied: 0, rejected: 0 }
   readonly #closeProcess: () => void
   #notRedactable = 0
+  #activityFailed = 0
   /** Read once per scrape, so that the identity holds among its numbers. */
   #views: readonly MirrorView[] = []
 
@@ -49,6 +50,11 @@ export class Metrics {
     families.gauge('unclean_shutdown', '1 when the last run ended without a clean stop.', () => [
       { labels: {}, value: source.uncleanShutdown() ? 1 : 0 },
     ])
+    families.counter(
+      'activity_failed_total',
+      'Entries of the gateway itself that could not be written into the activity log.',
+      () => [{ labels: {}, value: this.#activityFailed }],
+    )
     this.#closeProcess = addProcessFamilies(families)
   }
 
@@ -90,6 +96,10 @@ export class Metrics {
 
   countNotRedactable(bodies: number): void {
     this.#notRedactable += bodies
+  }
+
+  countActivityFailed(entries: number): void {
+    this.#activityFailed += entries
   }
 
   /** Prometheus text, with its content type. */

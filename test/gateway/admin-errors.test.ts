@@ -5,7 +5,7 @@ import { startAdmin } from '../../src/admin/server.ts'
 import { StartError } from '../../src/contract/errors.ts'
 import { limits } from '../../src/contract/limits.ts'
 import { createLog } from '../../src/telemetry/log.ts'
-import { adminConfig, FakeCommands, openStore, startTestAdmin } from '../support/admin.ts'
+import { adminConfig, FakeCommands, openStore, startTestAdmin, trailOf } from '../support/admin.ts'
 import { onEnd } from '../support/cleanup.ts'
 import { RawClient } from '../support/client.ts'
 import { tempDir } from '../support/files.ts'
@@ -145,7 +145,8 @@ describe('a start that cannot be', () => {
     const log = createLog({ level: 'silent', format: 'json' })
     const dataDir = await tempDir()
     const store = await openStore(dataDir)
-    const starting = startAdmin({ commands, store, log, dataDir, version: '0.1.0' })
+    const trail = trailOf(commands, store, log)
+    const starting = startAdmin({ commands, store, trail, log, dataDir, version: '0.1.0' })
     return starting.then(
       (server) => server.close().then(() => null),
       (error: unknown) => error as Error,
@@ -179,7 +180,8 @@ test('close does not wait for a client that never reads its answer', async () =>
   const log = createLog({ level: 'silent', format: 'json' })
   const dataDir = await tempDir()
   const store = await openStore(dataDir)
-  const server = await startAdmin({ commands, store, log, dataDir, version: '0.1.0' })
+  const trail = trailOf(commands, store, log)
+  const server = await startAdmin({ commands, store, trail, log, dataDir, version: '0.1.0' })
   const client = await RawClient.connect(server.port)
   client.send(
     'POST /api/config/reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin-canary-c05d6e7a\r\n\r\n',

@@ -160,6 +160,7 @@ export class Rig {
       probe,
       countAttempt: () => {},
       observeDelivery: () => {},
+      news: () => {},
     }
   }
 

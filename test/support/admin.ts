@@ -9,9 +9,10 @@ import {
   type ReloadResult,
 } from '../../src/admin/commands.ts'
 import { startAdmin } from '../../src/admin/server.ts'
+import { GatewayTrail } from '../../src/audit-trail.ts'
 import type { AdminConfig, Config } from '../../src/config/schema.ts'
 import { Store } from '../../src/store/store.ts'
-import { createLog } from '../../src/telemetry/log.ts'
+import { createLog, type Logger } from '../../src/telemetry/log.ts'
 import { onEnd } from './cleanup.ts'
 import { tempDir } from './files.ts'
 
@@ -188,7 +189,7 @@ export class FakeCommands implements Commands {
     this.calls.push(`setCapture ${capturing}`)
     return { paused: !capturing }
   }
-  setLogLevel(level: string) {
+  async setLogLevel(level: string) {
     this.calls.push(`setLogLevel ${level}`)
   }
   async reload() {
@@ -248,6 +249,12 @@ export async function openStore(dataDir: string): Promise<Store> {
   return store
 }
 
+/** The trail into the activity log of a store. */
+export function trailOf(commands: FakeCommands, store: Store, log: Logger): GatewayTrail {
+  const { activity } = store
+  return new GatewayTrail({ activity, log, config: () => commands.config(), countFailed: () => {} })
+}
+
 /** Starts the admin port on a free port; it is closed at the end of the test. */
 export async function startTestAdmin(commands = new FakeCommands(), dataDir?: string): Promise<TestAdmin> {
   const folder = dataDir ?? (await tempDir())
@@ -260,7 +267,8 @@ export async function startTestAdmin(commands = new FakeCommands(), dataDir?: st
   })
   const log = createLog({ level: 'trace', format: 'json' }, into)
   const store = await openStore(folder)
-  const server = await startAdmin({ commands, store, log, dataDir: folder, version: '0.1.0' })
+  const trail = trailOf(commands, store, log)
+  const server = await startAdmin({ commands, store, trail, log, dataDir: folder, version: '0.1.0' })
   onEnd(() => server.close())
   const url = `http://127.0.0.1:${server.port}`
   return {

@@ -1,0 +1,123 @@
+/**
+ * What differs between two configurations, for people: by name instead of by place in a list, and without a
+ * value wherever one may be a secret. Values are compared as they are; what is shown is chosen by a list of
+ * keys, so that a new key shows nothing until someone says that it may.
+ */
+import type { Json } from '../contract/activity.ts'
+import { keysOf } from './places.ts'
+import type { Config } from './schema.ts'
+
+export interface Change {
+  /** Like `mirrors[salt].batch.max_items`. */
+  readonly path: string
+  /** Left out where there was, or is, nothing. */
+  readonly from?: Json
+  readonly to?: Json
+}
+
+type Tree = Readonly<Record<string, unknown>>
+
+/** What the gateway works out itself from the rest. */
+const derived = ['generation', 'hash', 'legs', 'item_format', 'item_bytes_max']
+
+/** Keys whose texts are shown. Numbers and switches are, everywhere but in sections of secrets. */
+const shownKeys = new Set(
+  `name sink connection environment host hosts prefix mirrors tags balance hash_key host_header level
+  format mode when_full compression websocket methods paths exclude_paths statuses content_types role
+  time_zone email trusted_proxies key client_auth data_dir provider`.split(/\s+/),
+)
+/** Sections of which only the names of what changed are shown: any key in them may hold a credential. */
+const secretKeys = new Set(['headers', 'token', 'secrets', 'tls', 'template'])
+const TEXT_CHARS_MAX = 120
+const ITEMS_MAX = 20
+/** A shorter text is found in others by chance. */
+const REFERENCED_CHARS_MIN = 4
+
+const MASK = '***'
+
+export const isMap = (value: unknown): value is Tree =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** `referenced`: texts that stand for references, of both configurations; they are never shown. */
+export function changesBetween(
+  before: Config,
+  after: Config,
+  referenced: ReadonlySet<string> = new Set(),
+): Change[] {
+  const changes: Change[] = []
+  const walk = (from: unknown, to: unknown, at: readonly string[], path: string): void => {
+    if (JSON.stringify(from) === JSON.stringify(to)) return
+    const [left, right] = [byName(from), byName(to)]
+    if (left === null || right === null) {
+      changes.push(changeOf(path, from, to, (value) => shown(value, at, referenced)))
+      return
+    }
+    const isList = Array.isArray(from)
+    for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
+      if (derived.includes(key)) continue
+      // The sink's own keys stand beside the common ones in the file.
+      const step = isList ? `[${key}]` : key === 'options' ? '' : `.${key}`
+      walk(left[key], right[key], isList ? at : [...at, key], path + step)
+    }
+  }
+  walk(before, after, [], '')
+  return changes.map((change) => ({ ...change, path: change.path.replace(/^\./, '') }))
+}
+
+function changeOf(path: string, from: unknown, to: unknown, show: (value: unknown) => Json): Change {
+  return {
+    path,
+    ...(from === undefined ? {} : { from: isNamed(from) ? true : show(from) }),
+    ...(to === undefined ? {} : { to: isNamed(to) ? true : show(to) }),
+  }
+}
+
+/** A whole thing that came or went: its path says which. */
+function isNamed(value: unknown): boolean {
+  return isMap(value) && typeof value['name'] === 'string'
+}
+
+/** What can be looked into: a section, or a list of things with names. */
+function byName(value: unknown): Tree | null {
+  if (isMap(value)) return value
+  if (!Array.isArray(value) || !value.every(isNamed)) return null
+  return Object.fromEntries(value.map((one: Tree) => [one['name'], one]))
+}
+
+function shown(value: unknown, at: readonly string[], referenced: ReadonlySet<string>): Json {
+  if (at.some((key) => secretKeys.has(key))) return MASK
+  const key = at.at(-1) ?? ''
+  if (Array.isArray(value)) return value.slice(0, ITEMS_MAX).map((one) => shown(one, at, referenced))
+  if (isMap(value)) {
+    const entries = Object.entries(value).slice(0, ITEMS_MAX)
+    return Object.fromEntries(entries.map(([name, one]) => [name, shown(one, [...at, name], referenced)]))
+  }
+  if (typeof value !== 'string') return value === undefined ? null : (value as Json)
+  const text = shownText(value, key)
+  return isReferenced(text, referenced) ? MASK : text
+}
+
+/** Of a URL, where it leads: its path and query may be what lets people in. */
+function shownText(text: string, key: string): string {
+  if (/(^|_)url$/.test(key) && URL.canParse(text)) return new URL(text).origin
+  return shownKeys.has(key) ? text.slice(0, TEXT_CHARS_MAX) : MASK
+}
+
+function isReferenced(text: string, referenced: ReadonlySet<string>): boolean {
+  if (referenced.has(text)) return true
+  return [...referenced].some((secret) => secret.length >= REFERENCED_CHARS_MIN && text.includes(secret))
+}
+
+/** Texts of a configuration that stand for references: what they hold may be a secret. */
+export function referencedTexts(source: {
+  readonly effective: unknown
+  readonly raw: ReadonlyMap<string, string>
+}): Set<string> {
+  const texts = new Set<string>()
+  for (const pointer of source.raw.keys()) {
+    let value = source.effective
+    for (const key of keysOf(pointer)) value = (value as Tree | undefined)?.[key]
+    if (typeof value === 'string' && value !== '') texts.add(value)
+  }
+  return texts
+}
