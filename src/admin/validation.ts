@@ -87,7 +87,8 @@ function toAdminError(errors: readonly ErrorObject[], part: string): AdminError 
   const fields = new Map<string, string[]>()
   for (const error of withoutChoices(errors).slice(0, limits.admin_problems_max)) {
     const field = fieldOf(error, part)
-    fields.set(field, [...(fields.get(field) ?? []), sentence(error)])
+    // Once, also where many values of one list are wrong in the same way.
+    fields.set(field, [...new Set([...(fields.get(field) ?? []), sentence(error)])])
   }
   return new AdminError(400, 'the request is not valid', { errors: Object.fromEntries(fields) })
 }
