@@ -12,7 +12,7 @@ import type { OutcomeError } from './errors.ts'
 export { Type } from 'typebox'
 export { OutcomeError } from './errors.ts'
 export { defineProvider, SecretError } from './secrets.ts'
-export { secretText, secretValue } from './secret-value.ts'
+export { secretObject, secretText, secretValue } from './secret-value.ts'
 export {
   answerFailure,
   answerObject,
@@ -21,6 +21,7 @@ export {
   wrappedSecretError,
 } from './secrets-http.ts'
 export type { SecretsHttp } from './secrets-http.ts'
+export { SignIn } from './secrets-sign-in.ts'
 export type { ProviderDefinition, SecretName, SecretProvider } from './secrets.ts'
 
 /** Which half of an exchange the items of a leg carry. */

@@ -19,7 +19,7 @@ export function secretText(bytes: Uint8Array): string {
  */
 export function secretValue(text: string, { key }: SecretName): string {
   if (key === null) return text
-  const fields = objectOf(text)
+  const fields = secretObject(text)
   if (fields === null)
     throw new SecretError('not_found', `the secret must be a JSON object to have the key "${key}"`)
   const value = Object.hasOwn(fields, key) ? fields[key] : null
@@ -28,7 +28,8 @@ export function secretValue(text: string, { key }: SecretName): string {
   return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
-function objectOf(text: string): Record<string, unknown> | null {
+/** The JSON object in a text, its numbers kept as they are written; null when it holds none. */
+export function secretObject(text: string): Record<string, unknown> | null {
   try {
     // Numbers as they are written: a long one, rounded, would be another password.
     const value: unknown = JSON.parse(text, (_key, inner: unknown, about?: { source?: string }) =>
