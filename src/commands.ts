@@ -98,6 +98,7 @@ export class GatewayCommands implements Commands {
       counters: () => this.#gateway.threads.counters,
       collections: () => this.#collectionSlots(),
       mirrors: () => this.mirrors(),
+      activity: () => this.#gateway.store.activity.figures(),
       captureBuffer: () => ({
         used: this.#sum(threadCell.captureBytes),
         limit: this.#gateway.config.capture.buffer_bytes,

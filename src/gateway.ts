@@ -1,4 +1,5 @@
 /** One running gateway: start, reload, drain, stop. The order of things, nothing else. */
+import { activityHost } from './activity-host.ts'
 import type { Commands, ReloadResult } from './admin/commands.ts'
 import { type AdminServer, startAdmin } from './admin/server.ts'
 import { GatewayTrail } from './audit-trail.ts'
@@ -163,6 +164,7 @@ export class RunningGateway implements Gateway {
     await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
     this.mirrors.apply(config)
     this.#timer = setInterval(() => this.#housekeep(), HOUSEKEEPING_MS)
+    this.store.activity.start(activityHost(this))
     const { log, commands, store, trail } = this
     this.#adminServer = await startAdmin({ commands, store, trail, log, dataDir: config.data_dir, version })
     this.admin = { host: this.#adminServer.host, port: this.#adminServer.port }

@@ -6,6 +6,7 @@ import { type Static, Type } from 'typebox'
 import { environments } from '../contract/environments.ts'
 import { limits } from '../contract/limits.ts'
 import { count, later, section, text } from './fields.ts'
+import { ActivitySection } from './schema-activity.ts'
 import { Collection } from './schema-collection.ts'
 import { Admin, Listen } from './schema-listen.ts'
 import { Connection, MirrorCommon } from './schema-mirror.ts'
@@ -70,7 +71,7 @@ export const GatewaySchema = Type.Object(
     webhooks: Type.Optional(later('Webhooks.')),
     notifications: Type.Optional(later('E-mail notifications.')),
     secrets: Type.Optional(later('Secrets providers.')),
-    activity: Type.Optional(later('Retention of the activity log.')),
+    activity: ActivitySection,
     console: Type.Optional(later('The web console.')),
     logging: section(
       {

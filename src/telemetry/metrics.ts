@@ -5,6 +5,7 @@
 import { Registry } from 'prom-client'
 import type { MirrorView } from '../admin/commands.ts'
 import { Buckets, Distribution, Families } from './family.ts'
+import { type ActivityFigures, addActivityFamilies } from './metrics-activity.ts'
 import { addHttpFamilies, type HttpSource } from './metrics-http.ts'
 import { addMirrorFamilies, type AttemptOutcome, MirrorTally } from './metrics-mirror.ts'
 import { addProcessFamilies } from './metrics-process.ts'
@@ -12,6 +13,7 @@ import { addProcessFamilies } from './metrics-process.ts'
 /** What is read at scrape time. */
 export interface MetricsSource extends HttpSource {
   mirrors(): readonly MirrorView[]
+  activity(): ActivityFigures
   /** Memory of the capture path, bytes. */
   captureBuffer(): { readonly used: number; readonly limit: number }
   uncleanShutdown(): boolean
@@ -44,6 +46,7 @@ export class Metrics {
     addHttpFamilies(families, source)
     addMirrorFamilies(families, () => this.#views, this.#mirrors)
     this.#addCaptureFamilies(families, source)
+    addActivityFamilies(families, () => source.activity())
     families.counter('config_reloads_total', 'Reloads of the configuration.', () =>
       reloadResults.map((result) => ({ labels: { result }, value: this.#reloads[result] })),
     )

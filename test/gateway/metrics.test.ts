@@ -10,6 +10,7 @@ import {
   upstreamCell,
   upstreamErrorReasons,
 } from '../../src/telemetry/counters.ts'
+import { Buckets, Distribution } from '../../src/telemetry/family.ts'
 import { Metrics, type MetricsSource } from '../../src/telemetry/metrics.ts'
 import { mirrorView } from '../support/admin.ts'
 import { onEnd } from '../support/cleanup.ts'
@@ -48,6 +49,7 @@ const source = {
   ],
   mirrors: () => [mirrorView('salt')],
   captureBuffer: () => ({ used: 1024, limit: 4096 }),
+  activity: () => ({ entries: [['dev', 2]], appendSeconds: new Distribution(new Buckets([1])), storeBytes: 1 }),
   uncleanShutdown: () => true,
 } satisfies MetricsSource
 

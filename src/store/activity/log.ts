@@ -1,4 +1,6 @@
 /** The activity log over the store's environment: its parts, their order, and what runs by the clock. */
+import { statSync } from 'node:fs'
+import path from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import type {
   Activity,
@@ -11,7 +13,9 @@ import type {
   NewActivity,
 } from '../../contract/activity.ts'
 import type { EnvironmentName } from '../../contract/environments.ts'
+import { Buckets, Distribution } from '../../telemetry/family.ts'
 import type { Logger } from '../../telemetry/log.ts'
+import type { ActivityFigures } from '../../telemetry/metrics-activity.ts'
 import { Blocks } from './blocks.ts'
 import { Chains } from './chains.ts'
 import { Checkpoints } from './checkpoints.ts'
@@ -35,8 +39,6 @@ export interface ActivitySettings {
 export interface ActivityHost {
   settings(): ActivitySettings
   readonly log: Logger
-  /** Seconds that one append took, from the call to the disk. */
-  observeAppend(seconds: number): void
 }
 
 /** How often it is looked whether something is due. */
@@ -44,6 +46,8 @@ const CLOCK_MS = 1000
 const RETENTION_EVERY_MS = 3_600_000
 /** How long an export that goes on may hold retention up. */
 const EXPORT_GRACE_MS = 3_600_000
+/** Seconds: a flush takes a fraction of a millisecond on a fast disk, and many on a busy one. */
+const appendBuckets = new Buckets([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5])
 /** Until the gateway says otherwise. */
 const CHECKPOINT_ENTRIES = 1000
 
@@ -54,6 +58,8 @@ export class StoredActivityLog implements ActivityLog {
   readonly #checkpoints: Checkpoints
   readonly #reader: ActivityReader
   readonly #retention: Retention
+  readonly #appendSeconds = new Distribution(appendBuckets)
+  readonly #file: string
   #host: ActivityHost | null = null
   #clock: NodeJS.Timeout | null = null
   #checkpointAt = 0
@@ -63,6 +69,7 @@ export class StoredActivityLog implements ActivityLog {
   #signed: (() => void) | null = null
 
   constructor(env: RootDatabase, dataDir: string) {
+    this.#file = path.join(dataDir, 'store', 'data.mdb')
     const entries = env.openDB<Buffer, number>({ name: databases.entries, encoding: 'binary' })
     const chains = Chains.read(env.openDB<string, string>({ name: databases.chains, encoding: 'string' }))
     const { lastId } = chains
@@ -73,7 +80,7 @@ export class StoredActivityLog implements ActivityLog {
     this.#writer = new ActivityWriter(env, dataDir, { chains, lastId }, put, {
       prepare: (appended, next) => this.#prepare(appended, next),
       settle: (committed) => this.#settle(committed),
-      observe: (seconds) => this.#host?.observeAppend(seconds),
+      observe: (seconds) => this.#appendSeconds.observe(seconds),
     })
     this.#reader = new ActivityReader({ entries, blocks: this.#blocks, now: () => this.#writer })
     this.#retention = new Retention(entries, this.#blocks, this.#writer)
@@ -138,9 +145,13 @@ export class StoredActivityLog implements ActivityLog {
     return this.#checkpoints.jwks()
   }
 
-  /** Entries that stand, by environment. */
-  counts(): [environment: EnvironmentName, entries: number][] {
-    return this.#writer.chains.used().map(([environment, { entries }]) => [environment, entries])
+  figures(): ActivityFigures {
+    const used = this.#writer.chains.used()
+    return {
+      entries: used.map(([environment, { entries }]) => [environment, entries]),
+      appendSeconds: this.#appendSeconds,
+      storeBytes: statSync(this.#file).size,
+    }
   }
 
   #tick(): void {
