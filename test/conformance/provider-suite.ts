@@ -89,7 +89,7 @@ function describeDefinition<Options extends TObject>({
   })
 
   test.each([...workato.bad, ''])('workato:sm:%s is refused with a rule', (text) => {
-    expect(definition.workato(text)).toEqual({ rule: expect.stringMatching(/^must be /) })
+    expect(definition.workato(text)).toEqual({ rule: expect.stringMatching(/^[a-z].*[^.]$/) })
   })
 }
 
