@@ -1,5 +1,5 @@
 /** Activity logs for tests: a store of its own, entries made from a seed, and a plain check of the bytes. */
-import { createPublicKey, type JsonWebKey, verify } from 'node:crypto'
+import { createPublicKey, type JsonWebKeyInput, verify } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open } from 'lmdb'
@@ -110,7 +110,7 @@ export async function expectIntact(folder: string): Promise<number[]> {
 
 async function expectSigned(folder: string, checkpoints: readonly string[]): Promise<void> {
   const jwks = JSON.parse(await readFile(join(folder, 'audit-jwks.json'), 'utf8')) as {
-    keys: (JsonWebKey & { kid: string })[]
+    keys: (JsonWebKeyInput['key'] & { kid: string })[]
   }
   for (const text of checkpoints) {
     const { key_id, signature } = JSON.parse(text) as Checkpoint & { signature: string }
