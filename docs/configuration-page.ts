@@ -1,7 +1,9 @@
 /** docs/configuration.md: every key of gateway.yaml with its type, default, range and meaning. */
 import { type JsonSchema, mirrorSchema, plainSchema } from '../src/config/mirror-schema.ts'
+import { providerSchema } from '../src/config/provider-schema.ts'
 import { GatewaySchema, MirrorCommon } from '../src/config/schema.ts'
-import type { SinkDefinition } from '../src/contract/plugin.ts'
+import type { Plugins } from '../src/config/validate.ts'
+import type { ProviderDefinition, SinkDefinition } from '../src/contract/plugin.ts'
 
 const introduction = `# Configuration
 
@@ -14,18 +16,25 @@ its line, and \`gateway.schema.json\` lets editors complete and check the file.
 Any value may hold references to environment variables: \`\${env:NAME}\`, or \`\${env:NAME:-default}\` where
 it may be unset or empty. One that is neither set nor has a default is a problem. A value that is
 nothing but a reference may stand for a number: \`port: \${env:PORT:-8080}\`. In brackets it needs quotes.
+The fields of a connection may also refer to secrets, which are read when something is delivered:
+\`\${secret:PROVIDER:PATH#KEY}\`, see [secrets](secrets.md).
 \`$\${\` is a literal \`\${\`.
 
 Times are in milliseconds (\`_ms\`), sizes in bytes (\`_bytes\`). Keys marked *later* are reserved:
 this version accepts only their default.
 `
 
-export function configurationPage(sinks: readonly SinkDefinition[]): string {
+export function configurationPage({ sinks, providers }: Plugins): string {
   const file = plainSchema(GatewaySchema)
   const mirrors = file.properties?.['mirrors']
   if (mirrors === undefined) throw new Error('the schema has no mirrors')
   mirrors.items = plainSchema(MirrorCommon)
-  const parts = [introduction, ...tables('', file, 2), ...sinks.map(sinkPart)]
+  const parts = [
+    introduction,
+    ...tables('', file, 2),
+    ...sinks.map(sinkPart),
+    ...providers.map(providerPart),
+  ]
   return `${parts.join('\n')}`
 }
 
@@ -112,4 +121,14 @@ function sinkPart(sink: SinkDefinition): string {
   const table = rows.length === 0 ? 'No keys of its own.' : `${head}\n${rows.join('\n')}`
   const heading = `## \`mirrors[]\` with \`sink: ${sink.name}\``
   return `${[heading, sink.summary, table, bounds.join('\n')].join('\n\n')}\n`
+}
+
+/** The keys that a provider of secrets adds to its entry. */
+function providerPart(provider: ProviderDefinition): string {
+  const own = Object.keys(provider.options.properties)
+  const { properties = {}, required = [] } = providerSchema(provider)
+  const rows = own.map((key) => row(key, properties[key] ?? {}, required.includes(key)))
+  const table = rows.length === 0 ? 'No keys of its own.' : `${head}\n${rows.join('\n')}`
+  const heading = `## \`secrets.providers[]\` with \`provider: ${provider.name}\``
+  return `${[heading, provider.summary, table].join('\n\n')}\n`
 }

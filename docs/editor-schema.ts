@@ -1,45 +1,58 @@
 /** gateway.schema.json: the schema of the file in plain JSON Schema, for editors to complete and check. */
 import { type JsonSchema, mirrorSchema, plainSchema } from '../src/config/mirror-schema.ts'
+import { providerSchema } from '../src/config/provider-schema.ts'
 import { GatewaySchema } from '../src/config/schema.ts'
-import type { SinkDefinition } from '../src/contract/plugin.ts'
+import type { Plugins } from '../src/config/validate.ts'
 
 /** References may stand for any value. */
 const reference: JsonSchema = {
   type: 'string',
-  pattern: '\\$\\{env:[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\\}',
-  description: 'A text with references: ${env:NAME} or ${env:NAME:-default}.',
+  pattern: '\\$\\{(env:[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?|secret:[^:#}]+:[^}]+)\\}',
+  description: 'A text with references: ${env:NAME}, ${env:NAME:-default} or ${secret:PROVIDER:PATH#KEY}.',
 }
 
-export function editorSchemaText(sinks: readonly SinkDefinition[]): string {
+export function editorSchemaText({ sinks, providers }: Plugins): string {
   const file = forEditors(plainSchema(GatewaySchema))
   const mirrors = file.properties?.['mirrors']
-  if (mirrors === undefined) throw new Error('the schema has no mirrors')
-  mirrors.items = {
-    type: 'object',
-    required: ['name', 'sink'],
-    properties: {
-      sink: {
-        enum: sinks.map(({ name }) => name),
-        description: mirrors.items?.properties?.['sink']?.description,
-      },
-    },
-    allOf: sinks.map(({ name }) => ({
-      if: { required: ['sink'], properties: { sink: { const: name } } },
-      // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
-      then: { $ref: `#/$defs/mirror_${name}` },
-    })),
-  }
+  const places = file.properties?.['secrets']?.properties?.['providers']
+  if (mirrors === undefined || places === undefined) throw new Error('the schema has no mirrors or providers')
+  mirrors.items = byKind('sink', 'mirror', mirrors.items, sinks)
+  places.items = byKind('provider', 'provider', places.items, providers)
   const definitions = sinks.map((sink) => [
     `mirror_${sink.name}`,
     { ...forEditors(mirrorSchema(sink)), description: sink.summary },
+  ])
+  const kinds = providers.map((provider) => [
+    `provider_${provider.name}`,
+    { ...forEditors(providerSchema(provider)), description: provider.summary },
   ])
   const schema = {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'gateway.yaml of mirrorgate',
     ...file,
-    $defs: { reference, ...Object.fromEntries(definitions) },
+    $defs: { reference, ...Object.fromEntries([...definitions, ...kinds]) },
   }
   return `${JSON.stringify(schema, null, 2)}\n`
+}
+
+/** Elements of a list whose key `kind` says which schema they have. */
+function byKind(
+  kind: string,
+  noun: string,
+  all: JsonSchema | undefined,
+  plugins: readonly { readonly name: string }[],
+): JsonSchema {
+  const description = all?.properties?.[kind]?.description
+  return {
+    type: 'object',
+    required: ['name', kind],
+    properties: { [kind]: { enum: plugins.map(({ name }) => name), description } },
+    allOf: plugins.map(({ name }) => ({
+      if: { required: [kind], properties: { [kind]: { const: name } } },
+      // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+      then: { $ref: `#/$defs/${noun}_${name}` },
+    })),
+  }
 }
 
 /** The project's own words taken out, reserved keys too, and keys with defaults left optional. */

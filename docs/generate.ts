@@ -1,12 +1,14 @@
-/** Writes what comes from the schema: gateway.schema.json for editors, docs/configuration.md for people. */
+/** Writes what comes from the code: gateway.schema.json for editors, pages for people. */
 import { writeFileSync } from 'node:fs'
-import { sinks } from '../plugins/index.ts'
+import { providers, sinks } from '../plugins/index.ts'
+import { activityEventsPage } from './activity-events-page.ts'
 import { configurationPage } from './configuration-page.ts'
 import { editorSchemaText } from './editor-schema.ts'
 
 const files = [
-  ['../gateway.schema.json', editorSchemaText(sinks)],
-  ['./configuration.md', configurationPage(sinks)],
+  ['../gateway.schema.json', editorSchemaText({ sinks, providers })],
+  ['./configuration.md', configurationPage({ sinks, providers })],
+  ['./activity-events.md', activityEventsPage()],
 ] as const
 
 for (const [path, text] of files) writeFileSync(new URL(path, import.meta.url), text)

@@ -1,8 +1,12 @@
 /** Every plugin: one import and one line each. */
-import type { SinkDefinition } from 'mirrorgate/plugin'
+import type { ProviderDefinition, SinkDefinition } from 'mirrorgate/plugin'
 import blackhole from './blackhole/sink.ts'
+import env from './env/provider.ts'
+import mountedFile from './file/provider.ts'
 import file from './file/sink.ts'
 import http from './http/sink.ts'
 import salt from './salt/sink.ts'
 
 export const sinks: readonly SinkDefinition[] = [blackhole, file, http, salt]
+
+export const providers: readonly ProviderDefinition[] = [env, mountedFile]

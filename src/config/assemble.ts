@@ -1,13 +1,16 @@
 /** A file without problems → the one frozen configuration that the gateway runs on. */
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
-import type { ItemFormat, SinkDefinition } from '../contract/plugin.ts'
-import type { Draft, MirrorDraft } from './draft.ts'
+import type { ItemFormat } from '../contract/plugin.ts'
+import type { Draft, Entry, MirrorDraft } from './draft.ts'
 import { normalHost, normalPrefix } from './rules/collections.ts'
 import { tlsFiles } from './rules/connections.ts'
 import { defaultThreads } from './rules/memory.ts'
-import { DEFAULT_WITHIN_MS, sinkOptions } from './rules/mirrors.ts'
-import type { Config, ConnectionConfig, GatewayFile, MirrorConfig } from './schema.ts'
+import { baseOf, DEFAULT_WITHIN_MS, sinkOptions } from './rules/mirrors.ts'
+import { pointerTo } from './places.ts'
+import { IMPLICIT, withPaths } from './provider-names.ts'
+import type { Config, ConnectionConfig, GatewayFile, MirrorConfig, SecretsConfig } from './schema.ts'
+import { providerOptions } from './validate-providers.ts'
 
 export function assemble(draft: Draft, generation: number): Config {
   const { file } = draft
@@ -28,28 +31,62 @@ export function assemble(draft: Draft, generation: number): Config {
       prefix: normalPrefix(collection.prefix),
       upstreams: collection.upstreams.map((upstream) => ({ ...upstream, url: new URL(upstream.url).origin })),
     })),
-    connections: file.connections.map((connection) => withFiles(connection, draft.folder)),
-    mirrors: draft.mirrors().map(({ value }) => mirrorConfig(value, file, draft.sinks)),
+    connections: file.connections.map((connection, at) =>
+      withTemplates(withFiles(connection, draft.folder), pointerTo('/connections', at), draft),
+    ),
+    mirrors: draft.mirrors().map(({ value }) => mirrorConfig(value, draft)),
+    secrets: secretsConfig(draft),
   }
   // Through JSON, so that it is plain data: what a plugin's `legs` returns could be anything.
-  const plain = JSON.parse(JSON.stringify(effective)) as Omit<Config, 'generation' | 'hash'>
+  const plain = JSON.parse(JSON.stringify(effective)) as Omit<Config, 'generation' | 'hash' | 'api'>
   const hash = createHash('sha256')
     .update(JSON.stringify(ordered(plain)))
     .digest('hex')
     .slice(0, 16)
-  return freeze({ ...plain, generation, hash })
+  return freeze({ ...plain, generation, hash, api: definedByApi(draft) })
 }
 
-function mirrorConfig(
-  mirror: MirrorDraft,
-  file: GatewayFile,
-  sinks: ReadonlyMap<string, SinkDefinition>,
-): MirrorConfig {
-  const sink = sinks.get(mirror.sink)
+/** Not part of the hash: who defined something changes nothing of what it does. */
+function definedByApi(draft: Draft): Config['api'] {
+  const names = (entries: readonly Entry<{ readonly name: string }>[]): string[] =>
+    entries.filter(({ pointer }) => !draft.isInFile(pointer)).map(({ value }) => value.name)
+  return {
+    collections: names(draft.collections()),
+    connections: names(draft.connections()),
+    mirrors: names(draft.mirrors()),
+  }
+}
+
+/** Which of a connection's texts are templates. */
+function withTemplates(connection: ConnectionConfig, pointer: string, draft: Draft): ConnectionConfig {
+  const fields = [
+    ...['/base_url', '/proxy_url', '/tls/server_name'],
+    ...Object.keys(connection.headers).map((name) => pointerTo('/headers', name)),
+  ].filter((field) => draft.isDeferred(pointer + field))
+  return fields.length === 0 ? connection : { ...connection, secret_fields: fields }
+}
+
+function secretsConfig({ file, folder, providers }: Draft): SecretsConfig {
+  const listed = file.secrets.providers.map((entry) => {
+    const { name, provider } = entry
+    const definition = providers.get(provider)
+    if (definition === undefined) throw new Error(`provider ${provider} is not known`)
+    return { name, provider, options: withPaths(providerOptions(entry, definition), definition, folder) }
+  })
+  const implicit = providers.has(IMPLICIT) && !listed.some(({ name }) => name === IMPLICIT)
+  const { key_file, ...rest } = file.secrets
+  return {
+    ...rest,
+    ...(key_file !== undefined && { key_file: resolve(folder, key_file) }),
+    providers: implicit ? [...listed, { name: IMPLICIT, provider: IMPLICIT, options: {} }] : listed,
+  }
+}
+
+function mirrorConfig(mirror: MirrorDraft, draft: Draft): MirrorConfig {
+  const sink = draft.sinks.get(mirror.sink)
   const [firstFormat] = sink?.formats ?? []
   if (sink === undefined || firstFormat === undefined) throw new Error(`sink ${mirror.sink} has no format`)
-  const connection = file.connections.find(({ name }) => name === mirror.connection)
-  const { options } = sinkOptions(sink, mirror, connection?.base_url)
+  const { options } = sinkOptions(sink, mirror, baseOf(draft, mirror))
   const common = Object.entries(mirror).filter(([key]) => !(key in sink.options.properties))
   return {
     ...(Object.fromEntries(common) as GatewayFile['mirrors'][number]),

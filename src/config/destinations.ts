@@ -3,7 +3,14 @@ import { checkHttpUrl } from './formats.ts'
 
 export type Destination = { readonly url: string } | { readonly rule: string }
 
-export function destinationOf(text: string, baseUrl: string | undefined): Destination {
+export interface Base {
+  readonly url: string | undefined
+  /** It holds a reference to a secret: it is known when something is delivered. */
+  readonly deferred: boolean
+}
+
+export function destinationOf(text: string, { url: baseUrl, deferred }: Base): Destination {
+  if (deferred) return pathOnly(text)
   const isPath = text.startsWith('/') && !text.startsWith('//')
   if (baseUrl === undefined) {
     if (isPath)
@@ -23,4 +30,11 @@ export function destinationOf(text: string, baseUrl: string | undefined): Destin
   const inside =
     url.origin === base.origin && (url.pathname === rootPath || url.pathname.startsWith(`${rootPath}/`))
   return inside ? { url: url.href } : { rule: `must be within the base_url ${baseUrl}` }
+}
+
+/** Below a base URL that is not known yet; that it stays below it is checked by each delivery. */
+function pathOnly(text: string): Destination {
+  if (/[\s\\#]/.test(text)) return { rule: 'must be a path without spaces, backslashes and fragment' }
+  const isPath = text.startsWith('/') && !text.startsWith('//')
+  return isPath ? { url: text } : { rule: 'must be a path that begins with /, since the base_url is a secret' }
 }

@@ -1,5 +1,5 @@
 /** A configuration whose shape was validated, on its way through the rules about its meaning. */
-import type { SinkDefinition } from '../contract/plugin.ts'
+import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
 import { type Place, type Places, pointerTo } from './places.ts'
 import { hasReference } from './references.ts'
 import type { GatewayFile } from './schema.ts'
@@ -26,7 +26,10 @@ export interface DraftInput {
   readonly raw: ReadonlyMap<string, string>
   /** Pointers whose values are wrong already. */
   readonly broken: readonly string[]
+  /** Pointers of texts whose references to secrets stay what they are. */
+  readonly deferred: ReadonlySet<string>
   readonly sinks: readonly SinkDefinition[]
+  readonly providers: readonly ProviderDefinition[]
   /** Folder that relative paths start from. */
   readonly folder: string
   /** Data threads of the machine, where the file says nothing. */
@@ -41,6 +44,7 @@ export class Draft {
   readonly folder: string
   readonly machineThreads: number
   readonly sinks: ReadonlyMap<string, SinkDefinition>
+  readonly providers: ReadonlyMap<string, ProviderDefinition>
   readonly problems: Remark[] = []
   readonly warnings: Remark[] = []
   readonly #input: DraftInput
@@ -51,6 +55,7 @@ export class Draft {
     this.folder = input.folder
     this.machineThreads = input.threads
     this.sinks = new Map(input.sinks.map((sink) => [sink.name, sink]))
+    this.providers = new Map(input.providers.map((provider) => [provider.name, provider]))
   }
 
   /** Whether nothing at, in or around any of these is known to be wrong. */
@@ -107,7 +112,17 @@ export class Draft {
 
   /** Whether a text stands in the file itself, without any reference; what the API defined is sealed. */
   isClear(pointer: string): boolean {
-    return this.#input.places.elsewhere(pointer) === null && !hasReference(this.#input.raw.get(pointer) ?? '')
+    return this.isInFile(pointer) && !hasReference(this.#input.raw.get(pointer) ?? '')
+  }
+
+  /** Whether the file defined it, not the API. */
+  isInFile(pointer: string): boolean {
+    return this.#input.places.elsewhere(pointer) === null
+  }
+
+  /** Whether a value is not known before it is needed: it holds a reference to a secret. */
+  isDeferred(pointer: string): boolean {
+    return this.#input.deferred.has(pointer)
   }
 
   /** Whether the file itself says it, rather than a default. */

@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { limits } from '../contract/limits.ts'
-import type { SinkDefinition } from '../contract/plugin.ts'
+import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
 import type { ApiResource } from '../contract/resources.ts'
 import { assemble } from './assemble.ts'
 import { type Finding, parseText, type ParsedText } from './document.ts'
@@ -11,27 +11,32 @@ import { Draft, type Remark } from './draft.ts'
 import { overlay } from './overlay.ts'
 import { pathOf, type Place, type Places } from './places.ts'
 import type { Problem } from './problems.ts'
-import { type Environment, isReference, resolveReferences } from './references.ts'
+import { NamedProviders } from './provider-names.ts'
+import { type Environment, fillEnvironment, isReference, resolveReferences } from './references.ts'
 import { checkCollections } from './rules/collections.ts'
 import { checkConnections } from './rules/connections.ts'
 import { checkListen } from './rules/listen.ts'
 import { checkMemory } from './rules/memory.ts'
 import { checkMirrors } from './rules/mirrors.ts'
 import { checkNames } from './rules/names.ts'
+import { checkSecrets } from './rules/secrets.ts'
 import type { Config } from './schema.ts'
 import type { SchemaFinding } from './schema-wording.ts'
 import { validate } from './validate.ts'
 
+/** A configuration that can be run, and what is known of where it came from. */
+export interface Usable {
+  readonly ok: true
+  readonly config: Config
+  readonly warnings: readonly Problem[]
+  readonly file: string
+  /** Where its values stand, for who finds one wrong later. */
+  readonly places: Places
+  readonly source: Source
+}
+
 export type Loaded =
-  | {
-      readonly ok: true
-      readonly config: Config
-      readonly warnings: Problem[]
-      readonly file: string
-      /** Where its values stand, for who finds one wrong later. */
-      readonly places: Places
-      readonly source: Source
-    }
+  | Usable
   | { readonly ok: false; readonly problems: Problem[] }
 
 /** What a configuration was made from. */
@@ -54,6 +59,8 @@ export interface LoadOptions {
   /** Where `${env:NAME}` looks; the process's own by default. */
   readonly env?: Environment
   readonly sinks: readonly SinkDefinition[]
+  /** Places of secrets that `secrets.providers` may name. */
+  readonly providers?: readonly ProviderDefinition[]
   /** What the API defined beside the file. */
   readonly resources?: readonly ApiResource[]
   readonly generation: number
@@ -130,19 +137,24 @@ function readFailure(error: unknown): string {
 }
 
 /** The three steps; each later one leaves out what an earlier one found to be broken. */
-async function examine(parsed: ParsedText, { file, env, sinks, threads }: LoadOptions): Promise<Examined> {
+async function examine(parsed: ParsedText, options: LoadOptions): Promise<Examined> {
+  const { file, sinks, providers = [], threads, env = process.env } = options
   const { places, brokenAt } = parsed
-  const { value: tree, raw, findings: references } = resolveReferences(parsed.value, env ?? process.env)
+  const folder = file === '-' ? process.cwd() : dirname(resolve(file))
+  const fill = (text: string): string => fillEnvironment(text, env)
+  const named = new NamedProviders({ tree: parsed.value, definitions: providers, folder, fill })
+  const resolved = await resolveReferences(parsed.value, env, named)
+  const { value: tree, raw, findings: references, deferred } = resolved
   const lost = parsed.findings.filter((finding) => finding.lost === true)
   const unresolved = new Set([...references, ...lost].map(({ pointer }) => pointer))
   const schema = (
     tree === undefined
       ? []
-      : validate(tree, sinks, {
+      : validate(tree, { sinks, providers }, {
           raw,
           mayBeNumber: (pointer) => isReference(raw.get(pointer) ?? ''),
         })
-  ).filter(({ pointer }) => !unresolved.has(pointer))
+  ).filter(({ pointer }) => !unresolved.has(pointer) && !deferred.has(pointer))
   const remarks: Finding[] = [
     ...parsed.findings,
     ...references.map(({ pointer, message }) => ({ pointer, place: places.value(pointer), message })),
@@ -154,9 +166,8 @@ async function examine(parsed: ParsedText, { file, env, sinks, threads }: LoadOp
       .filter((finding) => brokenAt === null || isCertain(finding, brokenAt)),
   ]
   const draft = new Draft({
-    ...{ tree, places, raw, sinks },
+    ...{ tree, places, raw, deferred, sinks, providers, folder },
     broken: [...unresolved, ...schema.filter(({ breaks }) => breaks).map(({ pointer }) => pointer)],
-    folder: file === '-' ? process.cwd() : dirname(resolve(file)),
     threads: threads ?? Math.max(1, availableParallelism() - 1),
   })
   // What follows a broken line was guessed by the parser: its meaning is not worth a word.
@@ -168,6 +179,7 @@ async function checkMeaning(draft: Draft): Promise<void> {
   checkListen(draft)
   checkCollections(draft)
   await checkConnections(draft)
+  await checkSecrets(draft)
   checkMirrors(draft)
   checkMemory(draft)
   checkNames(draft)

@@ -48,11 +48,13 @@ function lowerDefault(schema: JsonSchema | undefined, limit: number): void {
     schema.default = Math.min(schema.default, limit)
 }
 
-/** Schema of the file with mirrors left open: each is validated by the schema of its sink. */
+/** Schema of the file with mirrors and providers left open: each is validated by the schema of its kind. */
 export function fileSchema(): JsonSchema {
   const schema = plainSchema(GatewaySchema)
   const mirrors = schema.properties?.['mirrors']
   if (mirrors !== undefined) mirrors.items = { type: 'object' }
+  const providers = schema.properties?.['secrets']?.properties?.['providers']
+  if (providers !== undefined) providers.items = { type: 'object' }
   return schema
 }
 

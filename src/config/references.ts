@@ -1,5 +1,16 @@
-/** `${env:NAME}` and `${env:NAME:-default}`, anywhere in any text; other kinds are refused by name. */
+/**
+ * References anywhere in any text: `${env:NAME}` is replaced when the file is read; `${secret:PROVIDER:PATH#KEY}`
+ * and Workato's `{{workato:sm:…}}` stay what they are in the fields of a connection, where each delivery resolves
+ * them. Elsewhere only providers of this machine can stand, and are read now.
+ */
+import {
+  parseReference,
+  referenceText,
+  type SecretReference,
+  templateOf,
+} from '../contract/secret-reference.ts'
 import { pointerTo } from './places.ts'
+import type { NamedProviders } from './provider-names.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -8,69 +19,162 @@ export interface Resolved {
   /** Texts as the file has them, where references were replaced: what stands for them may be a secret. */
   readonly raw: ReadonlyMap<string, string>
   readonly findings: readonly { readonly pointer: string; readonly message: string }[]
+  /** Pointers whose values are templates: their references are resolved by each delivery. */
+  readonly deferred: ReadonlySet<string>
 }
 
 /** `$${` is a literal `${`; `$` alone means nothing. */
-const referencePattern = /\$\$\{|\$\{([^}]*)\}?/g
+const pattern = /\$\$\{|\$\{([^}]*)\}?|\{\{\s*workato:([^{}]*)(?:\}\}?)?/g
+const anyReference = /\$\{|\{\{\s*workato:/
 const environmentPattern = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s
-const workatoPattern = /\{\{\s*workato:/
-
-export const noProviders = 'secrets providers are not available in this version, use ${env:NAME}'
+/** Fields of a connection that are resolved by each delivery. */
+const deliveryField = /^\/connections\/\d+\/(base_url|proxy_url|headers\/[^/]+|tls\/server_name)$/
+const own = 'write $${ for a literal ${'
 
 /** Replaces every reference in a tree of plain data; the tree itself stays as it is. */
-export function resolveReferences(tree: unknown, environment: Environment): Resolved {
-  const raw = new Map<string, string>()
+export async function resolveReferences(
+  tree: unknown,
+  environment: Environment,
+  providers: NamedProviders,
+): Promise<Resolved> {
+  const texts = new Map<string, Text>()
+  eachText(tree, '', (text, pointer) => {
+    if (anyReference.test(text)) texts.set(pointer, readText(text, environment, providers))
+  })
+  const values = new Map<string, string>()
   const findings: { pointer: string; message: string }[] = []
-  const walk = (value: unknown, pointer: string): unknown => {
-    if (typeof value === 'string') {
-      if (!value.includes('${') && !workatoPattern.test(value)) return value
-      const { text, problems } = resolveText(value, environment)
-      raw.set(pointer, value)
-      for (const message of problems) findings.push({ pointer, message })
-      return text
+  const deferred = new Set<string>()
+  for (const [pointer, { parts, problems }] of texts) {
+    const defers = deliveryField.test(pointer) && parts.some((part) => typeof part !== 'string')
+    if (defers && problems.length === 0) {
+      values.set(pointer, templateOf(parts))
+      deferred.add(pointer)
+      continue
     }
-    if (Array.isArray(value)) return value.map((item, at) => walk(item, pointerTo(pointer, at)))
-    if (typeof value !== 'object' || value === null) return value
-    return Object.fromEntries(
-      Object.entries(value).map(([key, item]) => [key, walk(item, pointerTo(pointer, key))]),
-    )
+    const filled = defers ? { text: '', problems: [] } : await fillLocally(parts, providers)
+    values.set(pointer, filled.text)
+    for (const message of new Set([...problems, ...filled.problems])) findings.push({ pointer, message })
   }
-  return { value: walk(tree, ''), raw, findings }
+  const raw = new Map<string, string>()
+  const value = replaceTexts(tree, '', (text, pointer) => {
+    const replaced = values.get(pointer)
+    if (replaced !== undefined) raw.set(pointer, text)
+    return replaced ?? text
+  })
+  return { value, raw, findings, deferred }
+}
+
+/** A text with `${env:NAME}` replaced, whatever else it holds; what is not set is left out. */
+export function fillEnvironment(text: string, environment: Environment): string {
+  return text.replace(pattern, (whole: string, inner: string | undefined) => {
+    const [, name, fallback = ''] = environmentPattern.exec(inner ?? '') ?? []
+    return name === undefined ? whole : environment[name] || fallback
+  })
 }
 
 /** Whether a text holds a reference, so that it is no secret in clear. */
 export function hasReference(text: string): boolean {
-  return /(?<!\$)\$\{env:/.test(text)
+  return /(?<!\$)\$\{(env|secret):|\{\{\s*workato:/.test(text)
 }
 
 /** Whether a text is nothing but one reference, so that what stands for it may be a number. */
 export function isReference(text: string): boolean {
-  return /^\$\{env:[^}]*\}$/.test(text)
+  return /^\$\{(env|secret):[^}]*\}$/.test(text)
 }
 
-function resolveText(text: string, environment: Environment): { text: string; problems: string[] } {
-  const problems: string[] = []
-  if (workatoPattern.test(text)) problems.push(noProviders)
-  const resolved = text.replace(referencePattern, (whole: string, inner: string | undefined) => {
-    if (inner === undefined) return '${'
-    if (!whole.endsWith('}')) {
-      problems.push('a reference must end with }, write $${ for a literal ${')
-      return whole
-    }
-    if (inner.startsWith('secret:')) {
-      problems.push(noProviders)
-      return whole
-    }
-    const [, name, fallback] = environmentPattern.exec(inner) ?? []
-    if (name === undefined) {
-      problems.push('a reference must be ${env:NAME} or ${env:NAME:-default}, write $${ for a literal ${')
-      return whole
-    }
-    const value = environment[name]
-    // As in a shell, the default also stands in for an empty value.
-    if (fallback !== undefined) return value === undefined || value === '' ? fallback : value
-    if (value === undefined) problems.push(`needs the environment variable ${name}, which is not set`)
-    return value ?? ''
+function eachText(value: unknown, pointer: string, visit: (text: string, pointer: string) => void): void {
+  replaceTexts(value, pointer, (text, at) => {
+    visit(text, at)
+    return text
   })
-  return { text: resolved, problems: [...new Set(problems)] }
+}
+
+function replaceTexts(
+  value: unknown,
+  pointer: string,
+  replace: (text: string, pointer: string) => string,
+): unknown {
+  if (typeof value === 'string') return replace(value, pointer)
+  if (Array.isArray(value))
+    return value.map((item, at) => replaceTexts(item, pointerTo(pointer, at), replace))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, replaceTexts(item, pointerTo(pointer, key), replace)]),
+  )
+}
+
+/** A text in its parts, `${env:…}` replaced. */
+interface Text {
+  readonly parts: readonly (string | SecretReference)[]
+  readonly problems: readonly string[]
+}
+
+function readText(text: string, environment: Environment, providers: NamedProviders): Text {
+  const parts: (string | SecretReference)[] = []
+  const problems: string[] = []
+  let end = 0
+  for (const match of text.matchAll(pattern)) {
+    const [whole, inner, workato] = match
+    parts.push(text.slice(end, match.index))
+    end = match.index + whole.length
+    const part =
+      workato !== undefined
+        ? providers.workato(workato, whole.endsWith('}}'))
+        : inner === undefined
+          ? '${'
+          : oneReference(whole, inner, environment, providers)
+    if (typeof part === 'object' && 'rule' in part) problems.push(part.rule)
+    else parts.push(part)
+  }
+  parts.push(text.slice(end))
+  return { parts: parts.filter((part) => part !== ''), problems }
+}
+
+function oneReference(
+  whole: string,
+  inner: string,
+  environment: Environment,
+  providers: NamedProviders,
+): string | SecretReference | { readonly rule: string } {
+  if (!whole.endsWith('}')) return { rule: `a reference must end with }, ${own}` }
+  if (inner.startsWith('secret:')) return secretReference(inner, providers)
+  const [, name, fallback] = environmentPattern.exec(inner) ?? []
+  if (name === undefined) {
+    const forms = '${env:NAME}, ${env:NAME:-default} or ${secret:PROVIDER:PATH#KEY}'
+    return { rule: `a reference must be ${forms}, ${own}` }
+  }
+  const value = environment[name]
+  // As in a shell, the default also stands in for an empty value.
+  if (fallback !== undefined) return value === undefined || value === '' ? fallback : value
+  return value ?? { rule: `needs the environment variable ${name}, which is not set` }
+}
+
+function secretReference(
+  inner: string,
+  providers: NamedProviders,
+): SecretReference | { readonly rule: string } {
+  const reference = parseReference(inner)
+  if (reference === null)
+    return { rule: 'a reference to a secret must be ${secret:PROVIDER:PATH} or ${secret:PROVIDER:PATH#KEY}' }
+  const rule = providers.unknown(reference.provider)
+  return rule === null ? reference : { rule }
+}
+
+/** A text of which no delivery would resolve the references: they are read now, from this machine alone. */
+async function fillLocally(
+  parts: Text['parts'],
+  providers: NamedProviders,
+): Promise<{ text: string; problems: string[] }> {
+  const problems: string[] = []
+  const texts: string[] = []
+  for (const part of parts) {
+    if (typeof part === 'string') {
+      texts.push(part)
+      continue
+    }
+    const read = await providers.readLocal(part)
+    if ('value' in read) texts.push(read.value)
+    else if (read.rule !== null) problems.push(`needs ${referenceText(part)}: ${read.rule}`)
+  }
+  return { text: texts.join(''), problems }
 }

@@ -5,11 +5,13 @@
 import { type Static, Type } from 'typebox'
 import { environments } from '../contract/environments.ts'
 import { limits } from '../contract/limits.ts'
+import type { ResourceKind } from '../contract/resources.ts'
 import { count, later, section, text } from './fields.ts'
 import { ActivitySection } from './schema-activity.ts'
 import { Collection } from './schema-collection.ts'
 import { Admin, Listen } from './schema-listen.ts'
 import { Connection, MirrorCommon } from './schema-mirror.ts'
+import { Secrets } from './schema-secrets.ts'
 
 export { MirrorCommon } from './schema-mirror.ts'
 
@@ -70,7 +72,7 @@ export const GatewaySchema = Type.Object(
     streams: Type.Optional(later('Audit streams.')),
     webhooks: Type.Optional(later('Webhooks.')),
     notifications: Type.Optional(later('E-mail notifications.')),
-    secrets: Type.Optional(later('Secrets providers.')),
+    secrets: Secrets,
     activity: ActivitySection,
     console: Type.Optional(later('The web console.')),
     logging: section(
@@ -94,9 +96,23 @@ export const GatewaySchema = Type.Object(
 /** The file as validated: defaults filled in, secrets resolved. */
 export type GatewayFile = Static<typeof GatewaySchema>
 export type CollectionConfig = Static<typeof Collection>
-export type ConnectionConfig = Static<typeof Connection>
+export type ConnectionConfig = Static<typeof Connection> & {
+  /** Pointers of its templates: texts whose references to secrets are resolved by each delivery. */
+  readonly secret_fields?: readonly string[]
+}
 export type ListenConfig = Static<typeof Listen>
 export type AdminConfig = Static<typeof Admin>
+
+/** A provider of secrets whose own keys are split off into `options`, paths made absolute. */
+export interface ProviderConfig {
+  readonly name: string
+  readonly provider: string
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+export type SecretsConfig = Omit<GatewayFile['secrets'], 'providers'> & {
+  readonly providers: readonly ProviderConfig[]
+}
 
 /** A mirror whose sink's own keys are split off into `options`, with what its sink fixes. */
 export type MirrorConfig = Static<typeof MirrorCommon> & {
@@ -115,11 +131,15 @@ export type MirrorConfig = Static<typeof MirrorCommon> & {
 }
 
 /** One frozen configuration: plain data, can be cloned to any thread. */
-export type Config = Omit<GatewayFile, 'mirrors' | 'listen'> & {
+export type Config = Omit<GatewayFile, 'mirrors' | 'listen' | 'connections' | 'secrets'> & {
   /** Increases with each applied configuration; 1 at start. */
   readonly generation: number
   /** First 16 hex digits of the SHA-256 of the effective configuration. */
   readonly hash: string
+  /** Names of what the API defined; all else stands in the file. */
+  readonly api: Readonly<Record<ResourceKind, readonly string[]>>
   readonly listen: ListenConfig & { readonly threads: number }
+  readonly connections: readonly ConnectionConfig[]
   readonly mirrors: readonly MirrorConfig[]
+  readonly secrets: SecretsConfig
 }

@@ -1,14 +1,20 @@
 /** The schema step: fills defaults in and finds everything that breaks a schema. */
-import { Ajv, type AnySchemaObject, type ErrorObject, type ValidateFunction } from 'ajv'
-import { isDeepStrictEqual } from 'node:util'
+import type { ErrorObject, ValidateFunction } from 'ajv'
 import { limits } from '../contract/limits.ts'
 import { nearest } from '../contract/nearest.ts'
-import type { SinkDefinition } from '../contract/plugin.ts'
-import { formats } from './formats.ts'
+import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
+import { createAjv } from './ajv.ts'
 import { fileSchema, mirrorSchema, openMirrorSchema } from './mirror-schema.ts'
 import { keysOf, pointerTo } from './places.ts'
 import { describe, type SchemaFinding } from './schema-wording.ts'
+import { providersOf, providerValidator, unknownProviders } from './validate-providers.ts'
 import { show } from './wording.ts'
+
+/** Everything that a file may name by its kind. */
+export interface Plugins {
+  readonly sinks: readonly SinkDefinition[]
+  readonly providers: readonly ProviderDefinition[]
+}
 
 interface Validators {
   readonly file: ValidateFunction
@@ -28,16 +34,16 @@ export interface Substitutions {
 /** Validates in place: `tree` has every default afterwards. */
 export function validate(
   tree: unknown,
-  sinks: readonly SinkDefinition[],
+  plugins: Plugins,
   substitutions: Substitutions,
 ): SchemaFinding[] {
-  const first = run(tree, sinks)
+  const first = run(tree, plugins)
   // `${env:PORT}` is text until it stands where the schema wants a number.
   const coerced = first.filter(
     ({ error, pointer }) =>
       error.keyword === 'type' && substitutions.mayBeNumber(pointer) && coerce(tree, pointer, error.schema),
   )
-  const errors = coerced.length > 0 ? run(tree, sinks) : first
+  const errors = coerced.length > 0 ? run(tree, plugins) : first
   const seen = new Set<string>()
   const findings: SchemaFinding[] = []
   for (const { error, pointer } of errors) {
@@ -48,7 +54,11 @@ export function validate(
     seen.add(finding.pointer)
     findings.push(finding)
   }
-  return [...findings, ...unknownSinks(tree, sinks)]
+  return [
+    ...findings,
+    ...unknownSinks(tree, plugins.sinks),
+    ...unknownProviders(tree, plugins.providers),
+  ]
 }
 
 interface Found {
@@ -56,12 +66,16 @@ interface Found {
   readonly pointer: string
 }
 
-function run(tree: unknown, sinks: readonly SinkDefinition[]): Found[] {
+function run(tree: unknown, { sinks, providers }: Plugins): Found[] {
   const validators = validatorsOf(sinks)
   const found = errorsOf(validators.file, tree, '')
   for (const { mirror, pointer } of mirrorsOf(tree)) {
     const sink = typeof mirror['sink'] === 'string' ? mirror['sink'] : ''
     found.push(...errorsOf(validators.mirrors.get(sink) ?? validators.openMirror, mirror, pointer))
+  }
+  for (const { entry, pointer } of providersOf(tree)) {
+    const definition = providers.find(({ name }) => name === entry['provider'])
+    found.push(...errorsOf(providerValidator(definition), entry, pointer))
   }
   // Reserved keys first: nothing else about them matters.
   return found.sort((a, b) => Number(b.error.keyword === 'later') - Number(a.error.keyword === 'later'))
@@ -117,22 +131,7 @@ function coerce(tree: unknown, pointer: string, type: unknown): boolean {
 function validatorsOf(sinks: readonly SinkDefinition[]): Validators {
   const known = compiled.get(sinks)
   if (known !== undefined) return known
-  const ajv = new Ajv({ allErrors: true, useDefaults: true, strict: true, verbose: true })
-  for (const [name, check] of Object.entries(formats)) {
-    ajv.addFormat(name, { type: 'string', validate: (text: string) => check(text) === null })
-  }
-  ajv.addKeyword({ keyword: ['secret', 'rule'] })
-  ajv.addKeyword({
-    keyword: 'later',
-    validate: (_: true, value: unknown, schema?: AnySchemaObject) =>
-      schema?.['default'] !== undefined && isDeepStrictEqual(value, schema['default']),
-    errors: false,
-  })
-  ajv.addKeyword({
-    keyword: 'laterValues',
-    validate: (values: unknown[], value: unknown) => !values.includes(value),
-    errors: false,
-  })
+  const ajv = createAjv()
   const validators = {
     file: ajv.compile(fileSchema()),
     mirrors: new Map(sinks.map((sink) => [sink.name, ajv.compile(mirrorSchema(sink))])),

@@ -136,10 +136,16 @@ export const limits = Object.freeze({
 
   /** Bytes of a secrets manager's answer; the largest secret that one of them stores is half of this. */
   secret_answer_bytes: MIB,
+  /** Time to read a secret of this machine when gateway.yaml is read. */
+  secret_load_ms: 2000,
   /** Time for one request to a secrets manager, also where nobody waits for it (a token's renewal). */
   secret_request_ms: 30_000,
 
   admin_body_bytes: MIB,
+  /** Paths that one change of a resource lists, in its answer and in its entry: beyond it nobody reads on. */
+  resource_changes_max: 100,
+  /** A longer value is left out of such a list: its path says enough, and entries stay small. */
+  resource_change_chars_max: 200,
   config_file_bytes: 4 * MIB,
   config_problems_max: 200,
   /**

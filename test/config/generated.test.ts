@@ -4,9 +4,11 @@ import { fileURLToPath } from 'node:url'
 import { Ajv } from 'ajv'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { activityEventsPage } from '../../docs/activity-events-page.ts'
 import { configurationPage } from '../../docs/configuration-page.ts'
 import { editorSchemaText } from '../../docs/editor-schema.ts'
-import { sinks } from '../../plugins/index.ts'
+import { providers, sinks } from '../../plugins/index.ts'
+import { providers as fixtureProviders } from './providers.ts'
 import { sinks as fixtureSinks } from './sinks.ts'
 
 function read(path: string): string {
@@ -18,15 +20,19 @@ function editorCheck(text: string) {
 }
 
 test('gateway.schema.json equals its regeneration: npm run docs', () => {
-  expect(read('gateway.schema.json')).toBe(editorSchemaText(sinks))
+  expect(read('gateway.schema.json')).toBe(editorSchemaText({ sinks, providers }))
 })
 
 test('docs/configuration.md equals its regeneration: npm run docs', () => {
-  expect(read('docs/configuration.md')).toBe(configurationPage(sinks))
+  expect(read('docs/configuration.md')).toBe(configurationPage({ sinks, providers }))
+})
+
+test('docs/activity-events.md equals its regeneration: npm run docs', () => {
+  expect(read('docs/activity-events.md')).toBe(activityEventsPage())
 })
 
 test('the page names every sink and its options', () => {
-  const page = configurationPage(sinks)
+  const page = configurationPage({ sinks, providers })
   for (const sink of sinks) {
     expect(page).toContain(`\`sink: ${sink.name}\``)
     for (const key of Object.keys(sink.options.properties)) expect(page).toContain(`| \`${key}\` |`)
@@ -39,7 +45,7 @@ test('editors accept gateway.yaml', () => {
 })
 
 test('editors accept every good fixture', () => {
-  const check = editorCheck(editorSchemaText(fixtureSinks))
+  const check = editorCheck(editorSchemaText({ sinks: fixtureSinks, providers: fixtureProviders }))
   const folder = fileURLToPath(new URL('good', import.meta.url))
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.yaml'))) {
     expect(check(parse(read(`test/config/good/${file}`))), `${file} ${JSON.stringify(check.errors)}`).toBe(
@@ -63,6 +69,6 @@ test.each([
   'format-of-another-sink',
   'sink-options',
 ])('editors refuse %s', (name) => {
-  const check = editorCheck(editorSchemaText(fixtureSinks))
+  const check = editorCheck(editorSchemaText({ sinks: fixtureSinks, providers: fixtureProviders }))
   expect(check(parse(read(`test/config/bad/${name}.yaml`)))).toBe(false)
 })

@@ -2,6 +2,7 @@
 import { basename } from 'node:path'
 import { loadConfig, type Loaded } from '../../src/config/load.ts'
 import { formatProblem, type Problem } from '../../src/config/problems.ts'
+import { providers } from './providers.ts'
 import { sinks } from './sinks.ts'
 
 /** Everything that fixtures may refer to. */
@@ -14,7 +15,7 @@ export const env = Object.freeze({
 })
 
 export function loadFixture(file: string): Promise<Loaded> {
-  return loadConfig({ file, env, sinks, generation: 1, threads: 1 })
+  return loadConfig({ file, env, sinks, providers, generation: 1, threads: 1 })
 }
 
 /** Problems, or `ok` and the warnings; files by their name alone. */

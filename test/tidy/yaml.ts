@@ -1,6 +1,6 @@
 /** Every example loads: ```yaml blocks of Markdown as a whole gateway.yaml, `yaml fragment` ones as YAML. */
 import { parseDocument } from 'yaml'
-import { sinks } from '../../plugins/index.ts'
+import { providers, sinks } from '../../plugins/index.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { complaint, lineOf, paths, read } from './tree.ts'
 
@@ -34,7 +34,7 @@ function brokenFragment({ path, line, text }: Example): string[] {
 }
 
 async function brokenConfig({ path, line, text }: Example): Promise<string[]> {
-  const loaded = await loadConfig({ file: path, text, env: environmentOf(text), sinks, generation: 1 })
+  const loaded = await loadConfig({ file: path, text, env: environmentOf(text), sinks, providers, generation: 1 })
   if (loaded.ok) return []
   const advice = 'mend it, or mark a part of a file as `yaml fragment`'
   return loaded.problems.map((problem) =>

@@ -1,6 +1,6 @@
 /** Rules about mirrors: destinations, and bounds that must fit each other. */
 import type { SinkDefinition } from '../../contract/plugin.ts'
-import { destinationOf } from '../destinations.ts'
+import { type Base, destinationOf } from '../destinations.ts'
 import type { Draft, Entry, MirrorDraft } from '../draft.ts'
 import { pointerTo } from '../places.ts'
 import { plural } from '../wording.ts'
@@ -108,7 +108,7 @@ function destinations(draft: Draft, { value, pointer }: Entry<MirrorDraft>, sink
   const connection = draft.connections().find((candidate) => candidate.value.name === value.connection)
   const lost = value.connection !== undefined && connection === undefined
   if (lost || (connection !== undefined && !draft.sound(`${connection.pointer}/base_url`))) return
-  const { options, problems } = sinkOptions(sink, value, connection?.value.base_url)
+  const { options, problems } = sinkOptions(sink, value, baseOf(draft, value))
   for (const { key, rule } of problems) {
     const at = pointerTo(pointer, key)
     if (draft.sound(at)) draft.problem(at, `${rule}, got ${draft.shown(at, value[key])}`)
@@ -117,11 +117,19 @@ function destinations(draft: Draft, { value, pointer }: Entry<MirrorDraft>, sink
     spoolShare(draft, { value, pointer }, sink.legs(options).length)
 }
 
-/** The sink's own keys, with absolute URLs, and what is wrong with them. */
+/** The base URL of a mirror's connection. */
+export function baseOf(draft: Draft, mirror: MirrorDraft): Base {
+  const connection = draft.connections().find(({ value }) => value.name === mirror.connection)
+  if (connection === undefined) return { url: undefined, deferred: false }
+  const { value, pointer } = connection
+  return { url: value.base_url, deferred: draft.isDeferred(`${pointer}/base_url`) }
+}
+
+/** The sink's own keys, with absolute URLs where they are known, and what is wrong with them. */
 export function sinkOptions(
   sink: SinkDefinition,
   mirror: MirrorDraft,
-  baseUrl: string | undefined,
+  base: Base,
 ): { options: Record<string, unknown>; problems: { key: string; rule: string }[] } {
   const options: Record<string, unknown> = {}
   const problems: { key: string; rule: string }[] = []
@@ -130,7 +138,7 @@ export function sinkOptions(
     if (value === undefined) continue
     options[key] = value
     if (!sink.urls.includes(key) || typeof value !== 'string') continue
-    const destination = destinationOf(value, baseUrl)
+    const destination = destinationOf(value, base)
     if ('rule' in destination) problems.push({ key, rule: destination.rule })
     else options[key] = destination.url
   }
