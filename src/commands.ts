@@ -302,6 +302,10 @@ export class GatewayCommands implements Commands {
     return { ok: true, generation, hash, warnings: loaded.warnings.map(formatProblem) }
   }
 
+  followTags(handles: readonly string[]): Promise<void> {
+    return this.#gateway.followTags(handles)
+  }
+
   metrics(): Promise<{ type: string; text: string }> {
     return this.#gateway.metrics.text()
   }

@@ -261,6 +261,15 @@ export class RunningGateway implements Gateway {
     return { slots: this.slots, capturing: this.capturing, taggedCollections }
   }
 
+  /** Lets the mirrors that ask for one of these tags follow who bears it now. */
+  followTags(handles: readonly string[]): Promise<void> {
+    return this.inTurn(async () => {
+      const asked = this.config.mirrors.flatMap(({ match }) => match.tags)
+      if (!asked.some((tag) => handles.includes(tag))) return
+      await this.apply({ ...this.config, generation: this.config.generation + 1 })
+    })
+  }
+
   async #reload(actor: Actor): Promise<ReloadResult> {
     const { file } = this.options
     const loaded = await this.options.load(this.config.generation + 1)

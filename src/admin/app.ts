@@ -10,9 +10,11 @@ import type {
 import { type Static, type TSchema, type TUnsafe, Type } from 'typebox'
 import type { ActivityLog } from '../contract/activity.ts'
 import type { AuditTrail } from '../contract/audit-trail.ts'
+import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Access, SignedIn } from './auth.ts'
 import type { Commands } from './commands.ts'
+import type { TagBook } from './tag-book.ts'
 import { ErrorAnswer } from './views.ts'
 
 declare module 'fastify' {
@@ -41,6 +43,8 @@ export type AdminApp = FastifyInstance<
 
 export interface AdminContext {
   readonly commands: Commands
+  readonly store: Store
+  readonly tagBook: TagBook
   readonly activity: ActivityLog
   /** Where what a resource does becomes an entry of the activity log. */
   readonly trail: AuditTrail
@@ -65,6 +69,9 @@ export function optional<T extends TSchema>(schema: T): TUnsafe<Static<T> | null
 export function answer<T extends TSchema>(schema: T, description: string): T {
   return { ...schema, description }
 }
+
+/** The schema of an answer without a body. */
+export const Empty = Type.Unsafe<undefined>({ type: 'null' })
 
 /** Gives a route what all have in common, and refuses one that does not say who may use it. */
 export function completeRoute(route: RouteOptions): void {

@@ -138,6 +138,8 @@ export interface Commands {
   reload(actor: Actor): Promise<ReloadResult>
   /** Checks a YAML text, or the file on disk when there is none. */
   checkConfig(yaml: string | null): Promise<ReloadResult>
+  /** Who bears these tags has changed: mirrors that ask for one of them follow before it resolves. */
+  followTags(handles: readonly string[]): Promise<void>
   /** Prometheus text, with its content type. */
   metrics(): Promise<{ type: string; text: string }>
 }

@@ -28,6 +28,9 @@ import { parseQuery } from './query.ts'
 import { RouteTable } from './route-table.ts'
 import { SignInTrail } from './sign-in-trail.ts'
 import { status } from './status.ts'
+import { TagBook } from './tag-book.ts'
+import { tags } from './tags.ts'
+import { tagsAssignments } from './tags-assignments.ts'
 import { compileValidator } from './validation.ts'
 import { namedSchemas } from './views.ts'
 
@@ -44,6 +47,8 @@ const resources: readonly Resource[] = [
   logging,
   config,
   activityLogs,
+  tags,
+  tagsAssignments,
 ]
 
 /** Names hold at most 64 characters; percent-encoded, three times as many. */
@@ -181,7 +186,9 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   // Makes the token file where it is needed, so that a start fails when it cannot be made.
   clients.load(commands.config())
   const app = createApp(log)
-  const context: AdminContext = { commands, activity: options.store.activity, trail: options.trail, log }
+  const { store, trail } = options
+  const tagBook = new TagBook({ store, commands, trail })
+  const context: AdminContext = { commands, activity: store.activity, store, tagBook, trail, log }
   await app.register(swagger, openapiOptions(version))
   addHooks(app, clients, context)
   for (const resource of resources) {

@@ -44,9 +44,9 @@ function sentence(error: ErrorObject): string {
   if (keyword === 'minimum') return `must be at least ${params.limit}, got ${kindOf(data)}`
   if (keyword === 'maximum') return `must be at most ${params.limit}, got ${kindOf(data)}`
   if (keyword === 'minLength')
-    return `must have at least ${params.limit} characters, got ${(data as string).length}`
+    return `must have at least ${params.limit} characters, got ${[...(data as string)].length}`
   if (keyword === 'maxLength')
-    return `must have at most ${params.limit} characters, got ${(data as string).length}`
+    return `must have at most ${params.limit} characters, got ${[...(data as string)].length}`
   if (keyword === 'minItems' || keyword === 'maxItems') {
     const bound = keyword === 'minItems' ? 'at least' : 'at most'
     return `must have ${bound} ${params.limit} values, got ${(data as unknown[]).length}`

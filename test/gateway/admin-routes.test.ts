@@ -73,6 +73,16 @@ const routes: readonly Route[] = [
     status: 202,
     body: '{"event_type":"user_login","user":{"id":1},"resource":{"type":"Workspace"}}',
   },
+  { method: 'GET', path: '/api/tags', role: 'viewer' },
+  { method: 'POST', path: '/api/tags', role: 'admin', body: '{"title":"{unique}"}' },
+  { method: 'PUT', path: '/api/tags/{handle}', role: 'admin', body: '{"title":"{unique}"}' },
+  { method: 'DELETE', path: '/api/tags/{handle}', role: 'admin' },
+  {
+    method: 'POST',
+    path: '/api/tags_assignments',
+    role: 'admin',
+    body: '{"add_tags":["{handle}"],"recipe_ids":[1]}',
+  },
   { method: 'GET', path: '/api/activity_logs', role: 'viewer' },
   { method: 'GET', path: '/api/activity_logs/{id}', role: 'viewer' },
   { method: 'GET', path: '/api/activity_logs/stats', role: 'viewer' },
@@ -85,12 +95,21 @@ const names: Readonly<Record<string, string>> = {
   collections: 'orders',
   connections: encodeURIComponent('SALT Security'),
 }
+/** Tags to change and to delete, each once; and what no tag is called yet. */
+const handles: string[] = []
+let unique = 0
+function filled(text: string): string {
+  return text
+    .replace('{handle}', () => handles.pop() ?? 'none is left')
+    .replace('{unique}', () => `title ${unique++}`)
+}
+
 /** The path with the name of a thing that exists. */
 function pathOf({ path }: Route): string {
-  return path.replace('{name}', names[path.split('/')[2] ?? ''] ?? '').replace('{id}', '1')
+  return filled(path.replace('{name}', names[path.split('/')[2] ?? ''] ?? '').replace('{id}', '1'))
 }
-const jsonOf = ({ body }: Route) =>
-  body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }
+const jsonOf = ({ body }: Pick<Route, 'body'>) =>
+  body === undefined ? {} : { body: filled(body), headers: { 'content-type': 'application/json' } }
 
 interface Operation {
   readonly description?: string
@@ -115,6 +134,10 @@ beforeAll(async () => {
     headers: { 'content-type': 'application/json' },
     body: '{"event_type":"user_login","user":{"id":1},"resource":{"type":"Workspace"}}',
   })
+  for (let at = 0; at < 30; at++) {
+    const { json } = await admin.ask('POST', '/api/tags', jsonOf({ body: '{"title":"{unique}"}' }))
+    handles.push((json.data as { handle: string }).handle)
+  }
   api = (await admin.ask('GET', '/api/openapi.json')).json as unknown as OpenApi
   ajv.addSchema({ ...api, $id: 'api' })
 })

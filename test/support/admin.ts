@@ -93,7 +93,8 @@ export class FakeCommands implements Commands {
   config(): Config {
     // The other sections are not asked for by the admin port.
     const workspace = { id: 12345, name: 'Alex', email: 'alex@example.com', time_zone: 'UTC' }
-    return { environment: 'dev', workspace, admin: this.adminConfig } as Config
+    const sections = { workspace, collections: [], mirrors: [], connections: [] } as unknown as Config
+    return { ...sections, environment: 'dev', admin: this.adminConfig }
   }
   admin() {
     return this.adminConfig
@@ -200,6 +201,7 @@ export class FakeCommands implements Commands {
     this.calls.push(`checkConfig ${yaml}`)
     return this.reloadResult
   }
+  async followTags() {}
   async metrics() {
     return { type: 'text/plain; version=0.0.4; charset=utf-8', text: 'mirrorgate_build_info 1\n' }
   }
