@@ -59,13 +59,19 @@ export class Blocks {
     }
   }
 
-  /** Takes back what was added last: its transaction failed. */
+  /** What was added last is committed. */
+  keep(): void {
+    this.#before = null
+  }
+
+  /** Takes back what was added last, if anything: its transaction failed. */
   takeBack(): void {
     if (this.#before === null) return
     const { open, end } = this.#before
     while ((this.#closed.at(-1)?.number ?? -1) >= open.number) this.#closed.pop()
     this.#open = open
     this.#open.truncate(end)
+    this.#before = null
   }
 
   /** Closed blocks below a number: all their entries are gone. */

@@ -34,6 +34,11 @@ export class Checkpoints {
     return this.#key.jwks
   }
 
+  /** The newest one as it is stored; null before the first. */
+  newest(): string | null {
+    return this.#table.get(this.#signed.sequence) ?? null
+  }
+
   /** Entries that were appended or removed since the newest checkpoint. */
   changesSince(chains: Chains): number {
     return chains.changes - this.#signed.changes

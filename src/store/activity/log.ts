@@ -107,9 +107,15 @@ export class StoredActivityLog implements ActivityLog {
   }
 
   #settle(committed: boolean): void {
-    if (committed) this.#signed?.()
-    else this.#blocks.takeBack()
-    if (this.#signed === null) return
+    const signed = this.#signed
+    this.#signed = null
+    if (!committed) {
+      this.#blocks.takeBack()
+      return
+    }
+    this.#blocks.keep()
+    if (signed === null) return
+    signed()
     this.#checkpointNow = false
     this.#checkpointAt = Date.now() + (this.#host?.settings().checkpointMs ?? 0)
   }
@@ -135,6 +141,16 @@ export class StoredActivityLog implements ActivityLog {
 
   entries(filter: ActivityFilter): AsyncIterable<ChainedActivity> {
     return this.#reader.entries(filter)
+  }
+
+  async *lines(filter: ActivityFilter): AsyncGenerator<string> {
+    // Where none can be written, as on a full disk, an older one still says something.
+    await this.checkpoint().catch((error: unknown) =>
+      this.#host?.log.error({ err: error }, 'no checkpoint for an export'),
+    )
+    const checkpoint = this.#checkpoints.newest()
+    yield* this.#reader.lines(filter)
+    if (checkpoint !== null) yield `{"checkpoint":${checkpoint}}`
   }
 
   stats(filter: ActivityFilter): Promise<ActivityStats> {

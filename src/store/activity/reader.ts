@@ -12,7 +12,7 @@ import { type Bitmap, BLOCK_ENTRIES, positions, positionsDown, size, sizeOfBoth 
 import type { Block } from './block.ts'
 import type { Blocks } from './blocks.ts'
 import type { Chains } from './chains.ts'
-import { parseEntry } from './format.ts'
+import { exportLine, parseEntry } from './format.ts'
 import { matchesIn, mayMatch, plainCount, type Query, queryOf } from './query.ts'
 import { textTest } from './text.ts'
 
@@ -137,11 +137,19 @@ export class ActivityReader {
 
   /** Oldest first, as the log is now. */
   entries(filter: ActivityFilter): AsyncIterable<ChainedActivity> {
-    const { query, blocks } = this.#query(filter)
-    return this.#export(query, blocks, filter.text)
+    return this.#export(this.#query(filter), filter.text, parseEntry)
   }
 
-  async *#export(query: Query, blocks: Block[], text: string | undefined): AsyncGenerator<ChainedActivity> {
+  /** The same as lines of an export. */
+  lines(filter: ActivityFilter): AsyncIterable<string> {
+    return this.#export(this.#query(filter), filter.text, exportLine)
+  }
+
+  async *#export<Made>(
+    { query, blocks }: { query: Query; blocks: Block[] },
+    text: string | undefined,
+    make: (value: Buffer) => Made,
+  ): AsyncGenerator<Made> {
     const holds = text === undefined ? () => true : textTest(text)
     const slices = new Slices()
     this.#exports += 1
@@ -155,7 +163,7 @@ export class ActivityReader {
           const value = this.#source.entries.getBinary(id)
           // A gap would look like tampering to who checks the chain.
           if (value === undefined) throw new Error(`retention removed entry ${id} before it was exported`)
-          if (holds(value)) yield parseEntry(value)
+          if (holds(value)) yield make(value)
         }
       }
     } finally {

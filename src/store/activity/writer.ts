@@ -154,7 +154,7 @@ export class ActivityWriter {
     let flushed: Promise<unknown>
     const lastId = appended.at(-1)?.id ?? this.#lastId
     try {
-      if (appended.length > 0) this.#assertRoom()
+      if (appended.length > 0) this.#assertRoom(appended)
       const prepared = this.#steps.prepare(appended, chains)
       const committed = this.#env.transaction(() => {
         for (const entry of appended) this.#put(entry)
@@ -181,11 +181,12 @@ export class ActivityWriter {
     this.#flushing.add(acknowledged)
   }
 
-  /** Below this, what is left of the disk belongs to the counts of the mirrors. */
-  #assertRoom(): void {
+  /** A commit must not meet the end of the disk; what is left of it belongs to the counts of the mirrors. */
+  #assertRoom(appended: readonly Appended[]): void {
     const { bavail, blocks, bsize } = statfsSync(this.#dataDir)
     const floor = Math.min(limits.disk_free_min_bytes, blocks * bsize * limits.disk_free_min_share) / 2
-    if (bavail * bsize >= Math.max(floor, limits.store_free_min_bytes)) return
+    const needed = appended.reduce((sum, { value }) => sum + value.length, 0)
+    if (bavail * bsize >= Math.max(floor, limits.store_free_min_bytes) + needed) return
     throw new StorageFullError(`the disk is nearly full: ${bavail * bsize} bytes are free`)
   }
 

@@ -1,0 +1,76 @@
+/** A full disk: appends are refused, reads go on, and appends do when there is room again. */
+import { appendFile, rm } from 'node:fs/promises'
+import { appendFileSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { StorageFullError } from '../../src/contract/errors.ts'
+import { canMount, mountSmall } from '../faults/mount.ts'
+import { tempDir } from '../support/files.ts'
+import { activity, expectIntact, openStore } from './rig.ts'
+
+const MIB = 1024 * 1024
+const mounting = test.skipIf(!canMount)
+
+/** Takes all room but so much. */
+async function fillUp(folder: string, leave: number): Promise<string> {
+  const file = join(folder, 'filler')
+  for (;;) {
+    const { bavail, bsize } = statfsSync(folder)
+    const room = bavail * bsize - leave
+    if (room <= 0) return file
+    await appendFile(file, Buffer.alloc(Math.min(room, MIB))).catch(() => {})
+  }
+}
+
+function fillUpNow(file: string): void {
+  for (let piece = MIB; piece >= 1024; piece /= 4) {
+    try {
+      for (;;) appendFileSync(file, Buffer.alloc(piece))
+    } catch {
+      // Full for pieces of this size.
+    }
+  }
+}
+
+const batch = Array.from({ length: 500 }, () => ({ ...activity(), details: { text: 'x'.repeat(1000) } }))
+
+mounting('appends are refused below the floor and beyond it, reads go on (needs root to mount)', async () => {
+  const folder = join(await tempDir(), 'data')
+  mountSmall(folder, 24 * MIB)
+  const store = openStore(folder)
+  await store.activity.append(batch)
+  const filler = await fillUp(folder, MIB / 2)
+  await expect(store.activity.append(batch)).rejects.toThrow(StorageFullError)
+  await expect(store.apply([{ type: 'setting', name: 'x', value: 1 }], batch)).rejects.toThrow(
+    StorageFullError,
+  )
+  const page = { environment: 'dev', order: 'desc', size: 100 } as const
+  expect(await store.activity.page(page)).toMatchObject({ total: 500, data: { length: 100 } })
+  expect(store.setting('x'), 'nor the command').toBeUndefined()
+
+  await rm(filler)
+  expect((await store.activity.append(batch))[0]).toBe(501)
+  expect((await store.activity.page(page)).total).toBe(1000)
+  await store.close()
+  expect((await expectIntact(folder)).length).toBe(1000)
+})
+
+mounting('a commit that finds the disk full leaves nothing behind (needs root to mount)', async () => {
+  const folder = join(await tempDir(), 'data')
+  mountSmall(folder, 24 * MIB)
+  const store = openStore(folder)
+  await store.activity.append(batch)
+  const filler = join(folder, 'filler')
+  // Inside the transaction, so that nothing could have known before its commit.
+  const full = store.activity.appendWith(batch, () => fillUpNow(filler))
+  await expect(full).rejects.toThrow(StorageFullError)
+  const page = { environment: 'dev', order: 'desc', size: 1 } as const
+  expect(await store.activity.page(page)).toMatchObject({ total: 500, data: [{ id: 500 }] })
+  expect(await store.activity.stats({ environment: 'dev' })).toMatchObject({ total: 500 })
+
+  await rm(filler)
+  expect(await store.activity.append([activity()]), 'ids of what never stood are given again').toEqual([501])
+  expect((await store.activity.page(page)).total).toBe(501)
+  await store.close()
+  expect((await expectIntact(folder)).length).toBe(501)
+})
