@@ -17,6 +17,7 @@ import type { ActivityEvent } from './contract/activity-events.ts'
 import type { Actor } from './contract/audit-trail.ts'
 import { version } from './contract/version.ts'
 import type { RunningGateway } from './gateway.ts'
+import { Resources } from './resources.ts'
 import type { Leg } from './shipper/leg.ts'
 import { sampleItem } from './shipper/sample.ts'
 import { addCounts } from './shipper/views.ts'
@@ -24,10 +25,12 @@ import { Counters, rejectReasons, statusClasses, threadCell, upstreamCell } from
 import type { MetricsSource } from './telemetry/metrics.ts'
 
 export class GatewayCommands implements Commands {
+  readonly resources: Resources
   readonly #gateway: RunningGateway
 
   constructor(gateway: RunningGateway) {
     this.#gateway = gateway
+    this.resources = new Resources(gateway)
   }
 
   config(): Config {
@@ -118,12 +121,13 @@ export class GatewayCommands implements Commands {
   }
 
   collections(): CollectionView[] {
-    return this.#gateway.config.collections.map(({ name, hosts, prefix, mirrors, upstreams }) => ({
+    const { collections, api } = this.#gateway.config
+    return collections.map(({ name, hosts, prefix, mirrors, upstreams }) => ({
       name,
       hosts: [...hosts],
       prefix,
       mirrors: [...mirrors],
-      managed_by: 'file',
+      managed_by: api.collections.includes(name) ? 'api' : 'file',
       upstreams: upstreams.map(({ url, weight }) => {
         const slot = this.#gateway.slots.upstream(name, url)
         const cell = (at: number): number => this.#sum(Counters.upstream(slot, at))
@@ -295,8 +299,7 @@ export class GatewayCommands implements Commands {
   }
 
   async checkConfig(yaml: string | null): Promise<ReloadResult> {
-    const { options, config } = this.#gateway
-    const loaded = await options.load(config.generation, yaml ?? undefined)
+    const loaded = await this.#gateway.load(yaml ?? undefined)
     if (!loaded.ok) return { ok: false, problems: [...loaded.problems] }
     const { generation, hash } = loaded.config
     return { ok: true, generation, hash, warnings: loaded.warnings.map(formatProblem) }

@@ -5,20 +5,24 @@ import { type AdminServer, startAdmin } from './admin/server.ts'
 import { GatewayTrail } from './audit-trail.ts'
 import { GatewayCommands } from './commands.ts'
 import { referencedTexts } from './config/changes.ts'
-import type { Loaded } from './config/load.ts'
+import type { Loaded, Usable } from './config/load.ts'
 import { pathOf } from './config/places.ts'
 import { formatProblem, type Problem } from './config/problems.ts'
 import type { Config } from './config/schema.ts'
 import { unknownTags } from './config/unknown-tags.ts'
+import { SecretTexts } from './config/secret-texts.ts'
 import { configurationChanged, configurationLoaded, configurationRejected } from './configuration-entries.ts'
 import type { ActivityLog } from './contract/activity.ts'
 import { type Actor, type Happening, theGateway } from './contract/audit-trail.ts'
 import { assertLimits } from './contract/limits.ts'
-import type { SinkDefinition } from './contract/plugin.ts'
+import type { ProviderDefinition, SinkDefinition } from './contract/plugin.ts'
+import { type ApiResource, apiPrefix } from './contract/resources.ts'
 import { version } from './contract/version.ts'
 import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads, type SlabMessage } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
+import { ResourceBook } from './resource-book.ts'
+import { openSeal } from './secrets/seal.ts'
 import { Episodes } from './shipper/episodes.ts'
 import { Mirrors } from './shipper/mirrors.ts'
 import { ShipperPool } from './shipper/pool.ts'
@@ -27,13 +31,16 @@ import { type Command, Store } from './store/store.ts'
 import { createLog, type Logger } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
 
-export interface GatewayOptions {
-  readonly config: Config
-  readonly warnings: readonly Problem[]
-  readonly file: string
-  /** Loads the file again, or a text in its place, as the configuration of a generation. */
-  readonly load: (generation: number, text?: string) => Promise<Loaded>
+/** The file as it was loaded, and: */
+export interface GatewayOptions extends Omit<Usable, 'ok'> {
+  /** Loads the file again, or a text in its place, with what the API defined, as that of a generation. */
+  readonly load: (
+    generation: number,
+    text: string | undefined,
+    resources: readonly ApiResource[],
+  ) => Promise<Loaded>
   readonly sinks: readonly SinkDefinition[]
+  readonly providers: readonly ProviderDefinition[]
   /** Entry of the worker pools; another one only in tests. */
   readonly worker?: URL
 }
@@ -65,13 +72,24 @@ const fixedKeys: Readonly<Record<string, (config: Config) => string | number | b
   '/logging/format': ({ logging }) => logging.format,
 }
 
+/** What the API defined does not fit the file any more. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError'
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[]) {
+    super('the configuration is wrong')
+    this.problems = problems
+  }
+}
+
 /** Starts a gateway; throws StartError when it cannot. Clients are accepted last. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   assertLimits()
   // Bodies and counts on disk are the owner's alone, whoever writes the file.
   process.umask(0o077)
   const lock = await lockDataDir(options.config.data_dir)
-  const gateway = new RunningGateway(options, lock)
+  const gateway = await openGateway(options, lock)
   try {
     await gateway.start()
   } catch (error) {
@@ -79,6 +97,41 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     throw error
   }
   return gateway
+}
+
+/** The store knows what the API defined: only with it is the configuration whole. */
+async function openGateway(options: GatewayOptions, lock: DataLock): Promise<RunningGateway> {
+  const { config, load, source, sinks, providers } = options
+  const store = new Store(config.data_dir)
+  try {
+    const seal = openSeal({
+      keyFile: config.secrets.key_file,
+      keyText: process.env['MIRRORGATE_SEAL_KEY'],
+      dataDir: config.data_dir,
+    })
+    const book = new ResourceBook(store.resources.all(), seal, new SecretTexts({ sinks, providers }))
+    if (book.list().length === 0) return new RunningGateway(options, { lock, store, book })
+    const loaded = await load(config.generation, source.text, book.list())
+    if (!loaded.ok) throw new ConfigurationError(loaded.problems.map(withAdvice))
+    return new RunningGateway({ ...options, ...loaded }, { lock, store, book })
+  } catch (error) {
+    await store.close()
+    await lock.release()
+    throw error
+  }
+}
+
+/** A file may drop what the API's definitions need: only the file can be what is wrong then. */
+function withAdvice(problem: Problem): Problem {
+  if (!problem.file.startsWith(apiPrefix)) return problem
+  const advice = 'this was defined by API: change it there, or keep in the file what it needs'
+  return { ...problem, message: `${problem.message} (${advice})` }
+}
+
+interface Opened {
+  readonly lock: DataLock
+  readonly store: Store
+  readonly book: ResourceBook
 }
 
 export class RunningGateway implements Gateway {
@@ -96,7 +149,10 @@ export class RunningGateway implements Gateway {
   readonly commands: GatewayCommands
   readonly startedAt = new Date()
   readonly uncleanShutdown: boolean
+  readonly book: ResourceBook
   config: Config
+  /** Where the configuration in force came from. */
+  loaded: Omit<Usable, 'ok'>
   loadedAt = new Date()
   lastRejected: { at: string; problems: Problem[] } | null = null
   state: 'starting' | 'ready' | 'draining' = 'starting'
@@ -105,8 +161,6 @@ export class RunningGateway implements Gateway {
   admin = { host: '', port: 0 }
   readonly #lock: DataLock
   readonly #episodes: Episodes
-  /** Texts of the last configuration that stand for references. */
-  #referenced: ReadonlySet<string> = new Set()
   #adminServer: AdminServer | null = null
   #timer: NodeJS.Timeout | null = null
   #reloading: Promise<unknown> = Promise.resolve()
@@ -115,14 +169,16 @@ export class RunningGateway implements Gateway {
   #spoolError: string | null = null
   #recorded: (() => void) | null = null
 
-  constructor(options: GatewayOptions, lock: DataLock) {
+  constructor(options: GatewayOptions, { lock, store, book }: Opened) {
     const { config } = options
     const worker = options.worker ?? new URL('./worker.ts', import.meta.url)
     this.options = options
     this.config = config
+    this.loaded = options
     this.#lock = lock
     this.log = createLog(config.logging)
-    this.store = new Store(config.data_dir)
+    this.store = store
+    this.book = book
     this.activity = this.store.activity
     this.uncleanShutdown = this.store.setting('clean') === false
     this.capturing = this.store.setting('capture_paused') !== true
@@ -135,7 +191,7 @@ export class RunningGateway implements Gateway {
     })
     this.commands = new GatewayCommands(this)
     this.metrics = new Metrics(this.commands.metricsSource(), { version })
-    const { activity, log, store } = this
+    const { activity, log } = this
     const countFailed = this.metrics.countActivityFailed.bind(this.metrics)
     this.trail = new GatewayTrail({ activity, log, countFailed, config: () => this.config })
     this.#episodes = new Episodes({ trail: this.trail, store, config: () => this.config })
@@ -240,6 +296,17 @@ export class RunningGateway implements Gateway {
     return next
   }
 
+  /** The next configuration: of the file as it is on disk or of a text in its place, and of the API. */
+  async load(text?: string): Promise<Loaded> {
+    const loaded = await this.options.load(this.config.generation + 1, text, this.book.list())
+    return loaded.ok ? loaded : { ok: false, problems: loaded.problems.map(withAdvice) }
+  }
+
+  /** Throws when a configuration needs more names than a process can count for. */
+  assertSlots(config: Config): void {
+    dataPlan(config, this.#planParts())
+  }
+
   /** Switches all capture on or off; false when it was so already. */
   setCapturing(capturing: boolean, happening: Happening): Promise<boolean> {
     return this.inTurn(async () => {
@@ -272,7 +339,7 @@ export class RunningGateway implements Gateway {
 
   async #reload(actor: Actor): Promise<ReloadResult> {
     const { file } = this.options
-    const loaded = await this.options.load(this.config.generation + 1)
+    const loaded = await this.load()
     const problems = loaded.ok ? this.#cannotChange(loaded) : loaded.problems
     if (!loaded.ok || problems.length > 0) {
       this.lastRejected = { at: new Date().toISOString(), problems: [...problems] }
@@ -284,25 +351,34 @@ export class RunningGateway implements Gateway {
       await this.trail.record(configurationRejected(problems, { actor, file }))
       return { ok: false, problems: [...problems] }
     }
-    const before = this.config
+    const before = this.loaded
     await this.apply(loaded.config)
-    this.loadedAt = new Date()
+    this.took(loaded)
     this.lastRejected = null
     this.metrics.countReload('applied')
     const { generation, hash } = loaded.config
     this.log.info({ generation, hash }, 'configuration applied')
-    const now = referencedTexts(loaded.source)
-    const referenced = new Set([...this.#referenced, ...now])
-    this.#referenced = now
-    await this.trail.record(...configurationChanged(before, loaded.config, { actor, file, referenced }))
+    const referenced = new Set([before, loaded].flatMap(({ source }) => [...referencedTexts(source)]))
+    const read = { actor, file, referenced }
+    await this.trail.record(...configurationChanged(before.config, loaded.config, read))
     const warnings = [...loaded.warnings.map(formatProblem), ...this.#unknownTags(loaded.config)]
     return { ok: true, generation, hash, warnings }
   }
 
-  /** Swaps the configuration; resolves once every thread has switched. */
-  async apply(config: Config): Promise<void> {
+  /** Notes where the configuration in force came from. */
+  took(loaded: Usable): void {
+    this.loaded = loaded
+    this.loadedAt = new Date()
+  }
+
+  /**
+   * Swaps the configuration; resolves once every thread has switched. `persist` is called when nothing else
+   * can fail any more, and may still refuse.
+   */
+  async apply(config: Config, persist: () => Promise<unknown> = async () => {}): Promise<void> {
     const plan = dataPlan(config, this.#planParts())
     await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
+    await persist()
     await this.threads.apply(plan)
     const before = this.config
     this.config = config

@@ -1,12 +1,11 @@
 /** The command line: start, check, demo, audit; exit codes as in the table of `--help`. */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { loadConfig, type Loaded } from './config/load.ts'
+import { loadConfig, type Loaded, type LoadOptions } from './config/load.ts'
 import { formatProblem, type Problem } from './config/problems.ts'
 import { theGateway } from './contract/audit-trail.ts'
 import { StartError } from './contract/errors.ts'
-import type { SinkDefinition } from './contract/plugin.ts'
-import type { Gateway } from './gateway.ts'
+import type { Gateway, GatewayOptions } from './gateway.ts'
 
 const exitCodes = Object.freeze({
   fine: 0,
@@ -131,8 +130,8 @@ function print(text: string): number {
 async function check(args: string[]): Promise<number> {
   const options = parse(args, ['config', 'json'])
   if (options.help) return print(checkHelp)
-  const { sinks } = await import('../plugins/index.ts')
-  const loaded = await loadConfig({ file: options.config, sinks, generation: 1 })
+  const { providers, sinks } = await import('../plugins/index.ts')
+  const loaded = await loadConfig({ file: options.config, sinks, providers, generation: 1 })
   const summary = summarise(loaded, options.config)
   if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
   else if (loaded.ok) {
@@ -172,19 +171,22 @@ async function audit(args: string[]): Promise<number> {
 async function start(args: string[]): Promise<number> {
   const options = parse(args, ['config'])
   if (options.help) return print(startHelp)
-  const { sinks } = await import('../plugins/index.ts')
-  const loaded = await loadConfig({ file: options.config, sinks, generation: 1 })
+  const plugins = await import('../plugins/index.ts')
+  const loaded = await loadConfig({ file: options.config, ...plugins, generation: 1 })
   if (!loaded.ok) {
     for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`)
     return exitCodes.wrongData
   }
-  const { config, warnings, file } = loaded
   const signals = new Signals()
-  const { startGateway } = await import('./gateway.ts')
+  const { ConfigurationError, startGateway } = await import('./gateway.ts')
   try {
-    const gateway = await startGateway({ config, warnings, file, load: loader(file, sinks), sinks })
+    const gateway = await startGateway({ ...loaded, load: loader(loaded.file, plugins), ...plugins })
     return await signals.obey(gateway)
   } catch (error) {
+    if (error instanceof ConfigurationError) {
+      for (const problem of error.problems) process.stderr.write(`${formatProblem(problem)}\n`)
+      return exitCodes.wrongData
+    }
     if (!(error instanceof StartError)) throw error
     process.stderr.write(`mirrorgate: ${error.message}\n`)
     return exitCodes.cannotStart
@@ -192,10 +194,10 @@ async function start(args: string[]): Promise<number> {
 }
 
 /** How a running gateway reads its configuration again; what came from stdin cannot be. */
-function loader(file: string, sinks: readonly SinkDefinition[]) {
-  return async (generation: number, text?: string): Promise<Loaded> => {
-    if (text !== undefined) return loadConfig({ file, text, sinks, generation })
-    if (file !== '-') return loadConfig({ file, sinks, generation })
+function loader(file: string, plugins: Pick<LoadOptions, 'sinks' | 'providers'>): GatewayOptions['load'] {
+  return async (generation, text, resources) => {
+    if (text !== undefined) return loadConfig({ file, text, ...plugins, generation, resources })
+    if (file !== '-') return loadConfig({ file, ...plugins, generation, resources })
     const message = 'came from stdin, which cannot be read again'
     const problem: Problem = { file, line: 1, column: 1, path: '', message }
     return { ok: false, problems: [problem] }

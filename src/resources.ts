@@ -14,7 +14,7 @@ import type { Usable } from './config/load.ts'
 import { changedPointers, mergePatch } from './config/merge-patch.ts'
 import { pathOf, pointerTo } from './config/places.ts'
 import { formatProblem, type Problem } from './config/problems.ts'
-import { SecretTexts, valueAt, withTexts } from './config/secret-texts.ts'
+import { type SecretTexts, valueAt, withTexts } from './config/secret-texts.ts'
 import type { Json } from './contract/activity.ts'
 import type { Actor } from './contract/audit-trail.ts'
 import { limits } from './contract/limits.ts'
@@ -38,11 +38,13 @@ interface Tried {
 
 export class Resources implements ResourceCommands {
   readonly #gateway: RunningGateway
-  readonly #secrets: SecretTexts
 
   constructor(gateway: RunningGateway) {
     this.#gateway = gateway
-    this.#secrets = new SecretTexts(gateway.options.sinks)
+  }
+
+  get #secrets(): SecretTexts {
+    return this.#book.secrets
   }
 
   get #book(): ResourceBook {
@@ -198,7 +200,8 @@ export class Resources implements ResourceCommands {
     const gateway = this.#gateway
     const before = this.#book.find(kind, name)
     const wanted = this.#book.with(kind, name, definition)
-    const loaded = await gateway.load(gateway.loaded.source.text, wanted)
+    const { source } = gateway.loaded
+    const loaded = await gateway.options.load(gateway.config.generation + 1, source.text, wanted)
     if (!loaded.ok) return { problems: loaded.problems }
     gateway.assertSlots(loaded.config)
     const changes = this.#changes(kind, before?.definition ?? {}, definition ?? {})

@@ -6,6 +6,7 @@ import type { Actor } from '../contract/audit-trail.ts'
 import type { DropReason } from '../contract/errors.ts'
 import type { Problem } from '../config/problems.ts'
 import type { AdminConfig, Config } from '../config/schema.ts'
+import type { ManagedBy, ResourceCommands } from './resource-commands.ts'
 
 export const legStates = ['idle', 'delivering', 'retrying', 'parked', 'paused', 'disabled'] as const
 export type LegState = (typeof legStates)[number]
@@ -39,7 +40,7 @@ export interface MirrorView {
   sink: string
   enabled: boolean
   state: LegState
-  managed_by: 'file'
+  managed_by: ManagedBy
   counts: Counts
   legs: LegView[]
 }
@@ -49,7 +50,7 @@ export interface CollectionView {
   hosts: string[]
   prefix: string
   mirrors: string[]
-  managed_by: 'file'
+  managed_by: ManagedBy
   upstreams: {
     url: string
     weight: number
@@ -108,6 +109,7 @@ export class ConflictError extends Error {
 
 /** What changes something is told who asks, and writes an entry of it into the activity log. */
 export interface Commands {
+  readonly resources: ResourceCommands
   config(): Config
   admin(): AdminConfig
   status(): StatusView

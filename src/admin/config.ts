@@ -33,6 +33,26 @@ export const config: Resource = (app, { commands }) => {
     },
     async (request) => settled(await commands.reload(actorOf(request))),
   )
+  app.get(
+    '/api/config/export',
+    {
+      config: { access: 'admin' },
+      schema: {
+        tags,
+        summary: 'The whole effective configuration, as a file that loads again',
+        response: {
+          200: {
+            description: 'YAML: references stay, other secrets became references to be set.',
+            content: { 'application/yaml': { schema: Type.String() } },
+          },
+        },
+      },
+    },
+    (_request, reply) => {
+      reply.type('application/yaml; charset=utf-8')
+      return commands.resources.exported()
+    },
+  )
   app.addContentTypeParser(yamlTypes, { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
     readText(body),
   )

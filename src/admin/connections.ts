@@ -1,12 +1,16 @@
-/** Connections: taken off and put back by hand. */
+/** Connections: where mirrors deliver to, taken off and put back by hand. */
 import { Type } from 'typebox'
 import { actorOf } from './actor.ts'
-import { answer, NameParams, type Resource } from './app.ts'
+import { answer, type AdminApp, NameParams, type Resource } from './app.ts'
+import type { Commands } from './commands.ts'
 import { notFound } from './errors.ts'
+import { tagged } from './facts.ts'
+import { ConnectionAnswer, list } from './views.ts'
 
-const Connection = Type.Object({ name: Type.String(), connected: Type.Boolean() })
+const Switched = Type.Object({ name: Type.String(), connected: Type.Boolean() })
 
 export const connections: Resource = (app, { commands }) => {
+  addReads(app, commands)
   const acts = [
     { path: 'disconnect', connected: false, summary: 'Pauses every leg that uses it; the data is kept' },
     { path: 'connect', connected: true, summary: 'Resumes the legs that use it' },
@@ -20,7 +24,7 @@ export const connections: Resource = (app, { commands }) => {
           tags: ['connections'],
           summary,
           params: NameParams,
-          response: { 200: answer(Connection, 'The connection.') },
+          response: { 200: answer(Switched, 'The connection.') },
         },
       },
       async (request) => {
@@ -31,4 +35,41 @@ export const connections: Resource = (app, { commands }) => {
       },
     )
   }
+}
+
+function addReads(app: AdminApp, { resources }: Commands): void {
+  const tags = ['connections']
+  app.get(
+    '/api/connections',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        tags,
+        summary: 'All connections',
+        response: { 200: answer(list(ConnectionAnswer), 'They.') },
+      },
+    },
+    () => {
+      const data = resources.connections()
+      return { data, total: data.length }
+    },
+  )
+  app.get(
+    '/api/connections/:name',
+    {
+      config: { access: 'viewer' },
+      schema: {
+        tags,
+        summary: 'One connection',
+        params: NameParams,
+        response: { 200: answer(ConnectionAnswer, 'The connection.') },
+      },
+    },
+    ({ params: { name } }, reply) => {
+      const connection = resources.connection(name)
+      if (connection === null) throw notFound('connection', name)
+      tagged(reply, { resources }, 'connections', name)
+      return connection
+    },
+  )
 }

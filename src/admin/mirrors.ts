@@ -5,6 +5,7 @@ import { answer, type AdminApp, NameParams, type Resource } from './app.ts'
 import type { Role } from './auth.ts'
 import type { Commands, MirrorView } from './commands.ts'
 import { notFound } from './errors.ts'
+import { tagged, withFacts } from './facts.ts'
 import { list, MirrorAnswer, TestResultAnswer } from './views.ts'
 
 const tags = ['mirrors']
@@ -98,7 +99,7 @@ function addReads(app: AdminApp, commands: Commands): void {
       schema: { tags, summary: 'All mirrors', response: { 200: answer(list(MirrorAnswer), 'They.') } },
     },
     () => {
-      const data = commands.mirrors()
+      const data = commands.mirrors().map((one) => withFacts(commands, 'mirrors', one))
       return { data, total: data.length }
     },
   )
@@ -113,7 +114,11 @@ function addReads(app: AdminApp, commands: Commands): void {
         response: { 200: answer(MirrorAnswer, 'The mirror.') },
       },
     },
-    ({ params: { name } }) => found(commands.mirror(name), name),
+    ({ params: { name } }, reply) => {
+      const mirror = found(commands.mirror(name), name)
+      tagged(reply, commands, 'mirrors', name)
+      return withFacts(commands, 'mirrors', mirror)
+    },
   )
 }
 

@@ -6,10 +6,10 @@ import { StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { actorOf } from './actor.ts'
 import { activityLogs } from './activity-logs.ts'
 import { type AdminContext, completeRoute, type Resource, type SchemaTypes } from './app.ts'
 import { assertRole, SignIn } from './auth.ts'
+import { actorOf } from './actor.ts'
 import { acceptJson } from './bodies.ts'
 import { capture } from './capture.ts'
 import { ClientRegistry } from './client-registry.ts'
@@ -25,6 +25,7 @@ import { metrics } from './metrics.ts'
 import { mirrors } from './mirrors.ts'
 import { openapi, openapiOptions } from './openapi.ts'
 import { parseQuery } from './query.ts'
+import { resources as configResources } from './resources.ts'
 import { RouteTable } from './route-table.ts'
 import { SignInTrail } from './sign-in-trail.ts'
 import { status } from './status.ts'
@@ -46,6 +47,7 @@ const resources: readonly Resource[] = [
   capture,
   logging,
   config,
+  configResources,
   activityLogs,
   tags,
   tagsAssignments,

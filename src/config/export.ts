@@ -25,9 +25,9 @@ export function exportText(
 
 /** What stands in the file instead of a covered text. */
 function withoutSecrets(shown: string, name: string): [text: string, comment: string] {
-  if (!shown.includes(`:-${redactedMark}}`))
-    return [`\${env:${name}}`, ' the value is not exported: set this variable']
-  return [shown.replaceAll(`:-${redactedMark}}`, '}'), ' the default is not exported: set the variable']
+  const bare = shown.replaceAll(`:-${redactedMark}}`, '}')
+  if (!bare.includes(redactedMark)) return [bare, ' the default is not exported: set the variable']
+  return [bare.replaceAll(redactedMark, `\${env:${name}}`), ' the value is not exported: set this variable']
 }
 
 function replace(document: Document, pointer: string, text: string, comment?: string): void {

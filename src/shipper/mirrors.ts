@@ -33,6 +33,7 @@ export class Mirrors {
   readonly #legsOfSlot = new Map<number, Leg[]>()
   readonly #plans = new Map<number, string>()
   #configs: readonly MirrorConfig[] = []
+  #fromApi: ReadonlySet<string> = new Set()
   readonly #pausedMirrors: Set<string>
   readonly #disconnected: Set<string>
   #diskLow = false
@@ -114,6 +115,7 @@ export class Mirrors {
   /** Lets deliveries follow a configuration. */
   apply(config: Config): void {
     this.#configs = config.mirrors
+    this.#fromApi = new Set(config.api.mirrors)
     const connections = new Map(config.connections.map((connection) => [connection.name, connection]))
     for (const leg of this.#legs) {
       const mirror = config.mirrors.find(({ name }) => name === leg.mirror)
@@ -268,7 +270,7 @@ export class Mirrors {
     if (config === undefined && !legs.some(holdsItems)) {
       return null
     }
-    return mirrorView(name, config, legs)
+    return mirrorView(name, config, legs, this.#fromApi.has(name))
   }
 
   #legsOf(name: string): Leg[] {
@@ -300,7 +302,11 @@ export class Mirrors {
     this.#refreshPaused()
   }
 
-  async setConnected(name: string, connected: boolean, entries: readonly NewActivity[] = []): Promise<void> {
+  async setConnected(
+    name: string,
+    connected: boolean,
+    entries: readonly NewActivity[] = [],
+  ): Promise<void> {
     await this.#keep(`disconnected:${name}`, !connected, entries)
     if (connected) this.#disconnected.delete(name)
     else this.#disconnected.add(name)

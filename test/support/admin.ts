@@ -8,6 +8,12 @@ import {
   type MirrorView,
   type ReloadResult,
 } from '../../src/admin/commands.ts'
+import type {
+  ConnectionView,
+  ResourceCommands,
+  ResourceOutcome,
+  ResourceRequest,
+} from '../../src/admin/resource-commands.ts'
 import { startAdmin } from '../../src/admin/server.ts'
 import { GatewayTrail } from '../../src/audit-trail.ts'
 import type { AdminConfig, Config } from '../../src/config/schema.ts'
@@ -80,9 +86,59 @@ export const rejected: ReloadResult = {
   problems: [problem, { ...problem, path: '', line: 1, message: 'must be a mapping, got a list' }],
 }
 
+const facts = {
+  managed_by: 'file' as const,
+  defined_at: 'gateway.yaml:12',
+  definition: {},
+  ...{ created_at: null, created_by: null, updated_at: null, updated_by: null },
+}
+const connection: ConnectionView = {
+  name: 'SALT Security',
+  ...facts,
+  connected: true,
+  base_url: 'https://collector.example.com',
+  headers: { Authorization: '[redacted]' },
+  case_sensitive_headers: false,
+  proxy_url: null,
+  used_by: ['salt'],
+}
+
+/** Knows one thing of each kind, and makes any change. */
+class FakeResources implements ResourceCommands {
+  readonly #calls: string[]
+
+  constructor(calls: string[]) {
+    this.#calls = calls
+  }
+  facts() {
+    return facts
+  }
+  etag() {
+    return 'v1'
+  }
+  connections() {
+    return [connection]
+  }
+  connection(name: string) {
+    return name === connection.name ? connection : null
+  }
+  async change({ kind, name, act, dryRun }: ResourceRequest): Promise<ResourceOutcome> {
+    this.#calls.push(`${act} ${kind} ${name}`)
+    const view = { ...facts, name, managed_by: 'api' as const, dry_run: dryRun, changes: [], warnings: [] }
+    return { result: 'done', view, etag: 'v2' }
+  }
+  exported() {
+    return 'collections: []\n'
+  }
+  schema() {
+    return { type: 'object' }
+  }
+}
+
 /** Notes every call as `name argument …`; behaviour can be set by assigning over it. */
 export class FakeCommands implements Commands {
   readonly calls: string[] = []
+  readonly resources = new FakeResources(this.calls)
   adminConfig: AdminConfig = adminConfig()
   readiness: 'ready' | 'starting' | 'draining' = 'ready'
   reloadResult: ReloadResult = { ok: true, generation: 2, hash: '0123456789abcdef', warnings: ['a warning'] }
