@@ -21,13 +21,13 @@ export interface OpenResource extends ApiResource {
 
 export class ResourceBook {
   readonly #sealing: Sealing
-  readonly #secrets: SecretTexts
+  readonly secrets: SecretTexts
   readonly #resources = new Map<string, OpenResource>()
 
   /** Throws a StartError when what was sealed cannot be opened. */
   constructor(kept: readonly KeptResource[], sealing: Sealing, secrets: SecretTexts) {
     this.#sealing = sealing
-    this.#secrets = secrets
+    this.secrets = secrets
     for (const one of kept) this.#resources.set(apiPlace(one), this.#open(one))
   }
 
@@ -77,7 +77,7 @@ export class ResourceBook {
 
   /** How the store is told; secrets are sealed from here on. */
   command({ kind, name, definition, origin }: OpenResource): ResourceCommand {
-    const pointers = [...this.#secrets.ofDefinition(kind, definition).keys()]
+    const pointers = [...this.secrets.ofDefinition(kind, definition).keys()]
     const sealed = pointers.map((pointer) => [
       pointer,
       this.#sealing.seal(String(valueAt(definition, pointer))),

@@ -1,10 +1,12 @@
 /** Texts of a definition that may hold secrets: found by the schema, covered in answers, restored on the way in. */
 import { type Definition, redactedMark, type ResourceKind } from '../contract/resources.ts'
 import type { Json } from '../contract/activity.ts'
-import type { SinkDefinition } from '../contract/plugin.ts'
+import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
 import { type JsonSchema, mirrorSchema, plainSchema } from './mirror-schema.ts'
 import { keysOf, pointerTo } from './places.ts'
+import { providerSchema } from './provider-schema.ts'
 import { GatewaySchema } from './schema.ts'
+import { providersOf } from './validate-providers.ts'
 
 /** One reference, whole; the default of an `env` one may be a secret of its own. */
 const referencePattern =
@@ -34,14 +36,22 @@ function coverUrl(text: string): string {
   return bare.includes('?') ? covered.replace(/\?.*$/s, `?${redactedMark}`) : covered
 }
 
+/** Whose own keys may be secrets. */
+interface Plugins {
+  readonly sinks: readonly SinkDefinition[]
+  readonly providers: readonly ProviderDefinition[]
+}
+
 /** How to cover the text at each pointer of a value; pointers that hold nothing secret are left out. */
 export class SecretTexts {
   readonly #schemas: Readonly<Record<string, JsonSchema>>
   readonly #mirrors: ReadonlyMap<string, JsonSchema>
+  readonly #providers: ReadonlyMap<string, JsonSchema>
 
-  constructor(sinks: readonly SinkDefinition[]) {
+  constructor({ sinks, providers }: Plugins) {
     this.#schemas = plainSchema(GatewaySchema).properties ?? {}
     this.#mirrors = new Map(sinks.map((sink) => [sink.name, mirrorSchema(sink)]))
+    this.#providers = new Map(providers.map((provider) => [provider.name, providerSchema(provider)]))
   }
 
   /** Texts of a definition that must not be shown, by pointer, as they may be shown. */
@@ -58,6 +68,10 @@ export class SecretTexts {
     for (const [at, mirror] of mirrors.entries()) {
       for (const [pointer, text] of this.ofDefinition('mirrors', mirror))
         found.set(pointerTo('/mirrors', at) + pointer, text)
+    }
+    for (const { entry, pointer: at } of providersOf(tree)) {
+      const schema = this.#providers.get(String(entry['provider'])) ?? {}
+      for (const [pointer, text] of this.#covered(entry, schema)) found.set(at + pointer, text)
     }
     return found
   }
