@@ -1,0 +1,109 @@
+/**
+ * A fake of AWS Secrets Manager: GetSecretValue in its JSON protocol. It checks each signature by making it
+ * again with AWS's own signer.
+ */
+import { Sha256 } from '@aws-crypto/sha256-js'
+import { HttpRequest } from '@smithy/protocol-http'
+import { SignatureV4 } from '@smithy/signature-v4'
+import { type Asked, type Reply, type Service, startService } from './service.ts'
+
+export interface FakeAws extends Service {
+  readonly region: string
+  readonly keys: { readonly id: string; readonly secret: string; readonly sessionToken: string }
+  /** Whether requests must carry the session token. */
+  session: boolean
+  /** By name: text, bytes, or null for one that is scheduled for deletion. */
+  readonly secrets: Map<string, string | Buffer | null>
+  readonly denied: Set<string>
+  arn(name: string): string
+}
+
+const maxSkewMs = 15 * 60_000
+
+export async function startAws(): Promise<FakeAws> {
+  const service = await startService((asked) => answer(aws, asked))
+  const aws: FakeAws = Object.assign(service, {
+    region: 'eu-central-1',
+    keys: {
+      id: 'AKIAEXAMPLE',
+      secret: 'wJalrXUtnFEMI/K7MDENG/test',
+      sessionToken: 'IQoJb3JpZ2luX2VjEXAMPLE',
+    },
+    session: false,
+    secrets: new Map(),
+    denied: new Set<string>(),
+    arn: (name: string) => `arn:aws:secretsmanager:eu-central-1:123456789012:secret:${name}-AbCdEf`,
+  })
+  return aws
+}
+
+const failure = (type: string, message: string, status = 400): Reply => ({
+  status,
+  body: { __type: type, Message: message },
+  headers: { 'content-type': 'application/x-amz-json-1.1' },
+})
+
+async function answer(aws: FakeAws, asked: Asked): Promise<Reply> {
+  const refused = await signatureProblem(aws, asked)
+  if (refused !== null) return refused
+  const target = asked.headers['x-amz-target']
+  if (asked.method !== 'POST' || target !== 'secretsmanager.GetSecretValue')
+    return failure('UnknownOperationException', '')
+  const { SecretId: id = '' } = JSON.parse(asked.body) as { SecretId?: string }
+  const name = [...aws.secrets.keys()].find((one) => one === id || aws.arn(one) === id)
+  if (name !== undefined && aws.denied.has(name)) {
+    const who = 'arn:aws:iam::123456789012:user/gateway'
+    const message = `User: ${who} is not authorized to perform: secretsmanager:GetSecretValue`
+    return failure('AccessDeniedException', message)
+  }
+  const value = name === undefined ? undefined : aws.secrets.get(name)
+  if (name === undefined || value === undefined)
+    return failure('ResourceNotFoundException', "Secrets Manager can't find the specified secret.")
+  if (value === null) {
+    const message = 'You can’t perform this operation on the secret because it was marked for deletion.'
+    return failure('InvalidRequestException', message)
+  }
+  const held =
+    typeof value === 'string' ? { SecretString: value } : { SecretBinary: value.toString('base64') }
+  const about = { ARN: aws.arn(name), Name: name, VersionId: '00000000-0000-4000-8000-000000000001' }
+  return { status: 200, body: { ...about, ...held, VersionStages: ['AWSCURRENT'], CreatedDate: 1.7e9 } }
+}
+
+/** Signature Version 4, as AWS checks it; null when it is right. */
+async function signatureProblem(aws: FakeAws, { method, url, headers, body }: Asked): Promise<Reply | null> {
+  const pattern =
+    /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/
+  const [, id, region = '', service = '', signed = '', signature] =
+    pattern.exec(headers.authorization ?? '') ?? []
+  if (id === undefined) return failure('MissingAuthenticationTokenException', 'Missing Authentication Token')
+  const date = String(headers['x-amz-date'])
+  const when = new Date(date.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, '$1-$2-$3T$4:$5:$6Z'))
+  const unknown = 'The security token included in the request is invalid.'
+  if (id !== aws.keys.id) return failure('UnrecognizedClientException', unknown)
+  const token = headers['x-amz-security-token']
+  if (aws.session ? token !== aws.keys.sessionToken : token !== undefined)
+    return failure('UnrecognizedClientException', unknown)
+  if (!(Math.abs(Date.now() - when.getTime()) < maxSkewMs))
+    return failure('InvalidSignatureException', 'expired')
+  const names = signed.split(';')
+  const credentials = {
+    accessKeyId: id,
+    secretAccessKey: aws.keys.secret,
+    ...(aws.session && { sessionToken: String(token) }),
+  }
+  const signer = new SignatureV4({ credentials, region, service, sha256: Sha256 })
+  const again = await signer.sign(
+    new HttpRequest({
+      method,
+      path: url.pathname,
+      query: Object.fromEntries(url.searchParams),
+      headers: Object.fromEntries(names.map((name) => [name, String(headers[name])])),
+      body,
+    }),
+    { signingDate: when, signableHeaders: new Set(names) },
+  )
+  const right = again.headers['authorization']?.endsWith(`Signature=${signature}`) === true
+  return right && region === aws.region && service === 'secretsmanager' && names.includes('host')
+    ? null
+    : failure('InvalidSignatureException', 'The request signature we calculated does not match')
+}
