@@ -55,7 +55,7 @@ const orders: Readonly<Record<TagOrder, (a: Tag, b: Tag) => number>> = {
   last_assigned_at: (a, b) => (a.last_assigned_at ?? 0) - (b.last_assigned_at ?? 0),
 }
 
-/** Sorts in place, the first order first; the title decides what they leave open, so that pages hold still. */
+/** Sorts in place, the first order first; the title decides what they leave open: pages hold still. */
 export function sortTags(tags: Tag[], sorts: readonly TagSort[]): Tag[] {
   const all = [...sorts, { by: 'title' as const, descending: false }]
   return tags.sort((a, b) => {

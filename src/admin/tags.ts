@@ -120,8 +120,8 @@ function sortsOf(query: TagQuery): TagSort[] {
   const orders = query['sort_by[]'] ?? ['title']
   const directions = query['sort_direction[]'] ?? []
   if (directions.length > orders.length) {
-    const sentence = `must have at most as many values as sort_by[], ${orders.length}, got ${directions.length}`
-    throw badQuery('sort_direction[]', sentence)
+    const rule = `must have at most as many values as sort_by[], ${orders.length}`
+    throw badQuery('sort_direction[]', `${rule}, got ${directions.length}`)
   }
   return orders.map((by, at) => ({ by, descending: directions[at] === 'desc' }))
 }
