@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { FakeCommands, rejected, startTestAdmin, type TestAdmin, type TestRole } from '../support/admin.ts'
 
 interface Route {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** As in the document. */
   readonly path: string
   readonly role: TestRole | null
@@ -15,7 +15,26 @@ interface Route {
   readonly status?: number
 }
 
+/** Definitions by API: the same four verbs for each kind. */
+const resourceRoutes = ['collections', 'connections', 'mirrors'].flatMap((kind): Route[] => {
+  const one = `/api/${kind}/{name}`
+  const name = { mirrors: 'salt', collections: 'orders' }[kind] ?? 'SALT Security'
+  return [
+    {
+      ...{ method: 'POST', path: `/api/${kind}`, role: 'admin', status: 201 },
+      ...{ call: `create ${kind} fresh`, body: '{"name":"fresh"}' },
+    },
+    { method: 'PUT', path: one, role: 'admin', call: `replace ${kind} ${name}`, body: '{}' },
+    { method: 'PATCH', path: one, role: 'admin', call: `merge ${kind} ${name}`, body: '{}' },
+    { method: 'DELETE', path: one, role: 'admin', call: `delete ${kind} ${name}` },
+  ]
+})
+
 const routes: readonly Route[] = [
+  ...resourceRoutes,
+  { method: 'GET', path: '/api/connections', role: 'viewer' },
+  { method: 'GET', path: '/api/connections/{name}', role: 'viewer' },
+  { method: 'GET', path: '/api/config/export', role: 'admin' },
   { method: 'GET', path: '/healthz', role: null },
   { method: 'GET', path: '/readyz', role: null },
   { method: 'GET', path: '/metrics', role: null },
