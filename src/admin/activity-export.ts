@@ -1,6 +1,7 @@
 /** Exports of the activity log: a stream that reads on only when its client has taken what came before. */
+import { Readable } from 'node:stream'
 import { stringify } from 'csv-stringify/sync'
-import type { ChainedActivity, Json } from '../contract/activity.ts'
+import type { ActivityFilter, ActivityLog, ChainedActivity, Json } from '../contract/activity.ts'
 
 export type ExportFormat = 'ndjson' | 'csv'
 
@@ -14,7 +15,7 @@ export const contentTypes: Readonly<Record<ExportFormat, string>> = {
 const PIECE_CHARS = 65_536
 
 /** Joins texts into pieces, none of them larger than needed. */
-export async function* pieces(texts: AsyncIterable<string>): AsyncGenerator<string> {
+async function* pieces(texts: AsyncIterable<string>): AsyncGenerator<string> {
   let waiting = ''
   for await (const text of texts) {
     waiting += text
@@ -84,24 +85,44 @@ const ROWS_AT_ONCE = 100
 
 /** A text that a spreadsheet would run as a formula gets an apostrophe (OWASP, CSV injection). */
 const csv = (rows: readonly (readonly (string | number)[])[]): string =>
-  stringify([...rows], { escape_formulas: true, record_delimiter: '\r\n' })
+  stringify([...rows], {
+    escape_formulas: true,
+    record_delimiter: '\r\n',
+    // Some readers take either character alone for the end of a row, and what follows for a cell of its own.
+    quoted_match: /[\r\n]/,
+  })
 
-/** RFC 4180, with a header line. */
-export async function* csvTexts(entries: AsyncIterable<ChainedActivity>): AsyncGenerator<string> {
-  yield csv([columns])
-  let rows: (string | number)[][] = []
-  for await (const entry of entries) {
-    rows.push(row(entry))
-    if (rows.length < ROWS_AT_ONCE) continue
-    yield csv(rows)
-    rows = []
+export class ActivityExport {
+  readonly stream: Readable
+  /** Entries that were given out so far. */
+  entries = 0
+
+  constructor(activity: ActivityLog, format: ExportFormat, filter: ActivityFilter) {
+    const texts =
+      format === 'csv' ? this.#csv(activity.entries(filter)) : this.#ndjson(activity.lines(filter))
+    // One piece ahead of what the socket takes.
+    this.stream = Readable.from(pieces(texts), { highWaterMark: 1 })
   }
-  if (rows.length > 0) yield csv(rows)
-}
 
-/** One line of an export, as it is chained: see the format of the log for its bytes. */
-export async function* ndjsonTexts(entries: AsyncIterable<ChainedActivity>): AsyncGenerator<string> {
-  for await (const { id, timestamp, ...entry } of entries) {
-    yield `${JSON.stringify({ id, timestamp: new Date(timestamp).toISOString(), ...entry })}\n`
+  /** Lines of the log as they are: entries, and checkpoints that cover them. */
+  async *#ndjson(lines: AsyncIterable<string>): AsyncGenerator<string> {
+    for await (const line of lines) {
+      if (line.startsWith('{"id":')) this.entries += 1
+      yield `${line}\n`
+    }
+  }
+
+  /** RFC 4180, with a header line. */
+  async *#csv(entries: AsyncIterable<ChainedActivity>): AsyncGenerator<string> {
+    yield csv([columns])
+    let rows: (string | number)[][] = []
+    for await (const entry of entries) {
+      this.entries += 1
+      rows.push(row(entry))
+      if (rows.length < ROWS_AT_ONCE) continue
+      yield csv(rows)
+      rows = []
+    }
+    if (rows.length > 0) yield csv(rows)
   }
 }

@@ -1,6 +1,6 @@
 /** The activity log: read, searched, exported, and added to by the systems around the gateway. */
 import { createHash } from 'node:crypto'
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import { type Static, Type } from 'typebox'
 import type { IdempotencyKey } from '../contract/activity.ts'
@@ -13,8 +13,9 @@ import {
   printed,
   printedChained,
 } from './activity-entry.ts'
-import { contentTypes, csvTexts, ndjsonTexts, pieces } from './activity-export.ts'
+import { ActivityExport, contentTypes } from './activity-export.ts'
 import { ExportQuery, FilterQuery, filterOf, ListQuery, pageOf } from './activity-query.ts'
+import { actorOf } from './actor.ts'
 import { type AdminApp, type AdminContext, answer, type Resource } from './app.ts'
 import type { SignedIn } from './auth.ts'
 import { AdminError } from './errors.ts'
@@ -108,7 +109,7 @@ function addReads(app: AdminApp, { activity }: AdminContext): void {
   )
 }
 
-function addExport(app: AdminApp, { activity }: AdminContext): void {
+function addExport(app: AdminApp, { activity, trail }: AdminContext): void {
   let running = 0
   app.get(
     `${path}/export`,
@@ -140,16 +141,17 @@ function addExport(app: AdminApp, { activity }: AdminContext): void {
       reply.type(contentTypes[format])
       reply.header('content-disposition', `attachment; filename="activity-${environment}.${format}"`)
       if (request.method === 'HEAD') return reply.send('')
-      const entries = activity.entries(filter)
-      const stream = Readable.from(pieces(format === 'csv' ? csvTexts(entries) : ndjsonTexts(entries)), {
-        // One piece ahead of what the socket takes.
-        highWaterMark: 1,
-      })
+      const made = new ActivityExport(activity, format, filter)
+      const actor = actorOf(request)
       running += 1
-      stream.once('close', () => {
+      made.stream.once('close', () => {
         running -= 1
+        const { from = null, to = null } = request.query
+        const complete = made.stream.readableEnded
+        const details = { activity: format, entries: made.entries, complete, from, to }
+        void trail.record({ event: 'activity_exported', actor, resource: { name: environment }, details })
       })
-      return reply.send(stream)
+      return reply.send(made.stream)
     },
   )
 }
