@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { shapes } from './bed/payload.ts'
+import { activity, type ActivityResult } from './cases/activity.ts'
 import { type LoopDelay, loopDelay } from './cases/loop-delay.ts'
 import { mirrorDead } from './cases/mirror-dead.ts'
 import { mirrorHung } from './cases/mirror-hung.ts'
@@ -37,7 +38,7 @@ const rows: readonly Row[] = [
   haproxy,
 ]
 /** What a run does besides the rows; chosen with --rows too. */
-const extras = ['soak', 'loop-delay', 'micro'] as const
+const extras = ['soak', 'loop-delay', 'activity', 'micro'] as const
 
 const usage = `npm run bench -- [options]
   --smoke          every case very briefly, nothing judged; exit 1 when one does not work
@@ -45,6 +46,7 @@ const usage = `npm run bench -- [options]
   --rounds N       interleaved rounds (5)
   --seconds N      seconds per measurement (2)
   --soak N         requests of the soak (200000)
+  --activity N     entries of the activity log (1000000)
   --no-install     do not install missing rivals
   --publish        write the results into bench/README.md
   --json FILE      write every measurement
@@ -58,6 +60,7 @@ interface Plan {
   readonly warmSeconds: number
   readonly soakRequests: number
   readonly loopSeconds: number
+  readonly activityEntries: number
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
@@ -82,6 +85,7 @@ function readOptions() {
         rounds: { type: 'string', default: '5' },
         seconds: { type: 'string', default: '2' },
         soak: { type: 'string', default: '200000' },
+        activity: { type: 'string', default: '1000000' },
         'no-install': { type: 'boolean', default: false },
         publish: { type: 'boolean', default: false },
         json: { type: 'string' },
@@ -107,6 +111,7 @@ function planOf(options: ReturnType<typeof readOptions>): Plan {
     warmSeconds: smoke ? 0 : 6,
     soakRequests: smoke ? 3000 : positive('soak', options.soak),
     loopSeconds: smoke ? 2 : 6,
+    activityEntries: smoke ? 20_000 : positive('activity', options.activity),
   }
 }
 
@@ -161,6 +166,7 @@ async function runAll(bed: Bed, plan: Plan, chosen: readonly Row[]): Promise<Fin
   const problems: string[] = []
   const loops: LoopDelay[] = []
   let soaked: SoakResult | null = null
+  let logged: ActivityResult | null = null
   const attempt = async (name: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work()
@@ -190,12 +196,18 @@ async function runAll(bed: Bed, plan: Plan, chosen: readonly Row[]): Promise<Fin
       soaked = await soak(bed, plan.soakRequests)
     })
   }
+  if (plan.chosen.has('activity')) {
+    await attempt('activity', async () => {
+      logged = await activity(`${bed.folder}/activity`, plan.activityEntries)
+    })
+  }
   const found: MicroResult[] = []
   if (plan.chosen.has('micro'))
     await attempt('micro', async () => void found.push(...(await micro(plan.smoke))))
   for (const one of measurements)
     if (one.invalid !== null) problems.push(`${one.row} ${one.shape}: ${one.invalid}`)
-  return { measurements, soak: soaked, loops, twoCores: bed.machine.cores > 1, micro: found, problems }
+  const twoCores = bed.machine.cores > 1
+  return { measurements, soak: soaked, loops, activity: logged, twoCores, micro: found, problems }
 }
 
 async function main(): Promise<number> {

@@ -1,9 +1,11 @@
 /** The targets, and what a run says about each: met, missed, or not measured and why. */
 import { type Shape, shapes } from '../bed/payload.ts'
+import type { ActivityResult } from '../cases/activity.ts'
 import { type LoopDelay, loopRate } from '../cases/loop-delay.ts'
 import type { SoakResult } from '../cases/soak.ts'
 import type { Driver } from './drive.ts'
 import type { Measurement } from './measure.ts'
+import { judgeActivity } from './judge-activity.ts'
 import { median } from './statistics.ts'
 
 /** A core below this had time to spare, so its throughput says something about the load generator only. */
@@ -31,6 +33,7 @@ export interface Run {
   readonly measurements: readonly Measurement[]
   readonly soak: SoakResult | null
   readonly loops: readonly LoopDelay[]
+  readonly activity: ActivityResult | null
   /** Whether this machine can hold the load generator away from what is measured. */
   readonly twoCores: boolean
 }
@@ -178,6 +181,9 @@ export function judge(run: Run): Verdict[] {
     judgeSoak(run.soak),
     ...judgeLoops(run.loops),
   ]
-  if (run.twoCores) return verdicts
-  return verdicts.map((each) => ({ ...each, met: null, note: 'load and gateway shared one core' }))
+  // The log is measured without a load beside it.
+  const alone = judgeActivity(run.activity)
+  if (run.twoCores) return [...verdicts, ...alone]
+  const shared = { met: null, note: 'load and gateway shared one core' }
+  return [...verdicts.map((each) => ({ ...each, ...shared })), ...alone]
 }

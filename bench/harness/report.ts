@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { shapes } from '../bed/payload.ts'
 import type { MicroResult } from '../micro/micro.ts'
+import { activityText } from './judge-activity.ts'
 import { type Run, saturated, type Verdict } from './judge.ts'
 import type { Machine } from './machine.ts'
 import type { Measurement } from './measure.ts'
@@ -179,6 +180,7 @@ export function page(of: Page): string {
     ['CPU by thread, µs per request', threadTable(run)],
     ['Event-loop delay of a data thread', loopTable(run)],
     ['Memory', soakText(run)],
+    ['Activity log', activityText(run.activity)],
     ['Micro-benches', microTable(of.micro)],
   ]
   return [

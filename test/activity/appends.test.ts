@@ -36,7 +36,7 @@ test('an entry is what was given, with milliseconds, and is hidden from other en
   expect(await store.activity.entry(id + 1, 'dev')).toBeNull()
 })
 
-test('a key gives the same ids while it is under way, later, and after a restart; not with another body', async () => {
+test('a key gives the same ids under way, later and after a restart; not with another body', async () => {
   const { folder, store } = await newStore()
   const key = { client: 'ci', key: 'a', digest: 'one' }
   const first = store.activity.append([activity(), activity()], key)

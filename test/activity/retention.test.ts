@@ -65,7 +65,7 @@ test('each environment loses its own old entries, and the rest verifies from the
   expect((await again.activity.page({ environment: 'dev', order: 'desc', size: 1 })).total).toBe(51)
 })
 
-test('an environment that loses everything goes on after its anchor, with ids that were never used', async () => {
+test('an environment that loses everything goes on after its anchor, with new ids', async () => {
   const { folder, store } = await newStore()
   await store.activity.append(aged(2, 100))
   await store.activity.retain(hostKeeping({ prod: 30 }))
@@ -84,7 +84,7 @@ test('a younger entry keeps what came after it', async () => {
   expect(data.map(({ id }) => id)).toEqual([3, 5, 7])
 })
 
-test('blocks without entries leave the index, and counts stay right across them', {
+test('empty blocks leave the index, and counts stay right across them', {
   timeout: 60_000,
 }, async () => {
   const { folder, store } = await newStore()

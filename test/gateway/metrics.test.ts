@@ -40,6 +40,7 @@ function parse(text: string): Scrape {
   return { values, types }
 }
 
+const appendSeconds = new Distribution(new Buckets([1]))
 const threads = [new Counters(), new Counters()] as const
 const source = {
   counters: () => threads,
@@ -49,7 +50,8 @@ const source = {
   ],
   mirrors: () => [mirrorView('salt')],
   captureBuffer: () => ({ used: 1024, limit: 4096 }),
-  activity: () => ({ entries: [['dev', 2]], appendSeconds: new Distribution(new Buckets([1])), storeBytes: 1 }),
+  activity: () => ({ entries: [['dev', 2]], appendSeconds, storeBytes: 1 }),
+  secrets: () => ({ entries: 2, reads: [{ provider: 'vault', result: 'denied', count: 3 }] }),
   uncleanShutdown: () => true,
 } satisfies MetricsSource
 

@@ -2,7 +2,7 @@
  * The byte form of one part of a block's index: which positions have which value of one field.
  *
  * ```
- *  count n │ n + 1 rows { key offset, data offset, positions } │ keys … │ data …      (all u32, little endian)
+ *  count n │ n + 1 rows { key offset, data offset, positions } │ keys … │ data …      (u32, little endian)
  *
  *  rows ascend by the bytes of their keys; the last row only ends the one before it
  *  data of a row: up to 4,096 positions as ascending u16, more as a bitmap of 8,192 bytes

@@ -14,10 +14,9 @@ import type { Blocks } from './blocks.ts'
 import type { Chains } from './chains.ts'
 import { exportLine, parseEntry } from './format.ts'
 import { matchesIn, mayMatch, plainCount, type Query, queryOf } from './query.ts'
+import { Slices } from './slices.ts'
 import { textTest } from './text.ts'
 
-/** How long a slice may take before others get their turn. */
-const SLICE_MS = 5
 /** Entries between two looks at the clock. */
 const CLOCK_ENTRIES = 64
 const DAY_MS = 86_400_000
@@ -28,20 +27,6 @@ export interface ReaderSource {
   readonly blocks: Blocks
   /** Chains and newest id as they are now. */
   now(): { readonly chains: Chains; readonly lastId: number }
-}
-
-/** Gives way to others when its slice is over. */
-class Slices {
-  #until = performance.now() + SLICE_MS
-
-  get over(): boolean {
-    return performance.now() >= this.#until
-  }
-
-  async rest(): Promise<void> {
-    await new Promise(setImmediate)
-    this.#until = performance.now() + SLICE_MS
-  }
 }
 
 /** A page in the making. */

@@ -91,8 +91,8 @@ export class ActivityWriter {
   }
 
   /**
-   * Resolves with the ids once the entries, and what belongs to them, are on the disk. Throws StorageBusyError
-   * or EntryTooLargeError, rejects with StorageFullError, when nothing was written.
+   * Resolves with the ids once the entries, and what belongs to them, are on the disk. Throws
+   * StorageBusyError or EntryTooLargeError, rejects with StorageFullError, when nothing was written.
    */
   append(entries: readonly NewActivity[], more: MoreWrites = {}): Promise<number[]> {
     const now = Date.now()
