@@ -72,6 +72,7 @@ export class GatewayCommands implements Commands {
         connections_open: this.#sum(threadCell.connectionsOpen),
       },
       listen: this.#gateway.listen,
+      secrets: { entries: this.#gateway.secrets.entries, providers: this.#gateway.secrets.providers() },
     }
   }
 
@@ -107,6 +108,7 @@ export class GatewayCommands implements Commands {
         limit: this.#gateway.config.capture.buffer_bytes,
       }),
       uncleanShutdown: () => this.#gateway.uncleanShutdown,
+      secrets: () => ({ entries: this.#gateway.secrets.entries, reads: this.#gateway.secrets.reads() }),
     }
   }
 
@@ -209,7 +211,7 @@ export class GatewayCommands implements Commands {
     const results = legs.map(async (leg, at) => {
       const target = leg.settings?.target
       if (target === undefined) throw new ConflictError(`mirror ${name} has no destination`)
-      const result = await this.#gateway.shipper.ship({
+      const result = await this.#gateway.credentials.ship({
         target,
         leg: leg.name,
         batchId: `test-${randomUUID()}`,
@@ -284,6 +286,13 @@ export class GatewayCommands implements Commands {
     const changed = await this.#gateway.setCapturing(capturing, { event, actor })
     if (changed) log.warn(capturing ? 'capture resumed' : 'capture paused')
     return { paused: !capturing }
+  }
+
+  async clearSecrets(actor: Actor): Promise<void> {
+    const { secrets, log, trail } = this.#gateway
+    secrets.clear()
+    log.info('secrets cache cleared')
+    await trail.record({ event: 'secrets_cache_cleared', actor, resource: { name: 'all' } })
   }
 
   async setLogLevel(level: string, actor: Actor): Promise<void> {

@@ -22,7 +22,10 @@ import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads, type SlabMessage } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
 import { ResourceBook } from './resource-book.ts'
+import { secretNews } from './secrets-news.ts'
 import { openSeal } from './secrets/seal.ts'
+import { Secrets } from './secrets/secrets.ts'
+import { Credentials } from './shipper/credentials.ts'
 import { Episodes } from './shipper/episodes.ts'
 import { Mirrors } from './shipper/mirrors.ts'
 import { ShipperPool } from './shipper/pool.ts'
@@ -68,6 +71,7 @@ const fixedKeys: Readonly<Record<string, (config: Config) => string | number | b
   '/data_dir': ({ data_dir }) => data_dir,
   '/admin/host': ({ admin }) => admin.host,
   '/admin/port': ({ admin }) => admin.port,
+  '/secrets/key_file': ({ secrets }) => secrets.key_file ?? '',
   '/capture/buffer_bytes': ({ capture }) => capture.buffer_bytes,
   '/logging/format': ({ logging }) => logging.format,
 }
@@ -143,6 +147,8 @@ export class RunningGateway implements Gateway {
   readonly metrics: Metrics
   readonly mirrors: Mirrors
   readonly shipper: ShipperPool
+  readonly secrets: Secrets
+  readonly credentials: Credentials
   readonly recorder: RecorderPool
   readonly threads: DataThreads
   readonly slots = new PlanSlots()
@@ -195,8 +201,12 @@ export class RunningGateway implements Gateway {
     const countFailed = this.metrics.countActivityFailed.bind(this.metrics)
     this.trail = new GatewayTrail({ activity, log, countFailed, config: () => this.config })
     this.#episodes = new Episodes({ trail: this.trail, store, config: () => this.config })
+    const news = secretNews(this)
+    const ship = this.shipper.ship.bind(this.shipper)
+    this.secrets = new Secrets(options.providers, config.secrets, news)
+    this.credentials = new Credentials({ ship, secrets: this.secrets, refused: news.refused })
     const host = {
-      ship: this.shipper.ship.bind(this.shipper),
+      ship: this.credentials.ship.bind(this.credentials),
       index: this.shipper.index.bind(this.shipper),
       probe: this.shipper.probe.bind(this.shipper),
       store: this.store,
@@ -382,6 +392,7 @@ export class RunningGateway implements Gateway {
     await this.threads.apply(plan)
     const before = this.config
     this.config = config
+    this.secrets.configure(config.secrets)
     this.mirrors.apply(config)
     if (before.logging.level !== config.logging.level) this.log.level = config.logging.level
   }
@@ -452,6 +463,7 @@ export class RunningGateway implements Gateway {
     await this.threads.end()
     await this.#adminServer?.close()
     await this.recorder.close()
+    await this.secrets.close()
     await this.shipper.destroy()
     this.metrics.close()
     await this.store.close()

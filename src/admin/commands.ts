@@ -6,6 +6,7 @@ import type { Actor } from '../contract/audit-trail.ts'
 import type { DropReason } from '../contract/errors.ts'
 import type { Problem } from '../config/problems.ts'
 import type { AdminConfig, Config } from '../config/schema.ts'
+import type { ProviderView } from '../secrets/providers.ts'
 import type { ManagedBy, ResourceCommands } from './resource-commands.ts'
 
 export const legStates = ['idle', 'delivering', 'retrying', 'parked', 'paused', 'disabled'] as const
@@ -92,6 +93,7 @@ export interface StatusView {
   capture: { paused: boolean; buffer_used_bytes: number; buffer_limit_bytes: number }
   totals: Counts & { requests: number; rejected: number; connections_open: number }
   listen: { host: string; port: number }
+  secrets: { entries: number; providers: ProviderView[] }
 }
 
 export interface TestResult {
@@ -136,6 +138,8 @@ export interface Commands {
     actor: Actor,
   ): Promise<{ name: string; connected: boolean } | null>
   setCapture(capturing: boolean, actor: Actor): Promise<{ paused: boolean }>
+  /** Forgets every cached secret. */
+  clearSecrets(actor: Actor): Promise<void>
   setLogLevel(level: string, actor: Actor): Promise<void>
   reload(actor: Actor): Promise<ReloadResult>
   /** Checks a YAML text, or the file on disk when there is none. */

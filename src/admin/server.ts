@@ -27,6 +27,7 @@ import { openapi, openapiOptions } from './openapi.ts'
 import { parseQuery } from './query.ts'
 import { resources as configResources } from './resources.ts'
 import { RouteTable } from './route-table.ts'
+import { secrets } from './secrets.ts'
 import { SignInTrail } from './sign-in-trail.ts'
 import { status } from './status.ts'
 import { TagBook } from './tag-book.ts'
@@ -51,6 +52,7 @@ const resources: readonly Resource[] = [
   activityLogs,
   tags,
   tagsAssignments,
+  secrets,
 ]
 
 /** Names hold at most 64 characters; percent-encoded, three times as many. */

@@ -180,6 +180,18 @@ const Status = Type.Object({
     connections_open: items('Open client connections.'),
   }),
   listen: Type.Object({ host: Type.String(), port: Type.Integer() }),
+  secrets: Type.Object({
+    entries: items('Secrets in the cache.'),
+    providers: Type.Array(
+      Type.Object({
+        name: Type.String(),
+        provider: Type.String(),
+        state: Type.Enum(['unused', 'ok', 'failing']),
+        since: nullable(moment('Since when it is in this state.')),
+        last_error: nullable(Type.String()),
+      }),
+    ),
+  }),
 })
 
 const ErrorShape = Type.Object({

@@ -57,6 +57,7 @@ const compressors = { gzip: promisify(gzip), zstd: promisify(zstdCompress) }
  */
 export function createSinkHttp(target: Target): { readonly http: SinkHttp; close(): Promise<void> } {
   const { connection } = target
+  assertUrls(connection)
   assertHeaders(connection.headers, connection.proxyUrl !== null)
   const sockets = new Sockets(connection)
   const scrub = scrubber(target)
@@ -286,6 +287,15 @@ function headerList(target: Target, request: PostRequest): string[] {
 
 async function compress(body: Buffer, compression: Target['compression']): Promise<Buffer> {
   return compression === 'none' ? body : compressors[compression](body)
+}
+
+/** Checked when the file is read, unless they hold secrets. */
+function assertUrls({ baseUrl, proxyUrl }: Target['connection']): void {
+  const urls = { base_url: baseUrl, proxy_url: proxyUrl }
+  for (const [key, url] of Object.entries(urls)) {
+    if (url === null || (/^https?:\/\//i.test(url) && URL.canParse(url))) continue
+    throw new OutcomeError('refused', `the ${key} of the connection must be an absolute http or https URL`)
+  }
 }
 
 function assertHeaders(headers: Readonly<Record<string, string>>, proxied: boolean): void {

@@ -10,11 +10,20 @@ export function scrubber(target: Pick<Target, 'connection'>): (text: string) => 
   for (const value of Object.values(target.connection.headers)) addHeader(secrets, value)
   const { proxyUrl } = target.connection
   if (proxyUrl !== null && URL.canParse(proxyUrl)) secrets.add(decodeURIComponent(new URL(proxyUrl).password))
+  for (const value of target.connection.secretValues) addValue(secrets, value)
   // Longest first: a value before the token that is part of it.
   const found = [...secrets]
     .filter((secret) => secret.length >= secretCharsMin)
     .sort((a, b) => b.length - a.length)
   return (text) => found.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
+}
+
+/** The value itself; of a URL also its parts, since errors name hosts; and as a URL writes it. */
+function addValue(secrets: Set<string>, value: string): void {
+  secrets.add(value).add(encodeURIComponent(value)).add(value.toLowerCase())
+  const url = URL.parse(value)
+  if (url === null) return
+  secrets.add(url.host).add(url.hostname).add(url.pathname).add(url.password).add(decodeURIComponent(url.password))
 }
 
 /** The value itself; `Scheme token` also without the scheme; Basic also decoded (RFC 7617 §2). */

@@ -135,6 +135,8 @@ export interface Target {
   readonly format: ItemFormat
   readonly options: Readonly<Record<string, unknown>>
   readonly compression: 'none' | 'gzip' | 'zstd'
+  /** Pointers of the texts below whose references to secrets are to be replaced before it is delivered to. */
+  readonly templates: readonly string[]
   readonly connection: {
     readonly baseUrl: string | null
     readonly headers: Readonly<Record<string, string>>
@@ -147,6 +149,8 @@ export interface Target {
       readonly server_name?: string
     } | null
     readonly proxyUrl: string | null
+    /** Values of secrets that stand somewhere in it: never shown. */
+    readonly secretValues: readonly string[]
     /** Sockets to one origin. */
     readonly sockets: number
   }

@@ -133,6 +133,11 @@ export class Mirrors {
     }
   }
 
+  /** Secrets may have other values now: legs that wait for those are tried at once. */
+  retryWithSecrets(): void {
+    for (const leg of this.#legs) if (leg.parked && leg.settings?.target.templates.length) leg.replay()
+  }
+
   isDisconnected(connection: string): boolean {
     return this.#disconnected.has(connection)
   }

@@ -7,8 +7,8 @@ import { legSpoolBytes } from './janitor.ts'
 import { segmentBytesFor } from './segments.ts'
 
 /**
- * How to reach the destination of a mirror. Holds secrets: lives in memory, goes to the shipper threads,
- * nowhere else.
+ * How to reach the destination of a mirror. Holds what was written as a secret: lives in memory, goes to the
+ * shipper threads, nowhere else.
  */
 export function targetOf(mirror: MirrorConfig, connection: ConnectionConfig | undefined): Target {
   const target = {
@@ -17,12 +17,14 @@ export function targetOf(mirror: MirrorConfig, connection: ConnectionConfig | un
     format: mirror.item_format,
     options: mirror.options,
     compression: mirror.batch.compression,
+    templates: connection?.secret_fields ?? [],
     connection: {
       baseUrl: connection?.base_url ?? null,
       headers: connection?.headers ?? {},
       caseSensitive: connection?.case_sensitive_headers ?? false,
       tls: connection?.tls ?? null,
       proxyUrl: connection?.proxy_url ?? null,
+      secretValues: [],
       sockets: mirror.concurrency * mirror.legs.length,
     },
   }

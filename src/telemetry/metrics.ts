@@ -9,11 +9,13 @@ import { type ActivityFigures, addActivityFamilies } from './metrics-activity.ts
 import { addHttpFamilies, type HttpSource } from './metrics-http.ts'
 import { addMirrorFamilies, type AttemptOutcome, MirrorTally } from './metrics-mirror.ts'
 import { addProcessFamilies } from './metrics-process.ts'
+import { addSecretFamilies, type SecretsTally } from './metrics-secrets.ts'
 
 /** What is read at scrape time. */
 export interface MetricsSource extends HttpSource {
   mirrors(): readonly MirrorView[]
   activity(): ActivityFigures
+  secrets(): SecretsTally
   /** Memory of the capture path, bytes. */
   captureBuffer(): { readonly used: number; readonly limit: number }
   uncleanShutdown(): boolean
@@ -47,6 +49,7 @@ export class Metrics {
     addMirrorFamilies(families, () => this.#views, this.#mirrors)
     this.#addCaptureFamilies(families, source)
     addActivityFamilies(families, () => source.activity())
+    addSecretFamilies(families, () => source.secrets())
     families.counter('config_reloads_total', 'Reloads of the configuration.', () =>
       reloadResults.map((result) => ({ labels: { result }, value: this.#reloads[result] })),
     )

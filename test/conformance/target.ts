@@ -14,6 +14,7 @@ export function target(
     format: 'pair',
     options: {},
     compression: 'none',
+    templates: [],
     ...changes,
     connection: {
       baseUrl: null,
@@ -21,6 +22,7 @@ export function target(
       caseSensitive: false,
       tls: null,
       proxyUrl: null,
+      secretValues: [],
       sockets: 4,
       ...connection,
     },

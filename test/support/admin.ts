@@ -175,6 +175,7 @@ export class FakeCommands implements Commands {
       capture: { paused: false, buffer_used_bytes: 0, buffer_limit_bytes: 67_108_864 },
       totals: { ...counts, requests: 3, rejected: 0, connections_open: 1 },
       listen: { host: '127.0.0.1', port: 8080 },
+      secrets: { entries: 0, providers: [] },
     }
   }
   ready() {
@@ -245,6 +246,9 @@ export class FakeCommands implements Commands {
   async setCapture(capturing: boolean) {
     this.calls.push(`setCapture ${capturing}`)
     return { paused: !capturing }
+  }
+  async clearSecrets() {
+    this.calls.push('clearSecrets')
   }
   async setLogLevel(level: string) {
     this.calls.push(`setLogLevel ${level}`)

@@ -1,0 +1,23 @@
+/** What the gateway does when secrets change: deliveries that wait for them are tried, and the log is told. */
+import { theGateway } from './contract/audit-trail.ts'
+import { referenceText, type SecretReference } from './contract/secret-reference.ts'
+import type { RunningGateway } from './gateway.ts'
+import type { SecretsHost } from './secrets/secrets.ts'
+import type { CredentialsHost } from './shipper/credentials.ts'
+
+/** Called long after the gateway was made, so its parts are asked for only then. */
+export function secretNews(gateway: RunningGateway): SecretsHost & Pick<CredentialsHost, 'refused'> {
+  const tell = (references: readonly SecretReference[], details: Record<string, string | boolean>) => {
+    const named = references.map(referenceText)
+    gateway.log.info({ secrets: named, ...details }, 'secret read again')
+    const actor = theGateway
+    void gateway.trail.record(
+      ...named.map((name) => ({ event: 'secret_refreshed' as const, actor, resource: { name }, details })),
+    )
+  }
+  return {
+    changed: (reference) => tell([reference], { changed: true }),
+    refused: (mirror, references) => tell(references, { changed: false, refused_for: mirror }),
+    mayHaveChanged: () => gateway.mirrors.retryWithSecrets(),
+  }
+}
