@@ -50,7 +50,6 @@ const source = {
   ],
   mirrors: () => [mirrorView('salt')],
   captureBuffer: () => ({ used: 1024, limit: 4096 }),
-  secrets: () => ({ entries: 2, reads: [{ provider: 'vault', result: 'denied', count: 3 }] }),
   activity: () => ({ entries: [['dev', 2]], appendSeconds, storeBytes: 1 }),
   secrets: () => ({ entries: 2, reads: [{ provider: 'vault', result: 'denied', count: 3 }] }),
   uncleanShutdown: () => true,
