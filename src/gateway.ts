@@ -250,7 +250,8 @@ export class RunningGateway implements Gateway {
       },
       'ready',
     )
-    await this.#tellStart()
+    // Not waited for: a disk that stalls now must not keep signals from being obeyed.
+    void this.#tellStart()
   }
 
   /** One slab on its way to the disk. */

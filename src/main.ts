@@ -207,7 +207,10 @@ function loader(file: string, plugins: Pick<LoadOptions, 'sinks' | 'providers'>)
 /** Signals from the first moment on: one that comes before the gateway stands is obeyed once it does. */
 class Signals {
   readonly #stopWanted: Promise<void>
-  #reload: () => void = () => {}
+  #reloadWanted = false
+  #reload: () => void = () => {
+    this.#reloadWanted = true
+  }
   #kill: () => void = () => {}
 
   constructor() {
@@ -233,6 +236,7 @@ class Signals {
     this.#kill = () => gateway.kill()
     // Its result is in the log and in the status; only a bug rejects.
     this.#reload = () => void gateway.commands.reload({ ...theGateway, activity: 'sighup' }).catch(crash)
+    if (this.#reloadWanted) this.#reload()
     await this.#stopWanted
     const { clean } = await gateway.stop()
     // A handle that was forgotten must not keep a drained gateway alive.
