@@ -41,6 +41,11 @@ export class GatewayCommands implements Commands {
     return this.#gateway.config.admin
   }
 
+  placeOf(pointer: string): string {
+    const { file, places } = this.#gateway.loaded
+    return `${file}:${places.value(pointer).line}`
+  }
+
   status(): StatusView {
     const { config, threads, recorder, shipper, startedAt, loadedAt, lastRejected, state, options } =
       this.#gateway

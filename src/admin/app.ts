@@ -12,8 +12,11 @@ import type { ActivityLog } from '../contract/activity.ts'
 import type { AuditTrail } from '../contract/audit-trail.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { Access, SignedIn } from './auth.ts'
+import type { Access, SignedIn, SignIn } from './auth.ts'
+import type { ClientBook } from './client-book.ts'
+import type { ClientRegistry } from './client-registry.ts'
 import type { Commands } from './commands.ts'
+import type { Session, SessionTable } from './session-table.ts'
 import type { TagBook } from './tag-book.ts'
 import { ErrorAnswer } from './views.ts'
 
@@ -24,6 +27,8 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     signedIn: SignedIn | null
+    /** Of a request that signed in with a cookie. */
+    session: Session | null
   }
 }
 
@@ -48,6 +53,10 @@ export interface AdminContext {
   readonly activity: ActivityLog
   /** Where what a resource does becomes an entry of the activity log. */
   readonly trail: AuditTrail
+  readonly clients: ClientRegistry
+  readonly clientBook: ClientBook
+  readonly sessions: SessionTable
+  readonly signIn: SignIn
   readonly log: Logger
 }
 

@@ -1,16 +1,17 @@
-/** Who may do what on the admin port: bearer tokens, roles, and the lock against guessing. */
+/** Who may do what on the admin port: tokens, sessions, roles, and the lock against guessing. */
+import type { FastifyRequest } from 'fastify'
 import type { AdminConfig } from '../config/schema.ts'
 import type { EnvironmentName } from '../contract/environments.ts'
+import { type Role, roles } from '../contract/roles.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { Actor } from '../contract/audit-trail.ts'
-import type { ClientRegistry } from './client-registry.ts'
+import { actorOf } from './actor.ts'
+import type { ClientRegistry, FoundClient } from './client-registry.ts'
 import { AdminError } from './errors.ts'
-import { Lockout } from './lockout.ts'
+import { GuessFlood, Lockout } from './lockout.ts'
+import { isCsrfToken, type Session, type SessionTable } from './session-table.ts'
 import type { SignInTrail } from './sign-in-trail.ts'
 
-/** Each role may do what the ones before it may. */
-export const roles = ['viewer', 'operator', 'admin'] as const
-export type Role = (typeof roles)[number]
+export type { Role } from '../contract/roles.ts'
 
 /** What a route asks for: a role, or nothing; may depend on the configuration. */
 export type Access = Role | 'open' | ((admin: AdminConfig) => Role | 'open')
@@ -25,49 +26,133 @@ export interface SignedIn {
   readonly environment: EnvironmentName
 }
 
+export const sessionCookie = 'mirrorgate_session'
+
 /** RFC 6750 §3: how a client is told which scheme to use. */
 const challenge = { 'www-authenticate': 'Bearer realm="mirrorgate"' }
 const challengeInvalid = { 'www-authenticate': 'Bearer realm="mirrorgate", error="invalid_token"' }
 
+const unauthorized = (message: string, headers: Readonly<Record<string, string>>): AdminError =>
+  new AdminError(401, message, { headers })
+
+interface SignInParts {
+  readonly clients: ClientRegistry
+  readonly sessions: SessionTable
+  readonly trail: SignInTrail
+  readonly log: Logger
+}
+
 export class SignIn {
   readonly #clients: ClientRegistry
+  readonly #sessions: SessionTable
   readonly #trail: SignInTrail
   readonly #log: Logger
   readonly #lockout = new Lockout()
+  readonly #flood = new GuessFlood()
 
-  constructor(clients: ClientRegistry, trail: SignInTrail, log: Logger) {
+  constructor({ clients, sessions, trail, log }: SignInParts) {
     this.#clients = clients
+    this.#sessions = sessions
     this.#trail = trail
     this.#log = log
   }
 
-  /** The client of an `authorization` header that a visitor shows; throws 401 or 429. */
-  check(authorization: string | undefined, visitor: Actor): SignedIn {
-    const address = visitor.request?.ip_address ?? ''
-    const waitMs = this.#lockout.waitMs(address)
-    if (waitMs > 0) {
-      if (authorization !== undefined) this.#trail.failed(visitor)
-      const message = 'too many failed sign-ins from this address: it is locked, also for a right token'
-      throw new AdminError(429, message, { headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) } })
+  /** Notes in a request whose it is, by its token or by its session; throws 401, 403 or 429. */
+  check(request: FastifyRequest): SignedIn {
+    const { authorization } = request.headers
+    const cookie = request.cookies[sessionCookie]
+    if (authorization === undefined && cookie !== undefined) {
+      request.session = this.#session(cookie, request)
+      request.signedIn = request.session.client
+      return request.signedIn
     }
     if (authorization === undefined) {
-      throw new AdminError(401, 'a token is required: authorization: Bearer <token>', { headers: challenge })
+      this.#assertUnlocked(request)
+      throw unauthorized('a token is required: authorization: Bearer <token>', challenge)
     }
-    const client = this.#find(authorization)
-    if (client !== null) return client
-    this.#trail.failed(visitor)
-    if (this.#lockout.fail(address)) {
-      this.#log.warn({ address }, 'too many failed sign-ins: address locked')
-      this.#trail.lockedOut(visitor)
-    }
-    throw new AdminError(401, 'the token is not known here', { headers: challengeInvalid })
-  }
-
-  #find(authorization: string): SignedIn | null {
     // RFC 9110 §11.1: the scheme is case-insensitive.
     const token = /^bearer +([^\s]+) *$/i.exec(authorization)?.[1]
-    return token === undefined ? null : this.#clients.find(token)
+    request.signedIn = this.holder(token, request).client
+    this.#trail.seen(actorOf(request))
+    return request.signedIn
   }
+
+  /** Whose token it is; throws 401 or 429. Every try from outside comes through here, and is counted here. */
+  holder(token: string | undefined, request: FastifyRequest): FoundClient {
+    this.#assertUnlocked(request)
+
+    const found = token === undefined ? null : this.#clients.find(token)
+    if (found === null) {
+      this.#failed(request)
+      throw unauthorized('the token is not known here', challengeInvalid)
+    }
+    // Who has it did not guess it: not counted.
+    if (found.isExpired) throw unauthorized('the token has expired: an admin can rotate it', challengeInvalid)
+    this.#flood.succeed(addressOf(request))
+    this.#clients.noteUse(found.client.id)
+    return found
+  }
+
+  #assertUnlocked(request: FastifyRequest, token?: string): void {
+    const address = addressOf(request)
+    const [ownMs, allMs] = [this.#lockout.waitMs(address), this.#flood.waitMs(address)]
+    const waitMs = Math.max(ownMs, allMs)
+    if (waitMs === 0) return
+    if (token !== undefined) this.#trail.failed(actorOf(request))
+    const message =
+      ownMs > 0
+        ? 'too many failed sign-ins from this address: it is locked, also for a right token'
+        : 'too many failed sign-ins from many addresses: only those that signed in before are let in'
+    throw new AdminError(429, message, { headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) } })
+  }
+
+  #failed(request: FastifyRequest): void {
+    const visitor = actorOf(request)
+    this.#trail.failed(visitor)
+    if (this.#lockout.fail(addressOf(request))) {
+      this.#log.warn({ address: addressOf(request) }, 'too many failed sign-ins: address locked')
+      this.#trail.lockedOut(visitor)
+    }
+    if (this.#flood.fail()) {
+      this.#log.warn('too many failed sign-ins from many addresses: new addresses locked')
+      this.#trail.lockedOut({ ...visitor, request: { ip_address: 'several', user_agent: '' } })
+    }
+  }
+
+  /** A session needs no lock: its id is 256 random bits. */
+  #session(id: string, request: FastifyRequest): Session {
+    const session = this.#sessions.find(id)
+    if (session === null) throw unauthorized('the session is over: sign in again', challenge)
+    if (!isSafe(request)) {
+      assertSameOrigin(request, 'always')
+      const given = request.headers['x-csrf-token']
+      if (typeof given !== 'string' || !isCsrfToken(session, given))
+        throw new AdminError(403, 'a change with a session needs its CSRF token in x-csrf-token')
+    }
+    this.#clients.noteUse(session.client.id)
+    return session
+  }
+}
+
+function addressOf({ socket }: FastifyRequest): string {
+  return socket.remoteAddress ?? ''
+}
+
+/** RFC 9110 §9.2.1. */
+function isSafe({ method }: FastifyRequest): boolean {
+  return method === 'GET' || method === 'HEAD'
+}
+
+/** RFC 6454 §7: a page of another site cannot send this one's origin. Throws 403. */
+export function assertSameOrigin({ headers }: FastifyRequest, when: 'always' | 'if given'): void {
+  const { origin, host } = headers
+  if (origin === undefined && when === 'if given') return
+  // The scheme may differ: TLS may end before the gateway.
+  if (origin !== undefined && URL.canParse(origin) && new URL(origin).host === host?.toLowerCase()) return
+  throw new AdminError(
+    403,
+    'a change with a session must come from a page of this host: see its Origin header',
+  )
 }
 
 /** Throws 403 when the role of a client is below what is needed. */

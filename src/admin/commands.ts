@@ -114,6 +114,8 @@ export interface Commands {
   readonly resources: ResourceCommands
   config(): Config
   admin(): AdminConfig
+  /** Where something of the configuration stands, by JSON pointer: `gateway.yaml:12`. */
+  placeOf(pointer: string): string
   status(): StatusView
   /** Whether clients are served: not when a collector is down. */
   ready(): { status: 'ready' | 'starting' | 'draining'; reasons: string[] }

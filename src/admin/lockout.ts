@@ -1,4 +1,4 @@
-/** Failed sign-ins per client address: bounded in number, and each address in time. */
+/** Failed sign-ins, per client address and of all together: bounded in number and in time. */
 import { isIPv6 } from 'node:net'
 import { limits } from '../contract/limits.ts'
 
@@ -46,5 +46,38 @@ export class Lockout {
       this.#failures.delete(key)
       return
     }
+  }
+}
+
+/** Guessing from many addresses at once: each of them stays below its own bound, all together must not. */
+export class GuessFlood {
+  #failures = 0
+  #until = 0
+  /** Addresses that signed in; the one seen longest ago first. */
+  readonly #known = new Set<string>()
+
+  /** Milliseconds until an address that never signed in may try; 0 when it may now. */
+  waitMs(address: string, now = Date.now()): number {
+    if (this.#until <= now || this.#failures < limits.sign_in_failures_per_minute_all) return 0
+    return this.#known.has(addressKey(address)) ? 0 : this.#until - now
+  }
+
+  /** Notes a failure; true when it is the one from which on new addresses have to wait. */
+  fail(now = Date.now()): boolean {
+    if (this.#until <= now) {
+      this.#failures = 0
+      this.#until = now + WINDOW_MS
+    }
+    this.#failures += 1
+    return this.#failures === limits.sign_in_failures_per_minute_all
+  }
+
+  succeed(address: string): void {
+    const key = addressKey(address)
+    this.#known.delete(key)
+    this.#known.add(key)
+    if (this.#known.size <= limits.sign_in_known_addresses_max) return
+    const [oldest = ''] = this.#known
+    this.#known.delete(oldest)
   }
 }

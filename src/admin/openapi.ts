@@ -1,6 +1,7 @@
 /** The OpenAPI document of the admin port, made from the schemas that its routes validate with. */
 import { Type } from 'typebox'
 import { answer, type Resource } from './app.ts'
+import { sessionCookie } from './auth.ts'
 
 interface Operation {
   readonly requestBody?: {
@@ -19,6 +20,20 @@ function withOptionalBodies<Document extends object>(document: Document): Docume
   return document
 }
 
+const securitySchemes = {
+  token: { type: 'http' as const, scheme: 'bearer', description: 'The token of a client.' },
+  session: {
+    type: 'apiKey' as const,
+    in: 'cookie' as const,
+    name: sessionCookie,
+    description:
+      'From POST /api/session. A change also needs its CSRF token in x-csrf-token and this host’s Origin.',
+  },
+}
+
+/** Either of the two. */
+const securityOptions: readonly Record<string, string[]>[] = [{ token: [] }, { session: [] }]
+
 /** Options of the generator. */
 export const openapiOptions = (version: string) => ({
   openapi: {
@@ -28,8 +43,8 @@ export const openapiOptions = (version: string) => ({
       version,
       description: 'Reads and manages a mirrorgate. viewer < operator < admin.',
     },
-    components: { securitySchemes: { token: { type: 'http' as const, scheme: 'bearer' } } },
-    security: [{ token: [] }],
+    components: { securitySchemes },
+    security: [...securityOptions],
   },
   transformObject: (made: object) => withOptionalBodies((made as { openapiObject: object }).openapiObject),
   refResolver: { buildLocalReference: (schema: { $id?: unknown }) => String(schema.$id) },

@@ -1,4 +1,5 @@
 /** The admin port: what is true of every route; each resource has its own file. */
+import cookie from '@fastify/cookie'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { AuditTrail } from '../contract/audit-trail.ts'
@@ -8,15 +9,15 @@ import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { activityLogs } from './activity-logs.ts'
 import { type AdminContext, completeRoute, type Resource, type SchemaTypes } from './app.ts'
-import { assertRole, SignIn } from './auth.ts'
-import { actorOf } from './actor.ts'
+import { assertRole } from './auth.ts'
 import { acceptJson } from './bodies.ts'
 import { capture } from './capture.ts'
-import { ClientRegistry } from './client-registry.ts'
+import { clients } from './clients.ts'
 import { collections } from './collections.ts'
 import type { Commands } from './commands.ts'
 import { config } from './config.ts'
 import { connections } from './connections.ts'
+import { createContext } from './context.ts'
 import { deadLetters } from './dead-letters.ts'
 import { AdminError, answerClientError, answerError } from './errors.ts'
 import { health } from './health.ts'
@@ -25,12 +26,13 @@ import { metrics } from './metrics.ts'
 import { mirrors } from './mirrors.ts'
 import { openapi, openapiOptions } from './openapi.ts'
 import { parseQuery } from './query.ts'
+import { createRateLimits } from './rate-limits.ts'
 import { resources as configResources } from './resources.ts'
 import { RouteTable } from './route-table.ts'
 import { secrets } from './secrets.ts'
+import { session } from './session.ts'
 import { SignInTrail } from './sign-in-trail.ts'
 import { status } from './status.ts'
-import { TagBook } from './tag-book.ts'
 import { tags } from './tags.ts'
 import { tagsAssignments } from './tags-assignments.ts'
 import { compileValidator } from './validation.ts'
@@ -53,6 +55,8 @@ const resources: readonly Resource[] = [
   tags,
   tagsAssignments,
   secrets,
+  clients,
+  session,
 ]
 
 /** Names hold at most 64 characters; percent-encoded, three times as many. */
@@ -103,6 +107,7 @@ function createApp(log: Logger): FastifyInstance {
   for (const schema of namedSchemas) app.addSchema(schema)
   acceptJson(app)
   app.decorateRequest('signedIn', null)
+  app.decorateRequest('session', null)
   return app
 }
 
@@ -114,33 +119,29 @@ function assertPlainBody({ headers }: FastifyRequest): void {
   }
 }
 
-function addHooks(
-  app: FastifyInstance,
-  clients: ClientRegistry,
-  { commands, trail, log }: AdminContext,
-): void {
-  const signInTrail = new SignInTrail(trail)
-  const signIn = new SignIn(clients, signInTrail, log)
+async function addHooks(app: FastifyInstance, context: AdminContext): Promise<void> {
+  const { commands, clients, signIn, log } = context
   const routes = new RouteTable()
   app.addHook('onRoute', (route) => {
     completeRoute(route)
     routes.add(route)
   })
+  await app.register(cookie)
+  const assertRate = await createRateLimits(app, () => commands.admin().rate_limits)
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
     if (request.is404) throw routes.refusal(request)
     const admin = commands.admin()
     const { access } = request.routeOptions.config
     const needed = typeof access === 'function' ? access(admin) : access
-    if (needed === 'open') return
     clients.load(commands.config())
-    const client = signIn.check(request.headers.authorization, actorOf(request))
-    request.signedIn = client
-    signInTrail.seen(actorOf(request))
-    assertRole(client, needed ?? 'admin')
+    if (needed !== 'open') {
+      const client = signIn.check(request)
+      await assertRate(request, reply)
+      assertRole(client, needed ?? 'admin')
+    }
     assertPlainBody(request)
   })
-  app.addHook('onClose', async () => signInTrail.close())
   app.addHook('onResponse', async ({ method, routeOptions, params, signedIn }, { statusCode }) => {
     if (signedIn === null || method === 'GET' || method === 'HEAD') return
     const fields = { client: signedIn.name, method, route: routeOptions.url, params, status: statusCode }
@@ -186,15 +187,12 @@ async function close(app: FastifyInstance): Promise<void> {
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const { commands, log, version } = options
   const admin = commands.admin()
-  const clients = new ClientRegistry(options)
-  // Makes the token file where it is needed, so that a start fails when it cannot be made.
-  clients.load(commands.config())
+  const signInTrail = new SignInTrail(options.trail)
+  const context = createContext(options, signInTrail)
   const app = createApp(log)
-  const { store, trail } = options
-  const tagBook = new TagBook({ store, commands, trail })
-  const context: AdminContext = { commands, activity: store.activity, store, tagBook, trail, log }
+  app.addHook('onClose', async () => signInTrail.close())
   await app.register(swagger, openapiOptions(version))
-  addHooks(app, clients, context)
+  await addHooks(app, context)
   for (const resource of resources) {
     app.register(async (scope) => resource(scope.withTypeProvider<SchemaTypes>(), context))
   }

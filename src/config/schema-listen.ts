@@ -103,6 +103,18 @@ export const Admin = section(
     port: count(9901, 0, 65_535, '0 takes a free port and prints it.'),
     tls: Type.Optional(later('Certificates for the admin port.')),
     metrics_public: flag(true, 'Whether /metrics answers without a token.'),
+    rate_limits: section(
+      {
+        environment_per_minute: count(
+          60,
+          0,
+          1_000_000,
+          'For activity logs, tags, tag assignments and the secrets cache; 0 = no limit.',
+        ),
+        default_per_minute: count(0, 0, 1_000_000, 'For everything else; 0 = no limit.'),
+      },
+      'Requests that one client may make; beyond it the answer is 429 with Retry-After.',
+    ),
     clients: Type.Array(AdminClient, {
       default: [],
       maxItems: 100,

@@ -158,6 +158,25 @@ export const limits = Object.freeze({
   /** Client addresses whose failed sign-ins are remembered; the oldest gives way. */
   sign_in_addresses_max: 10_000,
   /**
+   * Failed sign-ins of all addresses together and minute: beyond it only addresses that signed in before may
+   * try, so that guessing from many addresses is no faster than from a few.
+   */
+  sign_in_failures_per_minute_all: 1000,
+  /** Addresses that signed in, which such a flood does not lock out; the one seen longest ago gives way. */
+  sign_in_known_addresses_max: 1000,
+  /** Clients made by API; all of them are in memory. */
+  clients_max: 1000,
+  /** How long an old token may work beside its successor: a week to change it everywhere. */
+  client_overlap_ms_max: 604_800_000,
+  /** Time between two writes of when a client came last: a busy one must not write with every request. */
+  client_used_write_ms: 60_000,
+  /** Sessions of the console: a client's own one used longest ago gives way, then anybody's. */
+  sessions_per_client_max: 32,
+  sessions_max: 4096,
+  /** A session that nobody uses is over after half an hour, and every one after a working day. */
+  session_idle_ms: 1_800_000,
+  session_max_ms: 43_200_000,
+  /**
    * Open connections of the admin port; one more is refused, so that idle ones cannot use up the
    * descriptors.
    */

@@ -12,7 +12,7 @@ import type { NewActivity } from '../contract/activity.ts'
 import { type DropReason, StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import { StoredActivityLog } from './activity/log.ts'
-import { type ClientCommand, ClientTable } from './clients.ts'
+import { type ClientCommand, ClientTable, isClientCommand } from './clients.ts'
 import { commitReason } from './commit-reason.ts'
 import { type ResourceCommand, ResourceTable } from './resources.ts'
 import { type TagCommand, TagTable } from './tags.ts'
@@ -142,7 +142,7 @@ export class Store {
       else this.#settings.put(command.name, command.value)
       return
     }
-    if (command.type === 'client_id') {
+    if (isClientCommand(command)) {
       this.clients.apply(command)
       return
     }

@@ -34,6 +34,7 @@ export function adminConfig(over: Partial<AdminConfig> = {}): AdminConfig {
     host: '127.0.0.1',
     port: 0,
     metrics_public: true,
+    rate_limits: { environment_per_minute: 0, default_per_minute: 0 },
     clients: (['viewer', 'operator', 'admin'] as const).map((role) => ({
       name: role,
       role,
@@ -154,6 +155,9 @@ export class FakeCommands implements Commands {
   }
   admin() {
     return this.adminConfig
+  }
+  placeOf(pointer: string) {
+    return `gateway.yaml:${pointer.length}`
   }
   status() {
     return {

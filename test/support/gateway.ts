@@ -149,7 +149,8 @@ function textOf({ config, yaml }: Pick<TestGatewayOptions, 'config' | 'yaml'>): 
       ...(listen as Section),
       timeouts: { drain_grace_ms: 50, drain_ms: 20_000, ...((listen as Section)?.timeouts as Section) },
     },
-    admin: { port: 0, ...(admin as Section) },
+    // Tests ask more often than people do.
+    admin: { port: 0, rate_limits: { environment_per_minute: 0 }, ...(admin as Section) },
     logging: { level: 'debug', format: 'json' },
     ...rest,
   })
