@@ -1,26 +1,16 @@
 /** A full disk: appends are refused, reads go on, and appends do when there is room again. */
-import { appendFile, rm } from 'node:fs/promises'
-import { appendFileSync, statfsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { StorageFullError } from '../../src/contract/errors.ts'
 import { canMount, mountSmall } from '../faults/mount.ts'
 import { tempDir } from '../support/files.ts'
+import { fillUp } from './fill.ts'
 import { activity, expectIntact, openStore } from './rig.ts'
 
 const MIB = 1024 * 1024
 const mounting = test.skipIf(!canMount)
-
-/** Takes all room but so much. */
-async function fillUp(folder: string, leave: number): Promise<string> {
-  const file = join(folder, 'filler')
-  for (;;) {
-    const { bavail, bsize } = statfsSync(folder)
-    const room = bavail * bsize - leave
-    if (room <= 0) return file
-    await appendFile(file, Buffer.alloc(Math.min(room, MIB))).catch(() => {})
-  }
-}
 
 function fillUpNow(file: string): void {
   for (let piece = MIB; piece >= 1024; piece /= 4) {
