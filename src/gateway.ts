@@ -7,7 +7,7 @@ import { GatewayCommands } from './commands.ts'
 import { referencedTexts } from './config/changes.ts'
 import type { Loaded, Usable } from './config/load.ts'
 import { pathOf } from './config/places.ts'
-import { formatProblem, type Problem } from './config/problems.ts'
+import { ConfigurationError, formatProblem, type Problem, withAdvice } from './config/problems.ts'
 import type { Config } from './config/schema.ts'
 import { unknownTags } from './config/unknown-tags.ts'
 import { SecretTexts } from './config/secret-texts.ts'
@@ -16,7 +16,7 @@ import type { ActivityLog } from './contract/activity.ts'
 import { type Actor, type Happening, theGateway } from './contract/audit-trail.ts'
 import { assertLimits } from './contract/limits.ts'
 import type { ProviderDefinition, SinkDefinition } from './contract/plugin.ts'
-import { type ApiResource, apiPrefix } from './contract/resources.ts'
+import type { ApiResource } from './contract/resources.ts'
 import { version } from './contract/version.ts'
 import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads, type SlabMessage } from './proxy/threads.ts'
@@ -76,18 +76,7 @@ const fixedKeys: Readonly<Record<string, (config: Config) => string | number | b
   '/logging/format': ({ logging }) => logging.format,
 }
 
-/** What the API defined does not fit the file any more. */
-export class ConfigurationError extends Error {
-  override readonly name = 'ConfigurationError'
-  readonly problems: readonly Problem[]
-
-  constructor(problems: readonly Problem[]) {
-    super('the configuration is wrong')
-    this.problems = problems
-  }
-}
-
-/** Starts a gateway; throws StartError when it cannot. Clients are accepted last. */
+/** Starts a gateway; throws StartError or ConfigurationError when it cannot. Clients are accepted last. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   assertLimits()
   // Bodies and counts on disk are the owner's alone, whoever writes the file.
@@ -123,13 +112,6 @@ async function openGateway(options: GatewayOptions, lock: DataLock): Promise<Run
     await lock.release()
     throw error
   }
-}
-
-/** A file may drop what the API's definitions need: only the file can be what is wrong then. */
-function withAdvice(problem: Problem): Problem {
-  if (!problem.file.startsWith(apiPrefix)) return problem
-  const advice = 'this was defined by API: change it there, or keep in the file what it needs'
-  return { ...problem, message: `${problem.message} (${advice})` }
 }
 
 interface Opened {

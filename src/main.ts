@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { loadConfig, type Loaded, type LoadOptions } from './config/load.ts'
-import { formatProblem, type Problem } from './config/problems.ts'
+import { ConfigurationError, formatProblem, type Problem } from './config/problems.ts'
 import { theGateway } from './contract/audit-trail.ts'
 import { StartError } from './contract/errors.ts'
 import type { Gateway, GatewayOptions } from './gateway.ts'
@@ -178,7 +178,7 @@ async function start(args: string[]): Promise<number> {
     return exitCodes.wrongData
   }
   const signals = new Signals()
-  const { ConfigurationError, startGateway } = await import('./gateway.ts')
+  const { startGateway } = await import('./gateway.ts')
   try {
     const gateway = await startGateway({ ...loaded, load: loader(loaded.file, plugins), ...plugins })
     return await signals.obey(gateway)

@@ -52,7 +52,7 @@ export class ResourceBook {
     return this.#resources.get(apiPlace({ kind, name })) ?? null
   }
 
-  /** All of them with one changed or, for null, without it. The changed one is last: what clashes is its fault. */
+  /** All with one changed, or without it. The changed one is last: what clashes is its fault. */
   with(kind: ResourceKind, name: string, definition: Definition | null): ApiResource[] {
     const place = apiPlace({ kind, name })
     const others: ApiResource[] = this.list().filter((one) => apiPlace(one) !== place)

@@ -18,7 +18,13 @@ import { type SecretTexts, valueAt, withTexts } from './config/secret-texts.ts'
 import type { Json } from './contract/activity.ts'
 import type { Actor } from './contract/audit-trail.ts'
 import { limits } from './contract/limits.ts'
-import { apiPlace, type Definition, type ResourceKind, resourceNouns } from './contract/resources.ts'
+import {
+  type ApiResource,
+  apiPlace,
+  type Definition,
+  type ResourceKind,
+  resourceNouns,
+} from './contract/resources.ts'
 import type { RunningGateway } from './gateway.ts'
 import type { OpenResource, ResourceBook } from './resource-book.ts'
 
@@ -200,6 +206,7 @@ export class Resources implements ResourceCommands {
     const gateway = this.#gateway
     const before = this.#book.find(kind, name)
     const wanted = this.#book.with(kind, name, definition)
+    assertBounded(wanted)
     const { source } = gateway.loaded
     const loaded = await gateway.options.load(gateway.config.generation + 1, source.text, wanted)
     if (!loaded.ok) return { problems: loaded.problems }
@@ -263,6 +270,15 @@ export class Resources implements ResourceCommands {
   schema(kind: ResourceKind): object {
     return definitionSchema(kind, this.#gateway.options.sinks)
   }
+}
+
+function assertBounded(resources: readonly ApiResource[]): void {
+  const most = limits.api_definitions_bytes
+  const bytes = resources.reduce((sum, one) => sum + Buffer.byteLength(JSON.stringify(one.definition)), 0)
+  if (bytes <= most) return
+  throw new ConflictError(
+    `all that the API defines must be at most ${most} bytes, got ${bytes}: delete something`,
+  )
 }
 
 /** RFC 9110 §13.1.1: any version for `*`, otherwise one of the tags, compared strongly. */

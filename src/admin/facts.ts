@@ -15,7 +15,7 @@ export function withFacts<T extends { readonly name: string }>(
   return { ...view, ...resources.facts(kind, view.name) }
 }
 
-/** RFC 9110 §8.8.3: the version of the definition; what changes by itself, as counts do, is no part of it. */
+/** RFC 9110 §8.8.3: the version of the definition; what changes by itself, as counts do, is not in it. */
 export function tagged(reply: FastifyReply, { resources }: Source, kind: ResourceKind, name: string): void {
   const etag = resources.etag(kind, name)
   if (etag !== null) reply.header('etag', `"${etag}"`)

@@ -1,4 +1,4 @@
-/** Definitions by API: created, replaced, patched and deleted, for collections, connections and mirrors alike. */
+/** Definitions by API: collections, connections and mirrors, created, replaced, patched and deleted alike. */
 import type { FastifyReply, FastifySchemaCompiler, RouteOptions } from 'fastify'
 import { Type } from 'typebox'
 import type { Problem } from '../config/problems.ts'
@@ -13,6 +13,8 @@ import type { ResourceCommands, ResourceOutcome, ResourceRequest } from './resou
 import { compileValidator } from './validation.ts'
 import { ResourceChangeAnswer } from './views.ts'
 
+/** Longer ones are no names: the validator says so, no other sentence repeats them. */
+const NAME_CHARS_MAX = 64
 /** RFC 7396 §3. */
 const mergePatchType = 'application/merge-patch+json'
 
@@ -68,6 +70,7 @@ function addRoute(app: AdminApp, commands: ResourceCommands, kind: ResourceKind,
       querystring: Query,
       ...(act === 'create' ? {} : { params: NameParams, headers: Headers }),
       ...(act === 'delete' ? {} : body),
+      ...(act === 'merge' ? { consumes: ['application/json', mergePatchType] } : {}),
       response: act === 'create' ? { 200: done, 201: done } : { 200: done },
     },
     validatorCompiler: compileOpenBody as FastifySchemaCompiler<unknown>,
@@ -78,7 +81,7 @@ function addRoute(app: AdminApp, commands: ResourceCommands, kind: ResourceKind,
       const outcome = await commands.change(
         {
           ...{ kind, act, dryRun, body: bounded(given) },
-          name: typeof name === 'string' ? name : '',
+          name: typeof name === 'string' && name.length <= NAME_CHARS_MAX ? name : '',
           ifMatch: tagsOf(act === 'create' ? undefined : request.headers['if-match']),
         },
         actorOf(request),

@@ -15,8 +15,9 @@ export function exportText(
     ` The effective configuration ${config.hash} of mirrorgate: the file and what the API defined.\n` +
     ' Relative paths are relative to the folder of the file it came from.'
   for (const [pointer, text] of source.raw) replace(document, pointer, text)
+  const taken = new Set<string>()
   for (const [pointer, shown] of secrets.ofFile(source.written)) {
-    const name = variableName(source.effective, pointer)
+    const name = unusedName(variableName(source.effective, pointer), taken)
     const [text, comment] = withoutSecrets(shown, name)
     replace(document, pointer, text, comment)
   }
@@ -53,6 +54,14 @@ function path(document: Document, pointer: string): (string | number)[] {
 
 function isList(node: object): boolean {
   return node.constructor.name === 'YAMLSeq'
+}
+
+/** Names that differ in marks alone would be one variable: each secret has its own. */
+function unusedName(name: string, taken: Set<string>): string {
+  let unused = name
+  for (let at = 2; taken.has(unused); at++) unused = `${name}_${at}`
+  taken.add(unused)
+  return unused
 }
 
 /** `MIRRORGATE_CONNECTIONS_SALT_SECURITY_HEADERS_AUTHORIZATION`: elements of lists by their names. */

@@ -1,4 +1,4 @@
-/** Lays what the API defined over what the file says: one tree, in which every value knows where it stands. */
+/** Lays what the API defined over what the file says: one tree whose values know where they stand. */
 import { type ApiResource, apiPlace, resourceKinds, resourceNouns } from '../contract/resources.ts'
 import { limits } from '../contract/limits.ts'
 import { nearest } from '../contract/nearest.ts'

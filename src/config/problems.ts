@@ -18,3 +18,21 @@ export function formatProblem({ file, line, column, path, message }: Problem): s
   const place = file.startsWith(apiPrefix) ? file : `${file}:${line}:${column}`
   return `${place}${path === '' ? '' : ` ${path}`}: ${message}`
 }
+
+/** What the API defined does not fit the file any more, or what the store holds does not fit this version. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError'
+  readonly problems: readonly Problem[]
+
+  constructor(problems: readonly Problem[]) {
+    super('the configuration is wrong')
+    this.problems = problems
+  }
+}
+
+/** A problem as whoever changed the file reads it: what the API defined is not what they changed. */
+export function withAdvice(problem: Problem): Problem {
+  if (!problem.file.startsWith(apiPrefix)) return problem
+  const advice = 'this was defined by API: change it there, or keep in the file what it needs'
+  return { ...problem, message: `${problem.message} (${advice})` }
+}

@@ -1,4 +1,4 @@
-/** Texts of a definition that may hold secrets: found by the schema, covered in answers, restored on the way in. */
+/** Texts that may hold secrets: found by the schema, covered in answers, put back on the way in. */
 import { type Definition, redactedMark, type ResourceKind } from '../contract/resources.ts'
 import type { Json } from '../contract/activity.ts'
 import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
@@ -82,8 +82,8 @@ export class SecretTexts {
   }
 
   /**
-   * A definition whose covered texts came back as they are shown, with the stored ones in their place; and the
-   * pointers of those that stand for nothing.
+   * A definition whose covered texts came back as they are shown, with the stored ones in their place; and
+   * the pointers of those that stand for nothing.
    */
   uncover(
     kind: ResourceKind,

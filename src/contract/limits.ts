@@ -142,6 +142,8 @@ export const limits = Object.freeze({
   secret_request_ms: 30_000,
 
   admin_body_bytes: MIB,
+  /** Bytes of all that the API defined, as JSON: as much as a file may hold, since both are loaded as one. */
+  api_definitions_bytes: 4 * MIB,
   /** Paths that one change of a resource lists, in its answer and in its entry: beyond it nobody reads on. */
   resource_changes_max: 100,
   /** A longer value is left out of such a list: its path says enough, and entries stay small. */

@@ -218,12 +218,14 @@ describe('400', () => {
     ['no name', 'connections', {}],
     ['a name that is a number', 'connections', { name: 3 }],
     ['a name with a slash', 'mirrors', { ...saltMirror('a', 'api'), name: 'a/b' }],
+    ['a name without end', 'mirrors', { name: 'x'.repeat(100_000) }],
     ['a list', 'connections', []],
     ['a text', 'connections', 'x'],
     ['a prototype', 'connections', JSON.parse('{"name":"p","headers":{"__proto__":{"x":"y"}}}')],
   ])('is no definition: %s', async (_what, kind, body) => {
     const { status, text } = await ask(gateway, 'POST', `/api/${kind}`, { body })
     expect(status, text).toBe(400)
+    expect(text.length).toBeLessThan(2000)
   })
 
   test('a body without end in depth', async () => {
@@ -260,23 +262,47 @@ describe('?dry_run=true', () => {
   })
 })
 
-test('what changes is told in the activity log, with who did it', async () => {
-  await ask(gateway, 'POST', '/api/connections', {
-    body: { ...connection, name: 'told', headers: { Authorization: 'Bearer told-canary' } },
+describe('the activity log', () => {
+  test('tells what changed, and who did it', async () => {
+    const told = { ...connection, name: 'told', headers: { Authorization: 'Bearer told-canary' } }
+    await ask(gateway, 'POST', '/api/connections', { body: told })
+    await ask(gateway, 'PATCH', '/api/connections/told', { body: { case_sensitive_headers: true } })
+    await ask(gateway, 'DELETE', '/api/connections/told')
+    const path = '/api/activity_logs?include_resource_types[]=Connection&page[size]=3'
+    const { json, text } = await ask(gateway, 'GET', path)
+    expect(json['data']).toMatchObject([
+      { event_type: 'connection_deleted', user: { name: 'admin-token' }, resource: { name: 'told' } },
+      {
+        event_type: 'connection_updated',
+        details: { changes: [{ path: 'case_sensitive_headers', to: true }] },
+      },
+      { event_type: 'connection_created', resource: { name: 'told', type: 'Connection' } },
+    ])
+    expect(text).toContain('[redacted]')
+    expect(text).not.toContain('told-canary')
   })
-  await ask(gateway, 'PATCH', '/api/connections/told', { body: { case_sensitive_headers: true } })
-  await ask(gateway, 'DELETE', '/api/connections/told')
-  const path = '/api/activity_logs?include_resource_types[]=Connection&page[size]=3'
-  const { json, text } = await ask(gateway, 'GET', path)
-  const entries = json['data'] as Record<string, unknown>[]
-  expect(entries).toMatchObject([
-    { event_type: 'connection_deleted', user: { name: 'admin-token' }, resource: { name: 'told' } },
-    {
-      event_type: 'connection_updated',
-      details: { changes: [{ path: 'case_sensitive_headers', to: true }] },
-    },
-    { event_type: 'connection_created', resource: { name: 'told', type: 'Connection' } },
-  ])
-  expect(text).toContain('[redacted]')
-  expect(text).not.toContain('told-canary')
+
+  test.each([
+    [
+      'collections',
+      collection('logged'),
+      { strip_prefix: true },
+      ['collection_deleted', 'collection_updated', 'collection_created'],
+    ],
+    [
+      'mirrors',
+      saltMirror('logged', 'api'),
+      { enabled: false },
+      ['mirror_deleted', 'mirror_updated', 'mirror_created'],
+    ],
+  ])('has an entry of each change of %s, and none of a dry run', async (kind, body, patch, events) => {
+    for (const query of ['', '?dry_run=true'])
+      await ask(gateway, 'POST', `/api/${kind}${query}`, { body: { ...body, name: `logged${query.length}` } })
+    await ask(gateway, 'PATCH', `/api/${kind}/logged0`, { body: patch })
+    await ask(gateway, 'DELETE', `/api/${kind}/logged0`)
+    const { json } = await ask(gateway, 'GET', '/api/activity_logs?page[size]=3')
+    const entries = json['data'] as { event_type: string; resource: { name: string } }[]
+    expect(entries.map((entry) => entry.event_type)).toEqual(events)
+    expect(entries.map(({ resource }) => resource.name)).toEqual(events.map(() => 'logged0'))
+  })
 })

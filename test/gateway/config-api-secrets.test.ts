@@ -1,4 +1,4 @@
-/** Secrets in definitions by API: sent to the collector, and found nowhere else, neither at rest nor in answers. */
+/** Secrets in definitions by API: sent to the collector, found nowhere else, at rest or in answers. */
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'

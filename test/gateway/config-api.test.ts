@@ -1,4 +1,4 @@
-/** Collections, connections and mirrors by API: in force at once, kept over restarts, judged like the file. */
+/** Collections, connections and mirrors by API: in force at once, and kept over restarts. */
 import { expect, test } from 'vitest'
 import { startCollector } from '../support/collector.ts'
 import { mirrorConfig, startTestGateway, type TestGateway } from '../support/gateway.ts'
