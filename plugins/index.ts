@@ -6,7 +6,8 @@ import mountedFile from './file/provider.ts'
 import file from './file/sink.ts'
 import http from './http/sink.ts'
 import salt from './salt/sink.ts'
+import vault from './vault/provider.ts'
 
 export const sinks: readonly SinkDefinition[] = [blackhole, file, http, salt]
 
-export const providers: readonly ProviderDefinition[] = [env, mountedFile]
+export const providers: readonly ProviderDefinition[] = [env, mountedFile, vault]

@@ -9,7 +9,7 @@ import type { CredentialsHost } from './shipper/credentials.ts'
 export function secretNews(gateway: RunningGateway): SecretsHost & Pick<CredentialsHost, 'refused'> {
   const tell = (references: readonly SecretReference[], details: Record<string, string | boolean>) => {
     const named = references.map(referenceText)
-    gateway.log.info({ secrets: named, ...details }, 'secret read again')
+    gateway.log.info({ references: named, ...details }, 'secret read again')
     const actor = theGateway
     void gateway.trail.record(
       ...named.map((name) => ({ event: 'secret_refreshed' as const, actor, resource: { name }, details })),
