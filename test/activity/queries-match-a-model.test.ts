@@ -51,12 +51,12 @@ const some = <T>(share: number, make: () => T): T | undefined => (random() < sha
 const several = <T>(make: () => T): T[] => Array.from({ length: 1 + below(3) }, make)
 
 function randomFilter(text: boolean): ActivityFilter {
-  const span = ENTRIES * 200
-  const from = some(0.4, () => begin + below(span))
+  // Exactly the times of entries: both ends are inclusive.
+  const from = some(0.4, () => begin + below(ENTRIES) * 200)
   const filter = {
     environment: among(environments),
     from,
-    to: some(0.4, () => (from ?? begin) + below(span)),
+    to: some(0.4, () => (from ?? begin) + below(ENTRIES) * 200),
     users: some(0.3, () => several(() => (random() < 0.7 ? below(8) : below(20_000)))),
     includeEventTypes: some(0.3, () => several(() => among([...eventTypes, 'USER_LOGIN', 'unknown_event']))),
     excludeEventTypes: some(0.3, () => several(() => among(eventTypes))),
