@@ -13,6 +13,11 @@ interface Read {
   readonly file: string
 }
 
+interface Reread extends Read {
+  /** Texts that stand for references, before and after. */
+  readonly referenced: ReadonlySet<string>
+}
+
 export function configurationLoaded({ hash, ...config }: Config, { actor, file }: Read): Happening {
   const { collections, connections, mirrors } = config
   return {
@@ -41,11 +46,8 @@ export function configurationRejected(problems: readonly Problem[], { actor, fil
 }
 
 /** One entry for the whole, and one for each thing that came, went or was changed by it. */
-export function configurationChanged(
-  before: Config,
-  after: Config,
-  { actor, file, referenced }: Read & { readonly referenced: ReadonlySet<string> },
-): Happening[] {
+export function configurationChanged(before: Config, after: Config, read: Reread): Happening[] {
+  const { actor, file, referenced } = read
   const changes = changesBetween(before, after, referenced)
   if (changes.length === 0) return [configurationLoaded(after, { actor, file })]
   const whole: Happening = {
@@ -54,11 +56,11 @@ export function configurationChanged(
     resource: { id: after.hash, name: file },
     details: bounded(changes),
   }
-  return [whole, ...things.flatMap((thing) => thingsChanged(thing, changes, actor))]
+  return [whole, ...things.flatMap((thing) => thingsChanged(thing, [before, after], read))]
 }
 
 interface Things {
-  readonly section: string
+  readonly section: 'collections' | 'connections' | 'mirrors'
   readonly created: ActivityEvent
   readonly updated: ActivityEvent
   readonly deleted: ActivityEvent
@@ -80,19 +82,24 @@ const things: readonly Things[] = [
   { section: 'mirrors', created: 'mirror_created', updated: 'mirror_updated', deleted: 'mirror_deleted' },
 ]
 
-function thingsChanged(thing: Things, changes: readonly Change[], actor: Actor): Happening[] {
-  const byName = new Map<string, Change[]>()
-  for (const change of changes) {
-    const [, name, rest] = /^\w+\[(.*?)\](.*)$/.exec(change.path) ?? []
-    if (name === undefined || !change.path.startsWith(`${thing.section}[`)) continue
-    const own = { ...change, path: (rest ?? '').replace(/^\./, '') }
-    byName.set(name, [...(byName.get(name) ?? []), own])
-  }
-  return [...byName].map(([name, own]) => {
-    const [whole] = own.filter(({ path }) => path === '')
-    if (whole === undefined) return { event: thing.updated, actor, resource: { name }, details: bounded(own) }
-    return { event: whole.to === undefined ? thing.deleted : thing.created, actor, resource: { name } }
+function thingsChanged(
+  { section, created, updated, deleted }: Things,
+  [before, after]: readonly [Config, Config],
+  { actor, referenced }: Reread,
+): Happening[] {
+  const [old, now] = [named(before[section]), named(after[section])]
+  return [...new Set([...old.keys(), ...now.keys()])].flatMap((name): Happening[] => {
+    const [was, is] = [old.get(name), now.get(name)]
+    const resource = { name }
+    if (was === undefined) return [{ event: created, actor, resource }]
+    if (is === undefined) return [{ event: deleted, actor, resource }]
+    const changes = changesBetween(was, is, referenced)
+    return changes.length === 0 ? [] : [{ event: updated, actor, resource, details: bounded(changes) }]
   })
+}
+
+function named(things: readonly { readonly name: string }[]): Map<string, object> {
+  return new Map(things.map((thing) => [thing.name, thing]))
 }
 
 function bounded(changes: readonly Change[]): Record<string, Json> {

@@ -403,6 +403,9 @@ export class RunningGateway implements Gateway {
     await this.mirrors.deliverRest(DELIVER_REST_MS)
     await this.mirrors.close()
     const totals = this.commands.status().totals
+    // Whoever still asks is told of before the end is.
+    await this.#adminServer?.close()
+    this.#adminServer = null
     await this.#tellStop(clean)
     await this.store.apply([{ type: 'setting', name: 'clean', value: true }])
     await this.release()

@@ -79,15 +79,17 @@ export class SignIn {
 
   /** Whose token it is; throws 401 or 429. Every try from outside comes through here, and is counted here. */
   holder(token: string | undefined, request: FastifyRequest): FoundClient {
-    this.#assertUnlocked(request)
-
+    this.#assertUnlocked(request, token)
     const found = token === undefined ? null : this.#clients.find(token)
     if (found === null) {
       this.#failed(request)
       throw unauthorized('the token is not known here', challengeInvalid)
     }
-    // Who has it did not guess it: not counted.
-    if (found.isExpired) throw unauthorized('the token has expired: an admin can rotate it', challengeInvalid)
+    if (found.isExpired) {
+      // Who has it did not guess it: told, and not counted towards the lock.
+      this.#trail.failed(actorOf(request))
+      throw unauthorized('the token has expired: an admin can rotate it', challengeInvalid)
+    }
     this.#flood.succeed(addressOf(request))
     this.#clients.noteUse(found.client.id)
     return found

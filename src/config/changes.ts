@@ -5,7 +5,6 @@
  */
 import type { Json } from '../contract/activity.ts'
 import { keysOf } from './places.ts'
-import type { Config } from './schema.ts'
 
 export interface Change {
   /** Like `mirrors[salt].batch.max_items`. */
@@ -35,13 +34,16 @@ const REFERENCED_CHARS_MIN = 4
 
 const MASK = '***'
 
-export const isMap = (value: unknown): value is Tree =>
+const isMap = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** `referenced`: texts that stand for references, of both configurations; they are never shown. */
+/**
+ * Of two configurations, or of the same thing in both. `referenced`: texts that stand for references, before
+ * and after; they are never shown.
+ */
 export function changesBetween(
-  before: Config,
-  after: Config,
+  before: object,
+  after: object,
   referenced: ReadonlySet<string> = new Set(),
 ): Change[] {
   const changes: Change[] = []
@@ -86,21 +88,23 @@ function byName(value: unknown): Tree | null {
 
 function shown(value: unknown, at: readonly string[], referenced: ReadonlySet<string>): Json {
   if (at.some((key) => secretKeys.has(key))) return MASK
-  const key = at.at(-1) ?? ''
   if (Array.isArray(value)) return value.slice(0, ITEMS_MAX).map((one) => shown(one, at, referenced))
   if (isMap(value)) {
     const entries = Object.entries(value).slice(0, ITEMS_MAX)
     return Object.fromEntries(entries.map(([name, one]) => [name, shown(one, [...at, name], referenced)]))
   }
   if (typeof value !== 'string') return value === undefined ? null : (value as Json)
-  const text = shownText(value, key)
+  const text = shownText(value, at)
   return isReferenced(text, referenced) ? MASK : text
 }
 
 /** Of a URL, where it leads: its path and query may be what lets people in. */
-function shownText(text: string, key: string): string {
+function shownText(text: string, at: readonly string[]): string {
+  const key = at.at(-1) ?? ''
   if (/(^|_)url$/.test(key) && URL.canParse(text)) return new URL(text).origin
-  return shownKeys.has(key) ? text.slice(0, TEXT_CHARS_MAX) : MASK
+  // What a plugin calls its own keys is its own affair.
+  const isKnown = shownKeys.has(key) && (key === 'format' || !at.includes('options'))
+  return isKnown ? text.slice(0, TEXT_CHARS_MAX) : MASK
 }
 
 function isReferenced(text: string, referenced: ReadonlySet<string>): boolean {

@@ -1,9 +1,8 @@
 /** What differs between two configurations is named by people's names, and shows nothing that may be a secret. */
 import { expect, test } from 'vitest'
 import { changesBetween, referencedTexts } from '../../src/config/changes.ts'
-import type { Config } from '../../src/config/schema.ts'
 
-const configOf = (sections: object) => ({ generation: 1, hash: 'a', ...sections }) as unknown as Config
+const configOf = (sections: object) => ({ generation: 1, hash: 'a', ...sections })
 const between = (before: object, after: object, referenced?: ReadonlySet<string>) =>
   changesBetween(configOf(before), configOf(after), referenced)
 
@@ -23,10 +22,17 @@ test('things are known by their names: moving them in their list is no change', 
 })
 
 test("a sink's own keys stand beside the common ones, and what the gateway derives is left out", () => {
-  const mirror = { name: 'm', options: { format: 'har' }, legs: [{ name: 'requests' }], item_format: 'pair' }
-  const other = { ...mirror, options: { format: 'akto' }, legs: [], item_format: 'exchange' }
+  const mirror = {
+    name: 'm',
+    options: { format: 'har', key: 'one' },
+    legs: [{ name: 'requests' }],
+    item_format: 'pair',
+  }
+  const other = { ...mirror, options: { format: 'akto', key: 'two' }, legs: [], item_format: 'exchange' }
   expect(between({ mirrors: [mirror] }, { mirrors: [other] })).toEqual([
     { path: 'mirrors[m].format', from: 'har', to: 'akto' },
+    // What a plugin calls a key says nothing about what it holds.
+    { path: 'mirrors[m].key', from: '***', to: '***' },
   ])
 })
 

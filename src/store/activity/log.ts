@@ -12,6 +12,7 @@ import type {
   IdempotencyKey,
   NewActivity,
 } from '../../contract/activity.ts'
+import type { ActivityEvent } from '../../contract/activity-events.ts'
 import type { EnvironmentName } from '../../contract/environments.ts'
 import { Buckets, Distribution } from '../../telemetry/family.ts'
 import type { Logger } from '../../telemetry/log.ts'
@@ -229,7 +230,7 @@ function retentionEntry(
   { keepMs, workspace }: ActivitySettings,
 ): NewActivity {
   return {
-    event_type: 'activity_retention_applied',
+    event_type: 'activity_retention_applied' satisfies ActivityEvent,
     workspace: { ...workspace, environment },
     user: { id: 0, name: 'mirrorgate', email: workspace.email },
     details: {
