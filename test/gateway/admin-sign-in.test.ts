@@ -1,13 +1,24 @@
 /** Tokens: who is let in, what guessing costs, and where the generated one lives. */
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { get } from 'node:http'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { addressKey, Lockout } from '../../src/admin/lockout.ts'
+import { addressKey, GuessFlood, Lockout } from '../../src/admin/lockout.ts'
 import { limits } from '../../src/contract/limits.ts'
 import { adminConfig, FakeCommands, startTestAdmin, tokens } from '../support/admin.ts'
 import { tempDir } from '../support/files.ts'
 
 const bearer = (token: string) => ({ as: null, headers: { authorization: `Bearer ${token}` } })
+
+/** The status of a request that comes from another address of this machine. */
+function statusFrom(localAddress: string, port: number, token: string): Promise<number | undefined> {
+  const headers = { authorization: `Bearer ${token}` }
+  return new Promise((resolve, reject) => {
+    get({ host: '127.0.0.1', port, path: '/api/status', localAddress, headers }, (response) => {
+      response.resume().once('end', () => resolve(response.statusCode))
+    }).once('error', reject)
+  })
+}
 
 test('the scheme may be written in any case; anything else than a known token is 401', async () => {
   const { ask } = await startTestAdmin()
@@ -86,6 +97,37 @@ describe('guessing', () => {
       lockout.fail(`other-${index}`, 0)
     expect(lockout.waitMs('first', 0)).toBe(0)
     expect(lockout.waitMs('second', 0)).toBe(60_000)
+  })
+
+  test('from many addresses at once keeps out those that never signed in, and no others', () => {
+    const flood = new GuessFlood()
+    flood.succeed('192.0.2.1')
+    const most = limits.sign_in_failures_per_minute_all
+    for (let count = 1; count < most; count += 1) expect(flood.fail(1000)).toBe(false)
+    expect(flood.waitMs('192.0.2.2', 1000)).toBe(0)
+    expect(flood.fail(1000)).toBe(true)
+    expect([flood.waitMs('192.0.2.1', 1000), flood.waitMs('192.0.2.2', 1000)]).toEqual([0, 60_000])
+    expect([flood.waitMs('192.0.2.2', 60_999), flood.waitMs('192.0.2.2', 61_000)]).toEqual([1, 0])
+    expect(flood.fail(61_000)).toBe(false)
+    expect(flood.waitMs('192.0.2.2', 61_000)).toBe(0)
+    for (let index = 0; index < limits.sign_in_known_addresses_max; index += 1)
+      flood.succeed(`198.51.100.${index}`)
+    for (let count = 1; count < most; count += 1) flood.fail(61_000)
+    expect(flood.waitMs('192.0.2.1', 61_000)).toBe(60_000)
+  })
+
+  test('from many addresses is no faster than from a few', async () => {
+    const { ask, port, logged } = await startTestAdmin()
+    expect((await ask('GET', '/api/status')).status).toBe(200)
+    const each = limits.sign_in_failures_per_minute - 1
+    const addresses = Math.ceil(limits.sign_in_failures_per_minute_all / each)
+    for (let at = 0; at < addresses; at += 1) {
+      const from = `127.0.1.${at + 1}`
+      for (let count = 0; count < each; count += 1) await statusFrom(from, port, 'a-guess-at-a-token')
+    }
+    expect(await statusFrom('127.0.2.1', port, tokens.admin)).toBe(429)
+    expect((await ask('GET', '/api/status')).status).toBe(200)
+    expect(logged()).toContain('new addresses locked')
   })
 
   test('counts all addresses of one IPv6 network as one', () => {

@@ -298,6 +298,7 @@ function parsed(text: string): Record<string, unknown> {
 
 export interface TestAdmin {
   readonly commands: FakeCommands
+  readonly store: Store
   readonly url: string
   readonly port: number
   readonly dataDir: string
@@ -339,6 +340,7 @@ export async function startTestAdmin(commands = new FakeCommands(), dataDir?: st
   const url = `http://127.0.0.1:${server.port}`
   return {
     commands,
+    store,
     url,
     port: server.port,
     dataDir: folder,
