@@ -112,7 +112,7 @@ test('pages, totals, exports and counts are those of a plain array, also after a
   for (let from = 0; from < ENTRIES; from += 1000) {
     const entries = Array.from({ length: 1000 }, (_, at) => randomActivity(from + at))
     const ids = await store.activity.append(entries)
-    entries.forEach((entry, at) => model.push({ id: ids[at] ?? 0, timestamp: 0, ...entry }))
+    model.push(...entries.map((entry, at) => ({ id: ids[at] ?? 0, timestamp: 0, ...entry })))
   }
   expect(model.map(({ id }) => id)).toEqual(Array.from({ length: ENTRIES }, (_, at) => at + 1))
   for (let query = 0; query < QUERIES; query += 1)
