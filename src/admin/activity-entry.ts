@@ -124,7 +124,7 @@ export function printedChained(entry: ChainedActivity) {
   return { ...printed(entry), prev_hash: entry.prev_hash, hash: entry.hash }
 }
 
-/** The body of a request as entries; throws 400 that names every wrong field, 403 for a foreign environment. */
+/** A body as entries; throws 400 that names every wrong field, 403 for an environment of others. */
 export function newActivities(
   body: Static<typeof EntriesBody>,
   { workspace }: Config,

@@ -109,7 +109,7 @@ function addReads(app: AdminApp, { activity }: AdminContext): void {
   )
 }
 
-function addExport(app: AdminApp, { activity, trail }: AdminContext): void {
+function addExport(app: AdminApp, { activity, trail, log }: AdminContext): void {
   let running = 0
   app.get(
     `${path}/export`,
@@ -143,6 +143,9 @@ function addExport(app: AdminApp, { activity, trail }: AdminContext): void {
       if (request.method === 'HEAD') return reply.send('')
       const made = new ActivityExport(activity, format, filter)
       const actor = actorOf(request)
+      made.stream.once('error', (error) =>
+        log.error({ err: error }, 'an export of the activity log broke off'),
+      )
       running += 1
       made.stream.once('close', () => {
         running -= 1

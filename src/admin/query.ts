@@ -1,4 +1,4 @@
-/** Query strings with brackets, as `page[size]=3&users_ids[]=1`, read as the schema of their route means them. */
+/** Queries with brackets, as `page[size]=3&users_ids[]=1`, read as the schema of their route means them. */
 import qs from 'qs'
 import { limits } from '../contract/limits.ts'
 

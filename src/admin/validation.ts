@@ -71,7 +71,7 @@ function fieldOf({ instancePath, params, keyword }: ErrorObject, part: string): 
   return path === '' ? part : path.slice(0, 200)
 }
 
-/** Without what a choice adds where one of its branches says more: that none fits, and which have another type. */
+/** Without what a choice adds where a branch of it says more: that none fits, and which have another type. */
 function withoutChoices(errors: readonly ErrorObject[]): readonly ErrorObject[] {
   const choices = errors.filter(({ keyword }) => keyword === 'anyOf').slice(0, limits.admin_problems_max)
   return choices.reduce((left, choice) => {

@@ -78,6 +78,7 @@ describe('what is taken', () => {
 describe('what is refused, with every wrong field', () => {
   const entry = someActivity()
   const id = { id: 1 }
+  const nested = '['.repeat(100_000) + ']'.repeat(100_000)
   test.for<[string, unknown, Record<string, string[]>]>([
     ['nothing', '', { body: ['must be of type object, got null', 'must be of type array, got null'] }],
     ['a text', '"x"', { body: ['must be of type object, got "x"', 'must be of type array, got "x"'] }],
@@ -138,7 +139,7 @@ describe('what is refused, with every wrong field', () => {
     ],
     [
       'deep nesting',
-      `{"event_type":"a","user":{"id":1},"resource":{"type":"A","x":${'['.repeat(100_000)}${']'.repeat(100_000)}}}`,
+      `{"event_type":"a","user":{"id":1},"resource":{"type":"A","x":${nested}}}`,
       { body: ['must nest at most 32 deep'] },
     ],
   ])('%s', async ([, body, errors]) => {
@@ -154,7 +155,7 @@ describe('what is refused, with every wrong field', () => {
     expect(await found(event_type)).toEqual([])
   })
 
-  test('another type of body, a coded one, one that is too large, and an entry that no page could hold', async () => {
+  test('another type of body, a coded one, one too large, an entry that no page could hold', async () => {
     const body = JSON.stringify(someActivity())
     const send = async (headers: Record<string, string>, sent: string | Buffer = body) =>
       (await log.ask('POST', path, { headers, body: sent })).status

@@ -54,8 +54,9 @@ beforeAll(async () => {
       admin: { clients: [{ name: 'systems', token, role: 'operator', environment: 'dev' }] },
     },
   })
-  const line = `curl -X POST "https://www.workato.com/api/activity_logs" -H "Authorization: Bearer ${token}" \\
-    -H "Content-Type: application/json" -d '${JSON.stringify(printedActivities)}'`
+  const line = `curl -X POST "https://www.workato.com/api/activity_logs" \\
+    -H "Authorization: Bearer ${token}" -H "Content-Type: application/json" \\
+    -d '${JSON.stringify(printedActivities)}'`
   const { status, json, text } = await runCurl(line, gateway.adminPort)
   expect(status, text).toBe(202)
   const { ids } = (json as { data: { ids: number[] } }).data
@@ -80,7 +81,8 @@ test('Request 2: Get the last three records', async () => {
 
 test('Request 3: Get the activities of one day for two users', async () => {
   const { json } = await run(
-    '/api/activity_logs?from=2024-06-30T00:00:00Z&to=2024-06-30T23:59:59Z&users_ids[]=54321&users_ids[]=12345',
+    '/api/activity_logs?from=2024-06-30T00:00:00Z&to=2024-06-30T23:59:59Z' +
+      '&users_ids[]=54321&users_ids[]=12345',
   )
   const ofThatDay = where(({ timestamp }) => timestamp.startsWith('2024-06-30'))
   expect(textOf(json)).toBe(textOf({ data: newestFirst(ofThatDay), total: 6 }))
@@ -88,7 +90,8 @@ test('Request 3: Get the activities of one day for two users', async () => {
 
 test('Request 4: Include activities with specific resource_types and event_types', async () => {
   const { json } = await run(
-    '/api/activity_logs?include_resource_types[]=ApiPrivilegeGroup&include_event_types[]=api_privilege_group_updated',
+    '/api/activity_logs?include_resource_types[]=ApiPrivilegeGroup' +
+      '&include_event_types[]=api_privilege_group_updated',
   )
   const updates = where(({ event_type }) => event_type === 'api_privilege_group_updated')
   expect(textOf(json)).toBe(textOf({ data: newestFirst(updates), total: 3 }))
