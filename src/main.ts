@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { loadConfig, type Loaded, type LoadOptions } from './config/load.ts'
 import { ConfigurationError, formatProblem, type Problem } from './config/problems.ts'
 import { theGateway } from './contract/audit-trail.ts'
+import type { ImportTarget } from './audit/import.ts'
 import { StartError } from './contract/errors.ts'
 import type { Gateway, GatewayOptions } from './gateway.ts'
 
@@ -30,7 +31,7 @@ Commands:
   start    run the gateway until a signal (the default)
   check    check a configuration: every problem at once, with its line
   demo     play a gateway, an API and a collector on free ports of this machine
-  audit    verify or export the audit log
+  audit    verify, export, import or back up the activity audit log
 
 Options:
   --config FILE   configuration file, - for stdin (default: gateway.yaml)
@@ -62,12 +63,6 @@ Warnings go to stderr and do not count.
   --help          this text
 
 Exit codes: 0 fine, 1 the configuration is wrong, 2 wrong usage.
-`
-
-const auditHelp = `Usage: mirrorgate audit verify DIR|FILE
-       mirrorgate audit export
-
-Checks or writes the signed audit log. Not available in this version: it arrives with the audit log.
 `
 
 /** Wrong usage, with the sentence for the person. */
@@ -164,8 +159,20 @@ async function demo(args: string[]): Promise<number> {
 }
 
 async function audit(args: string[]): Promise<number> {
-  if (args.includes('--help') || args.includes('-h')) return print(auditHelp)
-  throw new UsageError('audit is not available in this version, it arrives with the audit log')
+  const command = await import('./audit/command.ts')
+  if (args.includes('--help') || args.includes('-h')) return print(command.auditHelp)
+  return command.audit(args, { target: adminPort, usage: (message) => new UsageError(message) })
+}
+
+/** Address and token of the gateway that runs with a configuration. */
+async function adminPort(file: string): Promise<ImportTarget> {
+  const loaded = await loadConfig({ file, ...(await import('../plugins/index.ts')), generation: 1 })
+  if (!loaded.ok) throw new StartError(loaded.problems.map(formatProblem).join('\n'))
+  const { admin, data_dir } = loaded.config
+  const host = ['0.0.0.0', '::'].includes(admin.host) ? '127.0.0.1' : admin.host
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${admin.port}`
+  const client = admin.clients.find(({ role }) => role !== 'viewer')
+  return client === undefined ? { url, tokenFile: `${data_dir}/admin-token` } : { url, token: client.token }
 }
 
 async function start(args: string[]): Promise<number> {

@@ -1,35 +1,14 @@
 /** The command line as real processes: what it prints where, and its exit codes. */
-import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { root, run } from '../support/command-line.ts'
 import { tempDir } from '../support/files.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
-const main = join(root, 'src/main.ts')
 const launcher = join(root, 'bin/mirrorgate.js')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
 const api = 'collections: [{ name: api, upstreams: [{ url: "http://127.0.0.1:3000" }] }]\n'
-
-interface Ended {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-function run(args: string[], { input = '', script = main, node = [] as string[] } = {}): Promise<Ended> {
-  return new Promise((resolve) => {
-    const child = execFile(
-      process.execPath,
-      [...node, script, ...args],
-      { timeout: 20_000, cwd: root },
-      (_, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
-    )
-    child.stdin?.end(input)
-  })
-}
 
 async function fileWith(text: string): Promise<string> {
   const file = join(await tempDir(), 'gateway.yaml')
@@ -115,7 +94,12 @@ describe('wrong usage', () => {
     [['check', 'gateway.yaml'], "unexpected argument 'gateway.yaml'"],
     [['check', '--config'], "option '--config <value>' argument missing"],
     [['start', '--json'], "unknown option '--json'"],
-    [['audit', 'verify', 'data'], 'audit is not available in this version, it arrives with the audit log'],
+    [['audit'], 'audit needs one of verify, export, import, backup'],
+    [['audit', 'verfy'], 'audit has no verfy, known are verify, export, import, backup'],
+    [['audit', 'verify'], 'audit verify needs DIR|FILE, got 0 operands'],
+    [['audit', 'verify', 'data', '--compact'], "unknown option '--compact'"],
+    [['audit', 'export', 'data', '--from', 'noon'], '--from must be an ISO 8601 time, got noon'],
+    [['audit', 'import', 'x', '--url', 'http://127.0.0.1'], '--url and --token-file go together'],
     [['constructor'], 'there is no command "constructor", known are start, check, demo, audit'],
   ])('%j says why on stderr, exit code 2', async (args, sentence) => {
     expect(await run(args)).toEqual({

@@ -26,6 +26,7 @@ const layers: Readonly<Record<string, { modules: readonly string[]; types: reado
   recorder: { modules: ['queue'], types: [] },
   shipper: { modules: ['queue/spool', 'store'], types: ['secrets', 'config', 'admin/commands'] },
   store: { modules: [], types: [] },
+  audit: { modules: ['store'], types: [] },
   secrets: { modules: [], types: [] },
   notify: { modules: ['store'], types: [] },
   admin: { modules: ['store', 'secrets'], types: ['config'] },
