@@ -80,6 +80,7 @@ async function readBounded(file: string, signal: AbortSignal): Promise<Buffer> {
       await handle.close()
     }
   } catch (error) {
+    if (signal.aborted) throw new SecretError('unavailable', 'the read was given up', { cause: error })
     throw failure(error)
   }
 }

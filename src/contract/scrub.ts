@@ -9,7 +9,7 @@ export function scrubber(target: Pick<Target, 'connection'>): (text: string) => 
   const secrets = new Set<string>()
   for (const value of Object.values(target.connection.headers)) addHeader(secrets, value)
   const { proxyUrl } = target.connection
-  if (proxyUrl !== null && URL.canParse(proxyUrl)) secrets.add(decodeURIComponent(new URL(proxyUrl).password))
+  if (proxyUrl !== null && URL.canParse(proxyUrl)) secrets.add(unescaped(new URL(proxyUrl).password))
   for (const value of target.connection.secretValues) addValue(secrets, value)
   // Longest first: a value before the token that is part of it.
   const found = [...secrets]
@@ -18,12 +18,23 @@ export function scrubber(target: Pick<Target, 'connection'>): (text: string) => 
   return (text) => found.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
 }
 
-/** The value itself; of a URL also its parts, since errors name hosts; and as a URL writes it. */
+/** The value itself; of a URL also its parts, since errors name hosts; and as URLs and JSON write it. */
 function addValue(secrets: Set<string>, value: string): void {
-  secrets.add(value).add(encodeURIComponent(value)).add(value.toLowerCase())
+  secrets.add(value).add(encodeURIComponent(value.toWellFormed())).add(JSON.stringify(value).slice(1, -1))
+  // Host names are written in lower case (RFC 3986 §6.2.2.1).
+  secrets.add(value.toLowerCase())
   const url = URL.parse(value)
   if (url === null) return
-  secrets.add(url.host).add(url.hostname).add(url.pathname).add(url.password).add(decodeURIComponent(url.password))
+  secrets.add(url.host).add(url.hostname).add(url.pathname).add(url.password).add(unescaped(url.password))
+}
+
+/** RFC 3986 §2.4; a text that is no valid encoding stands for itself. */
+function unescaped(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }
 
 /** The value itself; `Scheme token` also without the scheme; Basic also decoded (RFC 7617 §2). */
