@@ -267,8 +267,10 @@ export class Resources implements ResourceCommands {
     return exportText(this.#gateway.loaded, this.#secrets)
   }
 
-  schema(kind: ResourceKind): object {
-    return definitionSchema(kind, this.#gateway.options.sinks)
+  schema(kind: ResourceKind, act: ResourceRequest['act']): object {
+    // The name stands in the path; a patch may leave out anything.
+    const optional = (key: string): boolean => act === 'merge' || (act === 'replace' && key === 'name')
+    return definitionSchema(kind, this.#gateway.options.sinks, optional)
   }
 }
 

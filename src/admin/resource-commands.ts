@@ -72,6 +72,6 @@ export interface ResourceCommands {
   change(request: ResourceRequest, actor: Actor): Promise<ResourceOutcome>
   /** The whole effective configuration as YAML that loads again. */
   exported(): string
-  /** JSON Schema of a definition, for the document of the API. */
-  schema(kind: ResourceKind): object
+  /** JSON Schema of what a request brings, for the document of the API. */
+  schema(kind: ResourceKind, act: ResourceRequest['act']): object
 }

@@ -59,7 +59,7 @@ function addRoute(app: AdminApp, commands: ResourceCommands, kind: ResourceKind,
   const { act, method, summary } = verb
   const noun = resourceNouns[kind]
   const done = answer(ResourceChangeAnswer, `The ${noun}, as it is now, was, or would be.`)
-  const body = { body: { ...commands.schema(kind), type: 'object' } }
+  const body = { body: { ...commands.schema(kind, act), type: 'object' } }
   app.route({
     method,
     url: act === 'create' ? `/api/${kind}` : `/api/${kind}/:name`,

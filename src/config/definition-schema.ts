@@ -4,10 +4,19 @@ import type { ResourceKind } from '../contract/resources.ts'
 import { type JsonSchema, mirrorSchema, plainSchema } from './mirror-schema.ts'
 import { GatewaySchema } from './schema.ts'
 
-/** Of a mirror, one for each sink. */
-export function definitionSchema(kind: ResourceKind, sinks: readonly SinkDefinition[]): JsonSchema {
-  if (kind !== 'mirrors') return forReaders(plainSchema(GatewaySchema).properties?.[kind]?.items ?? {})
-  return { anyOf: sinks.map((sink) => forReaders(withCollections(mirrorSchema(sink)))), type: 'object' }
+/** Of a mirror, one for each sink. `optional`: keys that may be left out besides those with defaults. */
+export function definitionSchema(
+  kind: ResourceKind,
+  sinks: readonly SinkDefinition[],
+  optional: (key: string) => boolean,
+): JsonSchema {
+  const own = (schema: JsonSchema): JsonSchema => {
+    const { required = [], ...rest } = forReaders(schema)
+    const needed = required.filter((key) => !optional(key))
+    return needed.length === 0 ? rest : { ...rest, required: needed }
+  }
+  if (kind !== 'mirrors') return own(plainSchema(GatewaySchema).properties?.[kind]?.items ?? {})
+  return { anyOf: sinks.map((sink) => own(withCollections(mirrorSchema(sink)))), type: 'object' }
 }
 
 function withCollections(schema: JsonSchema): JsonSchema {
@@ -26,7 +35,8 @@ function forReaders(schema: JsonSchema): JsonSchema {
     const inner = own[key]
     if (inner !== undefined) own[key] = mapValues(inner)
   }
-  const needed = required.filter((key) => own.properties?.[key]?.default === undefined)
+  const isNeeded = (schema?: JsonSchema): boolean => schema !== undefined && schema.default === undefined
+  const needed = required.filter((key) => isNeeded(own.properties?.[key]))
   return needed.length === 0 ? own : { ...own, required: needed }
 }
 

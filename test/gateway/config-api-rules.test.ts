@@ -1,4 +1,5 @@
 /** What definitions by API may not do, and how it is said: conflicts, versions, problems, and dry runs. */
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { MirrorView } from '../../src/admin/commands.ts'
 import { mirrorConfig, startTestGateway, type TestGateway } from '../support/gateway.ts'
@@ -23,6 +24,28 @@ beforeAll(async () => {
     ['collections', collection('uses', { mirrors: ['used'] })],
   ] as const)
     expect((await ask(gateway, 'POST', `/api/${kind}`, { body })).status).toBe(201)
+})
+
+test('the document describes what is taken: whole definitions, and patches of any part', async () => {
+  const { json } = await ask(gateway, 'GET', '/api/openapi.json')
+  const ajv = new Ajv2020({ strict: false })
+  ajv.addSchema({ ...json, $id: 'api' })
+  const isTaken = (method: string, path: string, body: object) => {
+    const at = path.replaceAll('/', '~1').replaceAll('{', '%7B').replaceAll('}', '%7D')
+    const content = method === 'patch' ? 'merge-patch+json' : 'json'
+    const schema = `api#/paths/${at}/${method}/requestBody/content/application~1${content}/schema`
+    return ajv.validate(schema, body)
+  }
+  const mirror = saltMirror('any', 'api', { collections: ['uses'] })
+  const { name: _name, ...unnamed } = mirror
+  expect(isTaken('post', '/api/mirrors', mirror)).toBe(true)
+  expect(isTaken('post', '/api/mirrors', unnamed)).toBe(false)
+  expect(isTaken('put', '/api/mirrors/{name}', unnamed)).toBe(true)
+  expect(isTaken('patch', '/api/mirrors/{name}', { timeout_ms: 500 })).toBe(true)
+  expect(isTaken('patch', '/api/mirrors/{name}', { timeout: 500 })).toBe(false)
+  expect(isTaken('post', '/api/connections', connection)).toBe(true)
+  expect(isTaken('post', '/api/collections', collection('any'))).toBe(true)
+  expect(isTaken('post', '/api/collections', { name: 'any' })).toBe(false)
 })
 
 describe('409', () => {
