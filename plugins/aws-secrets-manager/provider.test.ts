@@ -138,3 +138,12 @@ test('a machine without credentials or region is said, not an error of the SDK',
 test('half a key is refused at once', () => {
   expect(() => aws.create({ access_key_id: 'a' })).toThrow('must be set together')
 })
+
+test('the SDK leaves it to the host to try again', async () => {
+  const { server, read } = await open()
+  await read()
+  const before = server.asked.length
+  server.behave((response) => response.writeHead(503).end())
+  await expect(read()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('503') })
+  expect(server.asked).toHaveLength(before + 1)
+})

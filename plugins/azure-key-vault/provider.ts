@@ -2,6 +2,7 @@
 import type { TokenCredential } from '@azure/identity'
 import type { SecretClient, SecretClientOptions } from '@azure/keyvault-secrets'
 import {
+  answerFailure,
   createSecretsHttp,
   defineProvider,
   SecretError,
@@ -144,7 +145,7 @@ function signInFailure(last: SigningIn['last'], application: boolean): SecretErr
   const check = application
     ? 'check tenant_id, client_id and client_secret'
     : 'set tenant_id, client_id and client_secret, or give this machine an identity'
-  if (last === 429 || last >= 500 || (last > 0 && last < 400))
+  if (last > 0 && last < 400)
     return new SecretError('unavailable', `signing in to Azure: it answered ${last} without a token`)
   return new SecretError(
     'denied',
@@ -164,6 +165,9 @@ function clientOver(http: SecretsHttp, ended: (outcome: number | SecretError) =>
           body: body as string | null,
           signal: (request.abortSignal as AbortSignal | undefined) ?? null,
         })
+        // What is no answer to the question: the SDK would read it as one, and lose its status.
+        if (answer.status >= 500 || answer.status === 429 || (answer.status >= 300 && answer.status < 400))
+          throw answerFailure(answer, new URL(url).host, '')
         ended(answer.status)
         return { request, status: answer.status, headers: headersOf(answer), bodyAsText: await answer.text() }
       } catch (error) {
