@@ -5,7 +5,7 @@
  *  count n │ n + 1 rows { key offset, data offset, positions } │ keys … │ data …      (u32, little endian)
  *
  *  rows ascend by the bytes of their keys; the last row only ends the one before it
- *  data of a row: up to 4,096 positions as ascending u16, more as a bitmap of 8,192 bytes
+ *  data of a row: up to 1,024 positions as ascending u16, more as a bitmap of 8,192 bytes
  * ```
  *
  * Values are spread over a fixed number of parts, so that closing a block is a bounded number of writes and a
@@ -14,8 +14,8 @@
 import { addPosition, type Bitmap, BITMAP_BYTES, newBitmap, unite } from './bitmap.ts'
 
 export const PARTS = 32
-/** Above it a bitmap is smaller than the list. */
-const LIST_MAX = BITMAP_BYTES / 2
+/** Above it a bitmap is added faster than the list, above four times as many it is also smaller. */
+const LIST_MAX = 1024
 const ROW_BYTES = 12
 
 /** Ascending positions that grow at the end. */
@@ -80,7 +80,7 @@ export function encodePart(values: readonly (readonly [value: string, list: Posi
 const scratch = newBitmap()
 const scratchBytes = new Uint8Array(scratch.buffer)
 
-/** Reads one part. */
+/** Reads one part; its bytes may stand where the next read from the store puts others. */
 export class Part {
   readonly #bytes: Buffer
   readonly length: number

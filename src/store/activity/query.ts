@@ -80,8 +80,11 @@ export function plainCount(query: Query, { number, summary }: Block): number | n
   return whole ? (summary.counts[query.environment] ?? 0) : null
 }
 
+const any = newBitmap()
+
+/** Valid until it is asked again. */
 function positionsOfAny(block: Block, field: FieldName, values: readonly string[]): Bitmap {
-  const any = newBitmap()
+  any.fill(0)
   for (const value of values) block.addTo(any, field, value)
   return any
 }

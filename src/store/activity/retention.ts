@@ -2,14 +2,14 @@
 import type { Database } from 'lmdb'
 import type { EnvironmentName } from '../../contract/environments.ts'
 import { BLOCK_ENTRIES, positions } from './bitmap.ts'
-import { blockOf } from './block.ts'
+import { type Block, blockOf } from './block.ts'
 import type { Blocks } from './blocks.ts'
 import { HASH_BYTES, HEAD_BYTES } from './format.ts'
 import { matchesIn, mayMatch, queryOf } from './query.ts'
 import type { ActivityWriter } from './writer.ts'
 
 /** Entries removed in one transaction: an append that comes in between waits for a few milliseconds. */
-const REMOVED_AT_ONCE = 1000
+const REMOVED_AT_ONCE = 500
 /** Blocks whose index is removed in one transaction. */
 const BLOCKS_AT_ONCE = 4
 
@@ -25,6 +25,8 @@ export class Retention {
   readonly #entries: Database<Buffer, number>
   readonly #blocks: Blocks
   readonly #writer: ActivityWriter
+  /** Times of the block that was looked at last: many steps are within one block. */
+  #times: { readonly block: Block; readonly times: Float64Array } | null = null
 
   constructor(entries: Database<Buffer, number>, blocks: Blocks, writer: ActivityWriter) {
     this.#entries = entries
@@ -43,6 +45,7 @@ export class Retention {
       const { removed: after, anchor_id: lastId } = this.#writer.chains.state(environment)
       if (after > before) removed.push({ environment, count: after - before, lastId })
     }
+    this.#times = null
     await this.#dropBlocks()
     return removed
   }
@@ -69,10 +72,15 @@ export class Retention {
     const query = queryOf({ environment }, above, this.#writer.lastId)
     for (const block of this.#blocks.all()) {
       if (!mayMatch(query, block)) continue
-      const times = block.times()
+      const times = this.#timesOf(block)
       for (const position of positions(matchesIn(query, block)))
         yield { id: block.number * BLOCK_ENTRIES + position, time: times[position] ?? 0 }
     }
+  }
+
+  #timesOf(block: Block): Float64Array {
+    if (this.#times?.block !== block) this.#times = { block, times: block.times() }
+    return this.#times.times
   }
 
   /** The first entries of a chain, as far as they are old. */

@@ -5,6 +5,7 @@
 import { statfsSync } from 'node:fs'
 import type { RootDatabase } from 'lmdb'
 import type { NewActivity } from '../../contract/activity.ts'
+import { environments } from '../../contract/environments.ts'
 import { EntryTooLargeError, StorageBusyError, StorageFullError } from '../../contract/errors.ts'
 import { limits } from '../../contract/limits.ts'
 import { commitReason } from '../commit-reason.ts'
@@ -27,11 +28,11 @@ interface Job {
   readonly reject: (error: Error) => void
 }
 
-/** What else a transaction does beside its entries; neither may throw. */
+/** What else a transaction does beside its entries. */
 export interface MoreWrites {
-  /** Before the transaction: changes the chains, as retention does. */
+  /** Before the transaction: changes the chains, as retention does; whatever can fail comes first. */
   change?(chains: Chains): void
-  /** Inside it, with the first id of the append. */
+  /** Inside it, with the first id of the append; must not throw. */
   write?(firstId: number): void
 }
 
@@ -135,8 +136,14 @@ export class ActivityWriter {
       if (jobs.length > 0 && (full || unlike)) break
       this.#queue.shift()
       bytes += job.bytes
+      try {
+        job.more.change?.(chains)
+      } catch (error) {
+        // It changes the chains last, if at all: the others of the group are not concerned.
+        job.reject(new Error('changing the activity log', { cause: error }))
+        continue
+      }
       jobs.push({ job, firstId: id + 1 })
-      job.more.change?.(chains)
       for (const { rest, fields } of job.entries) {
         id += 1
         const value = storedEntry(id, chains.tail(fields.environment), rest)
@@ -200,6 +207,9 @@ export class ActivityWriter {
 function made(entry: NewActivity, timestamp: number, index: number): Job['entries'][number] {
   if (!(timestamp >= earliest && timestamp <= latest))
     throw new RangeError(`timestamp: must be within the years 0000 to 9999, got ${timestamp}`)
+  const { environment } = entry.workspace
+  if (!environments.includes(environment))
+    throw new RangeError(`environment: must be one of ${environments.join(', ')}, got ${environment}`)
   const rest = payloadRest(entry, timestamp)
   const bytes = Buffer.byteLength(rest) + HEAD_BYTES
   if (bytes > limits.activity_entry_bytes_max) {
