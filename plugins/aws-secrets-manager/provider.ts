@@ -61,6 +61,7 @@ export default defineProvider({
     { additionalProperties: false },
   ),
   secretOptions: ['secret_access_key', 'session_token'],
+  pathOptions: ['ca_file'],
   workato(reference) {
     // An ARN holds colons itself.
     const [, key, path] = /^([^:]+):(arn:[^:]+:secretsmanager:.+)$/.exec(reference) ?? []

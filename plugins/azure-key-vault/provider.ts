@@ -37,6 +37,7 @@ export default defineProvider({
     { additionalProperties: false },
   ),
   secretOptions: ['client_secret'],
+  pathOptions: ['ca_file'],
   workato(reference) {
     return /^[0-9A-Za-z-]{1,127}$/.test(reference)
       ? { path: reference, key: null }

@@ -35,6 +35,7 @@ export default defineProvider({
     { additionalProperties: false },
   ),
   secretOptions: ['api_key'],
+  pathOptions: ['ca_file'],
   workato(reference) {
     return /^[^:]+$/.test(reference) ? { path: reference, key: null } : { rule: 'must be VARIABLE_ID' }
   },

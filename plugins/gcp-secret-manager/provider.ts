@@ -47,6 +47,7 @@ export default defineProvider({
     { additionalProperties: false },
   ),
   secretOptions: [],
+  pathOptions: ['key_file', 'ca_file'],
   workato(reference) {
     return pathPattern.test(reference) ? { path: reference, key: null } : { rule: pathRule }
   },

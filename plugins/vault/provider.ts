@@ -50,6 +50,7 @@ export default defineProvider({
     { additionalProperties: false },
   ),
   secretOptions: ['token', 'secret_id'],
+  pathOptions: ['ca_file'],
   workato(reference) {
     const [, key, engine, name] = /^([^:]+):([^:]+):(.+)$/.exec(reference) ?? []
     if (key === undefined || engine === undefined || name === undefined)
