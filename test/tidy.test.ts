@@ -1,5 +1,6 @@
 /** The house rules as tests: each failure reads `path:line: what, do this instead`. */
 import { describe, expect, test } from 'vitest'
+import { untoldEvents } from './tidy/activity.ts'
 import { forbiddenImports, orphans } from './tidy/imports.ts'
 import {
   incompleteLock,
@@ -38,6 +39,7 @@ const rules: Readonly<Record<string, () => string[] | Promise<string[]>>> = {
   'every plugin is listed, tested and conforms': incompletePlugins,
   'every code is documented and every documented code exists': undocumentedCodes,
   'every exit code is documented': undocumentedExits,
+  'every activity event is written and provoked': untoldEvents,
   'documented statuses are the real ones': wrongStatuses,
   'package.json names files that exist': missingFiles,
   'the lock file holds every platform': incompleteLock,

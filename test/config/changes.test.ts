@@ -1,4 +1,4 @@
-/** What differs between two configurations is named by people's names, and shows nothing that may be a secret. */
+/** What differs between two configurations is named as people do, and shows nothing that may be a secret. */
 import { expect, test } from 'vitest'
 import { changesBetween, referencedTexts } from '../../src/config/changes.ts'
 

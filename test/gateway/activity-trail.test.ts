@@ -77,7 +77,7 @@ test('what people do to a running gateway is told once, with who did it', async 
   expect(entries.at(-1)?.details).toMatchObject({ from: 'debug', to: 'warn' })
 })
 
-test('an outage is told once per mirror and connection, also over a kill, and once when it ends', async () => {
+test('an outage is told once per mirror and connection, also over a kill, and its end once', async () => {
   const mirrors = [mirror, { ...mirror, name: 'second' }]
   const names = ['salt', 'second']
   const bed = await startBed({ collection: { mirrors: names }, rest: { mirrors } })
