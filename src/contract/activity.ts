@@ -105,8 +105,8 @@ export interface ActivityLog {
   /** Oldest first, as it was when the call began; never holds more than a few thousand entries in memory. */
   entries(filter: ActivityFilter): AsyncIterable<ChainedActivity>
   /**
-   * The same as lines of an export, without newlines: the bytes that are chained, to be checked elsewhere; the
-   * last line is a signed checkpoint that was made just before, so that a missing end would show.
+   * The same as lines of an export, without newlines: the bytes that are chained, to be checked elsewhere;
+   * the last line is a signed checkpoint that was made just before, so that a missing end would show.
    */
   lines(filter: ActivityFilter): AsyncIterable<string>
   stats(filter: ActivityFilter): Promise<ActivityStats>
