@@ -1,4 +1,4 @@
-/** What the gateway does when secrets change: deliveries that wait for them are tried, and the log is told. */
+/** When secrets change: deliveries that wait for them are tried, and the activity log is told. */
 import { theGateway } from './contract/audit-trail.ts'
 import { referenceText, type SecretReference } from './contract/secret-reference.ts'
 import type { RunningGateway } from './gateway.ts'

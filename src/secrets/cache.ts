@@ -86,8 +86,8 @@ export class SecretsCache {
   }
 
   /**
-   * The secret, read again unless it was read since `usedAt`: then another delivery has had it read. When that
-   * fails, the value that was refused stays for those that are not refused.
+   * The secret, read again unless it was read since `usedAt`: then another delivery has had it read. When
+   * that fails, the value that was refused stays for those that are not refused.
    */
   async readAgain(reference: SecretReference, usedAt: number): Promise<Secret> {
     const known = this.#entries.peek(referenceText(reference), { allowStale: true })

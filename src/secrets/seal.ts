@@ -86,9 +86,9 @@ export interface SealPlace {
 }
 
 /**
- * The seal of a gateway. Its key comes from the file, or else from the environment, or else it is made when it
- * is first needed, as `dataDir/seal-key`; a key that was made there goes on opening what it sealed. Throws a
- * StartError when a key that was given cannot be used.
+ * The seal of a gateway. Its key comes from the file, or else from the environment, or else it is made when
+ * it is first needed, as `dataDir/seal-key`; a key that was made there goes on opening what it sealed. Throws
+ * a StartError when a key that was given cannot be used.
  */
 export function openSeal({ keyFile, keyText, dataDir }: SealPlace): Seal {
   const made = path.join(dataDir, generatedFile)

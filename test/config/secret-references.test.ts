@@ -1,4 +1,4 @@
-/** References to secrets in a loaded configuration: they stay what they are where a delivery resolves them. */
+/** References to secrets in a loaded configuration stay what they are where a delivery resolves them. */
 import { expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
 import { fillTemplate, referencesOf } from '../../src/contract/secret-reference.ts'

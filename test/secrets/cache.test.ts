@@ -1,4 +1,4 @@
-/** The secrets cache: read once, kept for its time, kept longer when it cannot be read, forgotten when told. */
+/** The secrets cache: read once, kept for its time, longer when it cannot be read, forgotten when told. */
 import { expect, test } from 'vitest'
 import { referenceText, type SecretReference } from '../../src/contract/secret-reference.ts'
 import { SecretError } from '../../src/contract/secrets.ts'
@@ -45,7 +45,7 @@ test('a secret is read once, however many deliveries want it at the same time', 
   expect(place.reads).toBe(1)
 })
 
-test('after its time the next delivery reads it, before it is over one is read in the background', async () => {
+test('after its time the next delivery reads it; shortly before, it is read in the background', async () => {
   const { place, value } = open({ ttl_ms: 200 })
   expect(await value()).toBe('one')
   place.answer = 'two'
@@ -117,7 +117,7 @@ test('clearing forgets values and failures, and what is being read is read anew'
   expect(await value()).toBe('three')
 })
 
-test('a change at a provider outdates its secrets alone, and they stay in use while it cannot be read', async () => {
+test('a change at a provider outdates its secrets alone; they are used while it cannot be read', async () => {
   const { cache, place, value } = open()
   await value(token)
   await value(other)

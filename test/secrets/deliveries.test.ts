@@ -1,4 +1,4 @@
-/** Secrets in deliveries: real gateways before a real collector, a fake Vault, and a folder of mounted files. */
+/** Secrets in deliveries: real gateways and a real collector, a fake Vault, a folder of mounted files. */
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Bed } from '../faults/bed.ts'
 import type { FakeVault } from '../support/secrets/vault.ts'
@@ -16,7 +16,7 @@ async function statusOf(bed: Bed) {
   }
 }
 
-test('every form of a reference, in every field of a connection, reaches the collector as its value', async () => {
+test('every form of a reference reaches the collector as its value', async () => {
   const { vault, mount, start } = await startSecretsBed({
     connection: {
       headers: {
@@ -73,7 +73,7 @@ test('a base URL and a proxy may be secrets: paths stay below the one, the other
   expect(view.legs[0]?.url, 'what people see holds no secret').toBe('/events')
 })
 
-test('a collector that refuses what is right: asked twice, then parked, and found when it is rotated', async () => {
+test('a collector that refuses what it is given: asked twice, then parked; a rotation is found', async () => {
   const { vault, start } = await startSecretsBed({
     connection: { headers: { Authorization: 'Bearer ${secret:vault:kv/salt#token}' } },
     mirror: { sink: 'http', request_url: undefined, response_url: undefined, url: '/requests' },
@@ -96,7 +96,7 @@ test('a collector that refuses what is right: asked twice, then parked, and foun
   await bed.sees('delivered', ({ counts }) => counts.delivered === 1 && counts.waiting === 0)
 })
 
-test('a secret that cannot be read holds its deliveries back, says which and why, and loses nothing', async () => {
+test('a secret that cannot be read holds deliveries back, says which and why, loses nothing', async () => {
   const { vault, start } = await startSecretsBed({
     connection: { headers: { Authorization: 'Bearer ${secret:vault:kv/salt#token}' } },
   })
