@@ -38,6 +38,11 @@ test.skipIf(!canMount)(
     const filler = await fillUp(gateway.dataDir, MIB / 2)
     expect(await post(gateway, entry)).toBe(507)
     expect(await total(gateway)).toBe(1)
+    // A state that cannot be told of does not change; what an entry only tells of is done all the same.
+    expect((await gateway.admin.call('POST', '/api/capture/pause')).status).toBe(507)
+    expect((await gateway.admin.status()).capture.paused).toBe(false)
+    expect((await gateway.admin.call('PUT', '/api/logging', { level: 'warn' })).status).toBe(200)
+    expect((await gateway.admin.metrics()).sum('activity_failed_total')).toBe(1)
     const answer = await new Client(gateway.port).send({ method: 'GET', path: '/orders' })
     expect(answer.status).toBe(200)
 
