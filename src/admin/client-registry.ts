@@ -85,7 +85,13 @@ export class ClientRegistry {
     if (config.admin === this.#loaded) return
     this.#loaded = config.admin
     const keys = this.#fromFile(config)
-    for (const [id, record] of this.#records) keys.push(...keysOf(id, record))
+    const names = new Set(keys.map(({ client }) => client.name))
+    for (const [id, record] of this.#records) {
+      keys.push(...keysOf(id, record))
+      if (!names.has(record.name)) continue
+      const sentence = 'the file defines a client with the name of one made by API: rename or delete one'
+      this.#log.warn({ client: record.name, id }, sentence)
+    }
     this.#clients = new Map(keys.map(({ client }) => [client.id, client]))
     this.#keys = new Map(keys.map((key) => [key.digest.toString('hex'), key]))
   }

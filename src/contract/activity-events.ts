@@ -41,7 +41,7 @@ export const activityEvents = Object.freeze({
   user_logout: workspace('A client ended its session of the console.'),
 
   client_created: client('A client of the admin port was created.'),
-  client_updated: client('Name, role, environment, expiry or rate limit of a client were changed.'),
+  client_updated: client('Name, role or expiry of a client were changed.'),
   client_rotated: client('A client got a new token; the old one stays valid for the overlap.'),
   client_deleted: client('A client was deleted: its tokens and sessions are refused from now on.'),
   client_locked_out: workspace('Too many failed sign-ins: the address is refused for a while.'),

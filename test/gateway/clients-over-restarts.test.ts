@@ -1,4 +1,4 @@
-/** What clients are survives the process, by a stop and by a kill; their tokens are in no file and no line. */
+/** What clients are survives the process, a kill too; their tokens are in no file and no line. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -21,7 +21,7 @@ async function contentsOf(folder: string): Promise<Buffer> {
   return Buffer.concat(await Promise.all(files.map((file) => readFile(join(file.parentPath, file.name)))))
 }
 
-test('clients, their numbers and their tokens outlive a kill and a reload; tokens are kept nowhere', async () => {
+test('clients and their numbers outlive a kill and a reload; tokens are kept nowhere', async () => {
   const upstream = await startUpstream()
   const config = (clients: object[]) => ({
     collections: [{ name: 'orders', upstreams: [{ url: upstream.url }] }],

@@ -206,6 +206,21 @@ test('the last admin stays, whose token does not expire', async () => {
   expect((await asBoss('DELETE')).status).toBe(204)
 })
 
+test('a name that the file takes later leaves two clients, told apart by number, and a warning', async () => {
+  const admin = await startTestAdmin()
+  const { id, token } = await makeClient(admin, 'siem', { role: 'admin' })
+  const ofFile = { name: 'siem', role: 'viewer', token: 'the-token-of-the-file' } as const
+  admin.commands.adminConfig = adminConfig({ clients: [ofFile] })
+  expect([await statusOf(admin, token), await statusOf(admin, ofFile.token)]).toEqual([200, 200])
+  const { json } = await admin.ask('GET', '/api/clients', bearer(token))
+  const data = json.data as { id: number; name: string; managed_by: string }[]
+  expect(data.map((one) => [one.id, one.name, one.managed_by])).toEqual([
+    [id, 'siem', 'api'],
+    [id + 1, 'siem', 'file'],
+  ])
+  expect(admin.logged()).toContain('the file defines a client with the name of one made by API')
+})
+
 test('what the file defines is changed there: 409 says where', async () => {
   const admin = await startTestAdmin()
   for (const [method, path] of [
