@@ -135,9 +135,13 @@ test('a machine without credentials or region is said, not an error of the SDK',
   })
 })
 
-test('half a key is refused at once', () => {
-  expect(() => aws.create({ access_key_id: 'a' })).toThrow('must be set together')
-})
+test.each([{ access_key_id: 'a' }, { secret_access_key: 'b' }, { session_token: 'c' }])(
+  'half a key is refused at once: %o',
+  (options) => {
+    expect(aws.rule?.(options)).toMatch(/^must have /)
+    expect(() => aws.create(options)).toThrow('must have')
+  },
+)
 
 test('the SDK leaves it to the host to try again', async () => {
   const { server, read } = await open()

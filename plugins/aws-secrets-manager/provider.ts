@@ -55,21 +55,28 @@ export default defineProvider({
       access_key_id: Type.Optional(text('Access key; if absent, the credentials of the machine are found.')),
       secret_access_key: Type.Optional(text('Its secret.')),
       session_token: Type.Optional(text('Session token, with temporary credentials.')),
-      endpoint: Type.Optional(text('Another address of the service, such as a VPC endpoint.')),
+      endpoint: Type.Optional(
+        Type.String({
+          pattern: '^https?://[^/?#]+/?$',
+          rule: 'must be an http or https URL without a path',
+          description: 'Another address of the service, such as a VPC endpoint.',
+        }),
+      ),
       ca_file: Type.Optional(text('PEM file with the certificates to trust instead of the system’s.')),
     },
     { additionalProperties: false },
   ),
   secretOptions: ['secret_access_key', 'session_token'],
   pathOptions: ['ca_file'],
+  rule: credentialsRule,
   workato(reference) {
     // An ARN holds colons itself.
     const [, key, path] = /^([^:]+):(arn:[^:]+:secretsmanager:.+)$/.exec(reference) ?? []
     return key === undefined || path === undefined ? { rule: 'must be KEY:SECRET_ARN' } : { path, key }
   },
   create(own) {
-    if ((own.access_key_id === undefined) !== (own.secret_access_key === undefined))
-      throw new SecretError('denied', 'access_key_id and secret_access_key must be set together')
+    const rule = credentialsRule(own)
+    if (rule !== null) throw new SecretError('denied', rule)
     const http = createSecretsHttp({ caFile: own.ca_file })
     let opened: Promise<SecretsManagerClient> | null = null
     const open = async () => {
@@ -106,6 +113,14 @@ interface Options {
   readonly secret_access_key?: string
   readonly session_token?: string
   readonly endpoint?: string
+}
+
+function credentialsRule({ access_key_id, secret_access_key, session_token }: Options): string | null {
+  if ((access_key_id === undefined) !== (secret_access_key === undefined))
+    return 'must have access_key_id and secret_access_key together'
+  return session_token !== undefined && access_key_id === undefined
+    ? 'must have session_token with access_key_id only'
+    : null
 }
 
 function configuration(own: Options, http: SecretsHttp): SecretsManagerClientConfig {

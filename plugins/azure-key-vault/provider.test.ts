@@ -116,7 +116,8 @@ test.each([{ tenant_id: 't' }, { client_secret: 's' }, { client_id: 'c', client_
   'credentials that do not fit: %o',
   (own) => {
     const options = { vault_url: 'https://127.0.0.1:9', verify_vault_host: true, ...own }
-    expect(() => azure.create(options)).toThrow('must be set together')
+    expect(azure.rule?.(options)).toMatch(/^must have /)
+    expect(() => azure.create(options)).toThrow('must have')
   },
 )
 

@@ -17,16 +17,21 @@ type HttpClient = NonNullable<SecretClientOptions['httpClient']>
 
 const text = (description: string) => Type.String({ minLength: 1, maxLength: 4096, description })
 
+const address = (description: string) =>
+  Type.String({ pattern: '^https://[^/?#]+/?$', rule: 'must be an https URL without a path', description })
+
 export default defineProvider({
   name: 'azure-key-vault',
   summary: 'Reads secrets of Azure Key Vault by name.',
   options: Type.Object(
     {
-      vault_url: text('Address of the vault: https://NAME.vault.azure.net.'),
+      vault_url: address('Address of the vault: https://NAME.vault.azure.net.'),
       tenant_id: Type.Optional(text('Tenant of the application that signs in.')),
       client_id: Type.Optional(text('The application; alone, a user-assigned managed identity.')),
       client_secret: Type.Optional(text('Its secret.')),
-      authority_host: Type.Optional(text('Who signs in, in other clouds: https://login.microsoftonline.us.')),
+      authority_host: Type.Optional(
+        address('Who signs in, in other clouds: https://login.microsoftonline.us.'),
+      ),
       verify_vault_host: Type.Boolean({
         default: true,
         description:
@@ -38,14 +43,15 @@ export default defineProvider({
   ),
   secretOptions: ['client_secret'],
   pathOptions: ['ca_file'],
+  rule: credentialsRule,
   workato(reference) {
     return /^[0-9A-Za-z-]{1,127}$/.test(reference)
       ? { path: reference, key: null }
       : { rule: 'must be SECRET_NAME' }
   },
   create(own) {
-    if (own.client_secret === undefined ? own.tenant_id !== undefined : !own.tenant_id || !own.client_id)
-      throw new SecretError('denied', 'tenant_id, client_id and client_secret must be set together')
+    const rule = credentialsRule(own)
+    if (rule !== null) throw new SecretError('denied', rule)
     const http = createSecretsHttp({ caFile: own.ca_file })
     let opened: Promise<SecretClient> | null = null
     const get = async (path: string, signal: AbortSignal) => {
@@ -80,6 +86,13 @@ interface Options {
   readonly authority_host?: string
   readonly verify_vault_host: boolean
   readonly ca_file?: string
+}
+
+/** All three are an application, `client_id` alone a managed identity. */
+function credentialsRule({ tenant_id, client_id, client_secret }: Options): string | null {
+  const fits =
+    client_secret === undefined ? tenant_id === undefined : tenant_id !== undefined && client_id !== undefined
+  return fits ? null : 'must have tenant_id, client_id and client_secret together'
 }
 
 async function open(own: Options, http: SecretsHttp): Promise<SecretClient> {

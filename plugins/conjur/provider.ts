@@ -26,7 +26,11 @@ export default defineProvider({
   summary: 'Reads variables of CyberArk Conjur, signed in with the API key of a host or user.',
   options: Type.Object(
     {
-      appliance_url: text('Address of Conjur, with /api for Conjur Cloud: https://conjur.example.com.'),
+      appliance_url: Type.String({
+        pattern: '^https?://[^/?#]+[^?#]*$',
+        rule: 'must be an absolute http or https URL',
+        description: 'Address of Conjur, with /api for Conjur Cloud: https://conjur.example.com.',
+      }),
       account: text('Account (organisation) of the variables; conjur for Conjur Cloud.'),
       login: text('Who signs in: host/data/gateway, or the name of a user.'),
       api_key: text('API key of the login.'),

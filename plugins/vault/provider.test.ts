@@ -128,11 +128,12 @@ test('a wrong AppRole is denied, with what to check', async () => {
   })
 })
 
-test.each([{}, { role_id: 'r' }, { token: 't', role_id: 'r' }])(
+test.each([{}, { role_id: 'r' }, { token: 't', role_id: 'r' }, { token: 't', secret_id: 's' }])(
   'credentials that do not fit: %o',
   (credentials) => {
     const options = { address: 'https://127.0.0.1:9', approle_path: 'approle', ...credentials }
-    expect(() => vault.create(options)).toThrow('token, or role_id and secret_id, must be set')
+    expect(vault.rule?.(options)).toBe('must have either token, or role_id and secret_id')
+    expect(() => vault.create(options)).toThrow('must have either token')
   },
 )
 

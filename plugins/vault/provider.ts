@@ -9,7 +9,7 @@ import {
   secretValue,
   Type,
 } from 'mirrorgate/plugin'
-import { type Ask, VaultTokens } from './tokens.ts'
+import { type Ask, credentialsRule, VaultTokens } from './tokens.ts'
 
 const text = (description: string) => Type.String({ minLength: 1, maxLength: 4096, description })
 
@@ -28,7 +28,11 @@ export default defineProvider({
   summary: 'Reads secrets from HashiCorp Vault: KV engines of version 1 and 2, with a token or an AppRole.',
   options: Type.Object(
     {
-      address: text('Address of Vault, as VAULT_ADDR: https://vault.example.com:8200.'),
+      address: Type.String({
+        pattern: '^https?://[^/?#]+[^?#]*$',
+        rule: 'must be an absolute http or https URL',
+        description: 'Address of Vault, as VAULT_ADDR: https://vault.example.com:8200.',
+      }),
       namespace: Type.Optional(text('Namespace that the secrets are in.')),
       token: Type.Optional(text('Token to read with; renewed for as long as Vault allows.')),
       role_id: Type.Optional(text('AppRole to sign in with, instead of a token.')),
@@ -51,6 +55,7 @@ export default defineProvider({
   ),
   secretOptions: ['token', 'secret_id'],
   pathOptions: ['ca_file'],
+  rule: credentialsRule,
   workato(reference) {
     const [, key, engine, name] = /^([^:]+):([^:]+):(.+)$/.exec(reference) ?? []
     if (key === undefined || engine === undefined || name === undefined)

@@ -22,6 +22,13 @@ const waitMsMin = 500
 /** Longest wait of a timer: beyond 2^31 ms Node would fire at once, and a day is often enough. */
 const waitMsMax = 86_400_000
 
+/** A token and an AppRole exclude each other, and half an AppRole is none. */
+export function credentialsRule({ token, role_id, secret_id }: Credentials): string | null {
+  const role = role_id !== undefined && secret_id !== undefined
+  const fits = token === undefined ? role : role_id === undefined && secret_id === undefined
+  return fits ? null : 'must have either token, or role_id and secret_id'
+}
+
 export class VaultTokens {
   readonly #credentials: Credentials
   readonly #ask: Ask
@@ -31,10 +38,8 @@ export class VaultTokens {
   #closed = false
 
   constructor(credentials: Credentials, ask: Ask, host: string) {
-    const { token, role_id, secret_id } = credentials
-    const complete =
-      token === undefined ? role_id !== undefined && secret_id !== undefined : role_id === undefined
-    if (!complete) throw new SecretError('denied', 'token, or role_id and secret_id, must be set')
+    const rule = credentialsRule(credentials)
+    if (rule !== null) throw new SecretError('denied', rule)
     this.#credentials = credentials
     this.#ask = ask
     this.#host = host

@@ -45,6 +45,8 @@ export interface ProviderDefinition<Options extends TObject = TObject> {
   readonly secretOptions: readonly string[]
   /** Names of options that are files or folders: relative ones start from the folder of gateway.yaml. */
   readonly pathOptions?: readonly string[]
+  /** What options lack that fit the schema one by one: said by `check`. */
+  rule?(options: Static<Options>): string | null
   /**
    * It reads from this machine alone, so references to it may stand anywhere in gateway.yaml: where no
    * delivery would resolve them, they are read when the file is.

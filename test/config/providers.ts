@@ -32,6 +32,8 @@ const remote = (name: string) =>
     ),
     secretOptions: ['token'],
     pathOptions: ['ca_file'],
+    rule: ({ address, ca_file }) =>
+      ca_file !== undefined && address.startsWith('http:') ? 'must have an https address with ca_file' : null,
     workato(text) {
       const [, key, path] = /^([^:]+):(.+)$/.exec(text) ?? []
       return key === undefined || path === undefined ? { rule: 'must be KEY:NAME' } : { path, key }

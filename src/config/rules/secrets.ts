@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import { IMPLICIT } from '../provider-names.ts'
 import type { Draft } from '../draft.ts'
 import { pointerTo } from '../places.ts'
-import { providersOf } from '../validate-providers.ts'
+import { providersOf, validProvider } from '../validate-providers.ts'
 
 export async function checkSecrets(draft: Draft): Promise<void> {
   names(draft)
@@ -28,7 +28,11 @@ function names(draft: Draft): void {
     if (!draft.sound(at)) continue
     if (seen.has(name)) draft.problem(at, `must be unique, got ${draft.shown(at, name)} again`)
     seen.add(name)
-    for (const key of draft.providers.get(String(provider))?.secretOptions ?? []) {
+    const definition = draft.providers.get(String(provider))
+    const options = definition && validProvider(structuredClone(entry), definition)
+    const broken = options && definition.rule?.(options)
+    if (broken) draft.problem(pointer, broken)
+    for (const key of definition?.secretOptions ?? []) {
       const option = pointerTo(pointer, key)
       if (typeof entry[key] === 'string' && draft.isClear(option))
         draft.warn(option, 'holds a secret in clear text, use ${env:NAME}')
