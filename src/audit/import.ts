@@ -51,12 +51,14 @@ export async function importFile(
     bytes = 0
     progress(done, total, entries)
   }
-  for await (const next of linesOf(file)) {
-    const full = lines.length >= ENTRIES_AT_ONCE || bytes + next.length > BYTES_AT_ONCE
-    if (full) await send()
-    lines.push(next.toString('utf8'))
-    bytes = Math.min(bytes + next.length + 1, total - done)
-    line += 1
+  for await (const several of linesOf(file)) {
+    for (const next of several) {
+      const full = lines.length >= ENTRIES_AT_ONCE || bytes + next.length > BYTES_AT_ONCE
+      if (full) await send()
+      lines.push(next.toString('utf8'))
+      bytes = Math.min(bytes + next.length + 1, total - done)
+      line += 1
+    }
   }
   await send()
   return entries

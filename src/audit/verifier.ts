@@ -4,7 +4,14 @@
  * written again, so how JSON is written cannot deceive it.
  */
 import crypto, { type KeyObject } from 'node:crypto'
-import { type Checkpoint, checkpointBytes, genesis, hashOf } from '../store/activity/format.ts'
+import {
+  type Checkpoint,
+  checkpointBytes,
+  genesis,
+  hashFits,
+  HASH_BYTES,
+  HEAD_BYTES,
+} from '../store/activity/format.ts'
 
 /** The first thing that is wrong; `id` names the entry, null where it is not about one. */
 export interface Finding {
@@ -38,10 +45,10 @@ export type Scope = 'store' | 'export' | 'selection'
 
 interface Chain {
   entries: number
-  firstId: number
-  firstPrevious: Buffer
+  readonly firstId: number
+  readonly firstPrevious: Buffer
   lastId: number
-  lastHash: Buffer
+  readonly lastHash: Buffer
 }
 
 /** What a signed checkpoint says of one chain. */
@@ -132,43 +139,42 @@ export class Verifier {
     this.#found(null, `line ${line} is neither an entry nor a checkpoint`)
   }
 
-  /** The next entry; `payload` without the hashes. */
-  entry(id: number, previous: Buffer, hash: Buffer, payload: Buffer): void {
+  /** The next entry as it is stored: prev_hash, hash, payload. Its first 64 bytes are written over. */
+  entry(id: number, stored: Buffer): void {
     this.#entries += 1
     if (id <= this.#lastId) this.#found(id, `must have an id above the one before it, ${this.#lastId}`)
     this.#lastId = id
-    if (!hashOf(id, previous, payload).equals(hash)) {
-      return this.#found(id, 'was altered: its hash does not fit its content')
-    }
-    const environment = environmentOf(payload)
+    const environment = environmentOf(stored)
     if (environment === null) return this.#found(id, 'has no workspace.environment')
-    this.#chain(environment, id, previous, hash)
+    const chain = this.#follow(environment, id, stored)
+    if (!hashFits(id, stored)) return this.#found(id, 'was altered: its hash does not fit its content')
     if (id > (this.#newest.get(environment)?.lastId ?? 0)) this.#uncovered += 1
     const claims = this.#claims.get(id)
     if (claims === undefined) return
     this.#claims.delete(id)
     for (const { environment: of, lastHash, time } of claims) {
-      if (of !== environment || !lastHash.equals(hash)) this.#rewritten(id, time)
+      if (of !== environment || !lastHash.equals(chain.lastHash)) this.#rewritten(id, time)
     }
   }
 
-  #chain(environment: string, id: number, previous: Buffer, hash: Buffer): void {
+  #follow(environment: string, id: number, stored: Buffer): Chain {
     const chain = this.#chains.get(environment)
-    // Copies: what is read may be written over by the next read.
-    const lastHash = Buffer.from(hash)
     if (chain === undefined) {
-      const firstPrevious = Buffer.from(previous)
-      this.#chains.set(environment, { entries: 1, firstId: id, firstPrevious, lastId: id, lastHash })
-      return
+      const firstPrevious = Buffer.from(stored.subarray(0, HASH_BYTES))
+      const lastHash = Buffer.from(stored.subarray(HASH_BYTES, HEAD_BYTES))
+      const begun = { entries: 1, firstId: id, firstPrevious, lastId: id, lastHash }
+      this.#chains.set(environment, begun)
+      return begun
     }
-    if (!chain.lastHash.equals(previous)) {
+    if (stored.compare(chain.lastHash, 0, HASH_BYTES, 0, HASH_BYTES) !== 0) {
       this.#gaps += 1
       const message = `does not follow the entry before it in ${environment}, ${chain.lastId}: something is missing`
       if (this.#scope !== 'selection') this.#found(id, message)
     }
     chain.entries += 1
     chain.lastId = id
-    chain.lastHash = lastHash
+    stored.copy(chain.lastHash, 0, HASH_BYTES, HEAD_BYTES)
+    return chain
   }
 
   /** After the last entry. */
@@ -232,10 +238,10 @@ export function readKeys(jwks: string): Map<string, KeyObject> {
  * The workspace's environment. The key order is fixed, and inside a JSON string the quote behind the comma
  * would stand behind a backslash: the first match is the key itself.
  */
-function environmentOf(payload: Buffer): string | null {
-  const at = payload.indexOf(environmentKey)
+function environmentOf(stored: Buffer): string | null {
+  const at = stored.indexOf(environmentKey, HEAD_BYTES)
   if (at === -1) return null
   const from = at + environmentKey.length
-  const to = payload.indexOf(QUOTE, from)
-  return to === -1 ? null : payload.toString('latin1', from, to)
+  const to = stored.indexOf(QUOTE, from)
+  return to === -1 ? null : stored.toString('latin1', from, to)
 }

@@ -1,9 +1,8 @@
 /** `mirrorgate audit verify`: a live store, a backup or an export, checked with the public keys alone. */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import path from 'node:path'
-import { HASH_BYTES, HEAD_BYTES } from '../store/activity/format.ts'
 import { RawActivityLog, storeFile } from '../store/activity/raw.ts'
-import { checkpointOf, entryOf, linesOf } from './lines.ts'
+import { checkpointOf, EntryReader, linesOf } from './lines.ts'
 import { readKeys, type Scope, type Verdict, Verifier } from './verifier.ts'
 
 export interface VerifyOptions {
@@ -47,11 +46,7 @@ async function verifyStore(folder: string, keys: Keys): Promise<Verdict> {
   const verifier = new Verifier(keys, 'store')
   try {
     for (const text of log.checkpoints()) verifier.checkpoint(text)
-    for (const { id, value } of log.entries()) {
-      const previous = value.subarray(0, HASH_BYTES)
-      const hash = value.subarray(HASH_BYTES, HEAD_BYTES)
-      verifier.entry(id, previous, hash, value.subarray(HEAD_BYTES))
-    }
+    for (const { id, value } of log.entries()) verifier.entry(id, value)
   } finally {
     await log.close()
   }
@@ -60,17 +55,23 @@ async function verifyStore(folder: string, keys: Keys): Promise<Verdict> {
 
 async function verifyExport(file: string, keys: Keys, scope: Scope): Promise<Verdict> {
   const verifier = new Verifier(keys, scope)
-  let line = 0
-  for await (const bytes of linesOf(file)) {
-    const checkpoint = checkpointOf(bytes)
-    if (checkpoint !== null) verifier.checkpoint(checkpoint)
+  const reader = new EntryReader()
+  // Checkpoints stand behind the entries that they speak of.
+  for await (const lines of linesOf(file)) {
+    for (const line of lines) {
+      const checkpoint = checkpointOf(line)
+      if (checkpoint !== null) verifier.checkpoint(checkpoint)
+    }
   }
-  for await (const bytes of linesOf(file)) {
-    line += 1
-    if (checkpointOf(bytes) !== null) continue
-    const entry = entryOf(bytes)
-    if (entry === null) verifier.unreadable(line)
-    else verifier.entry(entry.id, entry.previous, entry.hash, entry.payload)
+  let number = 0
+  for await (const lines of linesOf(file)) {
+    for (const line of lines) {
+      number += 1
+      if (checkpointOf(line) !== null) continue
+      const entry = reader.read(line)
+      if (entry === null) verifier.unreadable(number)
+      else verifier.entry(entry.id, entry.stored)
+    }
   }
   return verifier.verdict()
 }
