@@ -35,6 +35,6 @@ export function destinationOf(text: string, { url: baseUrl, deferred }: Base): D
 /** Below a base URL that is not known yet; that it stays below it is checked by each delivery. */
 function pathOnly(text: string): Destination {
   if (/[\s\\#]/.test(text)) return { rule: 'must be a path without spaces, backslashes and fragment' }
-  const isPath = text.startsWith('/') && !text.startsWith('//')
-  return isPath ? { url: text } : { rule: 'must be a path that begins with /, since the base_url is a secret' }
+  if (text.startsWith('/') && !text.startsWith('//')) return { url: text }
+  return { rule: 'must be a path that begins with /, since the base_url is a secret' }
 }

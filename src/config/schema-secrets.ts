@@ -44,7 +44,8 @@ export const Secrets = section(
     key_file: Type.Optional(
       text(
         'File with the keys that seal what the API is given to keep, the newest first: 32 bytes each, as ' +
-          'hex or base64. Default: the variable MIRRORGATE_SEAL_KEY, or else a key made in data_dir/seal-key.',
+          'hex or base64. Default: the variable MIRRORGATE_SEAL_KEY, or else a key that is made in ' +
+          'data_dir/seal-key.',
       ),
     ),
   },

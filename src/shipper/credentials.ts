@@ -1,6 +1,6 @@
 /**
  * Puts the values of secrets into a target just before it is delivered to, so that a rotated secret is used
- * by the next delivery. A destination that refuses them is asked once more, with secrets that were read again.
+ * by the next delivery. A destination that refuses them is asked once more, with values that were read again.
  */
 import { createHash } from 'node:crypto'
 import { limits } from '../contract/limits.ts'

@@ -57,6 +57,10 @@ const routes: readonly Route[] = [
   { method: 'POST', path: '/api/mirrors/{name}/test', role: 'operator', call: 'testMirror salt' },
   { method: 'GET', path: '/api/mirrors/{name}/dead-letters', role: 'viewer' },
   {
+    ...{ method: 'POST', path: '/api/secrets_management/clear_cache', role: 'operator' },
+    call: 'clearSecrets',
+  },
+  {
     method: 'POST',
     path: '/api/mirrors/{name}/dead-letters/replay',
     role: 'operator',

@@ -34,7 +34,8 @@ function brokenFragment({ path, line, text }: Example): string[] {
 }
 
 async function brokenConfig({ path, line, text }: Example): Promise<string[]> {
-  const loaded = await loadConfig({ file: path, text, env: environmentOf(text), sinks, providers, generation: 1 })
+  const env = environmentOf(text)
+  const loaded = await loadConfig({ file: path, text, env, sinks, providers, generation: 1 })
   if (loaded.ok) return []
   const advice = 'mend it, or mark a part of a file as `yaml fragment`'
   return loaded.problems.map((problem) =>
