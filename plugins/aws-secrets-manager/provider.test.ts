@@ -1,4 +1,4 @@
-/** The aws-secrets-manager provider: conformance, signatures, ARNs, binary secrets, credentials of the machine. */
+/** The aws-secrets-manager provider: conformance, signatures, ARNs, binary secrets, found credentials. */
 import { expect, test, vi } from 'vitest'
 import { providerConformance } from '../../test/conformance/provider-suite.ts'
 import { onEnd } from '../../test/support/cleanup.ts'

@@ -106,7 +106,7 @@ async function open(own: Options, http: SecretsHttp): Promise<SecretClient> {
   })
 }
 
-/** How requests to sign in ended: the SDK's own errors quote what they were answered, so that they are not used. */
+/** How requests to sign in ended: the SDK's own errors are not used, they quote what they were answered. */
 interface SigningIn {
   readonly http: SecretsHttp
   /** Status of the last answer, or why there was none; 0 when nothing was asked. */
@@ -114,8 +114,8 @@ interface SigningIn {
 }
 
 /**
- * By ca_file, and never closed: the SDK signs the machine in with the client that it was given first, as long as
- * the process lives, whichever provider asks.
+ * By ca_file, and never closed: the SDK signs the machine in with the client that it was given first, as
+ * long as the process lives, whichever provider asks.
  */
 const machines = new Map<string | undefined, SigningIn>()
 

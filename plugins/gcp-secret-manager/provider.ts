@@ -100,7 +100,7 @@ async function open(own: Options, http: SecretsHttp): Promise<SecretManagerServi
     ...(host !== undefined && { apiEndpoint: host }),
     ...(port !== undefined && { port: Number(port) }),
   })
-  // Not its option `keyFilename`, which warns on the console, and takes files that name whom to ask for a token.
+  // Not by its option `keyFilename`: that warns on the console, and takes files that say whom to ask.
   if (own.key_file !== undefined) client.auth.jsonContent = await readKey(own.key_file)
   // Each method of the client does it too, and leaves its failure unhandled, which would end the process.
   await client.initialize().catch((error: unknown) => {

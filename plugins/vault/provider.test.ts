@@ -79,7 +79,7 @@ test('reads that begin together sign in once', async () => {
   expect(calls('auth/approle/login')).toBe(1)
 })
 
-test('a revoked token is replaced by one new sign-in, and a missing permission is not retried for ever', async () => {
+test('a revoked token is replaced by one new sign-in, a missing permission ends after it', async () => {
   const { server, read, calls } = await open()
   await read()
   server.tokens.clear()

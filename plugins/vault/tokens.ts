@@ -1,4 +1,4 @@
-/** The token that a vault provider reads with: signed in for when it is needed, renewed before its lease ends. */
+/** The token that a vault provider reads with: signed in for when needed, renewed before its lease ends. */
 import { answerFailure, answerObject, SecretError, SignIn } from 'mirrorgate/plugin'
 
 /** One request to Vault, with its token and namespace; any answer is returned. */
@@ -72,8 +72,9 @@ export class VaultTokens {
     const path = `auth/${approle_path.split('/').map(encodeURIComponent).join('/')}/login`
     const answer = await this.#ask('POST', path, { body: { role_id, secret_id }, signal })
     const { status } = answer
-    const refused = `${this.#host} refused to sign in (${status}): check role_id, secret_id, its uses and approle_path`
-    if ([400, 401, 403, 404].includes(status)) throw new SecretError('denied', refused)
+    const check = 'check role_id, secret_id, its uses and approle_path'
+    if ([400, 401, 403, 404].includes(status))
+      throw new SecretError('denied', `${this.#host} refused to sign in (${status}): ${check}`)
     return this.#keep(answer)
   }
 

@@ -1,6 +1,7 @@
 /**
- * The HTTP client of providers of secrets: a `fetch` that follows no redirect, reads a bounded answer and trusts
- * the authority that it is told. SDKs are put on top of it, so that these rules hold for every provider.
+ * The HTTP client of providers of secrets: a `fetch` that follows no redirect, reads a bounded answer and
+ * trusts the authority that it is told. SDKs are put on top of it, so that these rules hold for every
+ * provider.
  */
 import { readFileSync } from 'node:fs'
 import http, { STATUS_CODES } from 'node:http'
@@ -10,7 +11,7 @@ import { limits } from './limits.ts'
 import { SecretError } from './secrets.ts'
 
 export interface SecretsHttp {
-  /** Resolves with any answer, its body read; throws a `SecretError` of kind `unavailable` when there is none. */
+  /** Resolves with any answer, its body read; without one, throws a `SecretError` of kind `unavailable`. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>
   /** Ends what is on its way. Idempotent. */
   close(): void
@@ -52,8 +53,8 @@ function readAuthorities(file: string): Buffer {
 }
 
 /**
- * One connection per request: secrets are read rarely, and an idle socket that the other side has closed would
- * only make a read fail.
+ * One connection per request: secrets are read rarely, and an idle socket that the other side has closed
+ * would only make a read fail.
  */
 function send(
   request: Request,

@@ -72,7 +72,7 @@ async function answer(aws: FakeAws, asked: Asked): Promise<Reply> {
 /** Signature Version 4, as AWS checks it; null when it is right. */
 async function signatureProblem(aws: FakeAws, { method, url, headers, body }: Asked): Promise<Reply | null> {
   const pattern =
-    /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/
+    /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w{64})$/
   const [, id, region = '', service = '', signed = '', signature] =
     pattern.exec(headers.authorization ?? '') ?? []
   if (id === undefined) return failure('MissingAuthenticationTokenException', 'Missing Authentication Token')

@@ -1,5 +1,6 @@
 /**
- * A fake of CyberArk Conjur with its published HTTP API: sign-in with an API key, short-lived tokens, variables.
+ * A fake of CyberArk Conjur with its published HTTP API: sign-in with an API key, short-lived tokens and
+ * variables.
  */
 import { randomUUID } from 'node:crypto'
 import { type Asked, type Reply, type Service, startService } from './service.ts'
