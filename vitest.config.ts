@@ -13,6 +13,8 @@ export default defineConfig({
     pool: 'forks',
     // Many tests run whole gateways, each with several threads: more files at once only slow each other down.
     maxWorkers: Math.max(2, Math.min(4, availableParallelism() - 1)),
+    // Hundreds of gateways are started; with their code compiled once each start takes half of the CPU time.
+    env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('./node_modules/.cache/compile', import.meta.url)) },
     testTimeout: 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,

@@ -28,8 +28,8 @@ const TRIES = 10
 const RETRY_MS = 1000
 
 /**
- * Sends a file of one JSON entry per line; resolves with how many entries the log holds of it. A repeat, after
- * an interruption too, enters nothing twice: every chunk travels under a key made from its content.
+ * Sends a file of one JSON entry per line; resolves with how many entries the log holds of it. A repeat,
+ * after an interruption too, enters nothing twice: every chunk travels under a key made from its content.
  */
 export async function importFile(
   file: string,

@@ -168,8 +168,9 @@ export class Verifier {
     }
     if (stored.compare(chain.lastHash, 0, HASH_BYTES, 0, HASH_BYTES) !== 0) {
       this.#gaps += 1
-      const message = `does not follow the entry before it in ${environment}, ${chain.lastId}: something is missing`
-      if (this.#scope !== 'selection') this.#found(id, message)
+      const before = `the entry before it in ${environment}, ${chain.lastId}`
+      if (this.#scope !== 'selection')
+        this.#found(id, `does not follow ${before}: something is missing`)
     }
     chain.entries += 1
     chain.lastId = id

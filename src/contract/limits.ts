@@ -17,8 +17,8 @@ export const limits = Object.freeze({
   body_bytes_max: 16 * MIB,
 
   /**
-   * Young generation of a data thread, MiB: V8's own bound lets RSS grow by 40 MiB, and neither throughput nor
-   * latency is better for it (measured: off and dead, 12 to 96 MiB).
+   * Young generation of a data thread, MiB: V8's own bound lets RSS grow by 40 MiB, and neither throughput
+   * nor latency is better for it (measured: off and dead, 12 to 96 MiB).
    */
   data_thread_young_mib: 32,
 

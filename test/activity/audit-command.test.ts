@@ -258,7 +258,7 @@ describe('what cannot be done', () => {
     expect(await run(['audit', ...args])).toEqual({ code, stdout: '', stderr: `mirrorgate: ${message}\n` })
   })
 
-  test('an entry that is not valid: the gateway says which, and nothing of its chunk is entered', async () => {
+  test('an entry that is not valid: the gateway says which, and its chunk is not entered', async () => {
     const gateway = await startGateway()
     const file = join(await tempDir(), 'in.ndjson')
     await writeFile(file, `${line(1)}\n{"event_type":7}\n`)

@@ -117,7 +117,7 @@ test('what a deleted mirror has not delivered waits until it is purged, or the m
   expect((await ask(gateway, 'GET', '/api/mirrors/by-api')).status).toBe(404)
 })
 
-test('a connection stays off over changes and restarts; a start refuses a file that does not fit', async () => {
+test('a connection stays off over changes and restarts; a file that does not fit is refused', async () => {
   await ask(gateway, 'POST', '/api/mirrors', {
     body: saltMirror('by-api', 'spare', { collections: ['orders'] }),
   })

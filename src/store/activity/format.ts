@@ -115,7 +115,7 @@ export function storedEntry(id: number, previous: Buffer, rest: string): Buffer 
   return value
 }
 
-/** Whether the hash of a stored entry is what it must be. Writes over its first 64 bytes: nothing is copied. */
+/** Whether the hash of a stored entry is right. Writes over its first 64 bytes, so that nothing is copied. */
 export function hashFits(id: number, stored: Buffer): boolean {
   const stated = stored.toString('hex', HASH_BYTES, HEAD_BYTES)
   stored.copyWithin(HEAD_BYTES - 8 - HASH_BYTES, 0, HASH_BYTES)
