@@ -12,7 +12,7 @@ import type { ActivityLog } from '../contract/activity.ts'
 import type { AuditTrail } from '../contract/audit-trail.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { Access, SignedIn, SignIn } from './auth.ts'
+import type { Access, Role, SignedIn, SignIn } from './auth.ts'
 import type { ClientBook } from './client-book.ts'
 import type { ClientRegistry } from './client-registry.ts'
 import type { Commands } from './commands.ts'
@@ -92,16 +92,23 @@ export function completeRoute(route: RouteOptions): void {
   schema.response = {
     ...(schema.response as object),
     ...errors,
-    '5xx': answer(ErrorAnswer, 'A bug; see the log.'),
+    '5xx': answer(ErrorAnswer, '507: the disk is full; 503: it is too slow; else a bug.'),
   }
-  if (typeof access === 'string' && access !== 'open')
-    schema.description ??= `For the role ${access} and above.`
   if (access === 'open') {
     schema.security = []
     return
   }
+  if (typeof access === 'string') {
+    schema.description ??= `For the role ${access} and above.`
+    schema.security = byRole(access)
+  }
   schema.querystring ??= Nothing
   if (takesBody(route.method)) schema.body ??= NoBody
+}
+
+/** OpenAPI 3.1, Security Requirement Object: schemes other than OAuth list the roles that are needed; here, the least one. */
+export function byRole(role: Role): Record<string, string[]>[] {
+  return [{ token: [role] }, { session: [role] }]
 }
 
 function takesBody(method: RouteOptions['method']): boolean {

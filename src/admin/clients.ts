@@ -41,12 +41,14 @@ const ChangesBody = Type.Object(
 const RotateBody = optional(
   Type.Object(
     {
-      overlap_ms: Type.Integer({
-        minimum: 0,
-        maximum: limits.client_overlap_ms_max,
-        default: 0,
-        description: 'How long the old token goes on working.',
-      }),
+      overlap_ms: Type.Optional(
+        Type.Integer({
+          minimum: 0,
+          maximum: limits.client_overlap_ms_max,
+          default: 0,
+          description: 'How long the old token goes on working.',
+        }),
+      ),
     },
     { additionalProperties: false },
   ),

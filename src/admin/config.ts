@@ -7,24 +7,22 @@ import { answer, optional, type Resource } from './app.ts'
 import { readText } from './bodies.ts'
 import type { ReloadResult } from './commands.ts'
 import { AdminError } from './errors.ts'
-import { ProblemAnswer } from './views.ts'
+import { RejectedAnswer } from './views.ts'
 
 const Applied = Type.Object({
   generation: Type.Integer(),
   hash: Type.String({ description: 'Of the effective configuration.' }),
   warnings: Type.Array(Type.String()),
 })
-const Rejected = Type.Object({
-  message: Type.String(),
-  problems: Type.Array(ProblemAnswer),
-  errors: Type.Record(Type.String(), Type.Array(Type.String()), { description: 'The same, by path.' }),
-})
 const Text = Type.Object({ yaml: Type.String() }, { additionalProperties: false })
 const yamlTypes = ['application/yaml', 'text/yaml', 'application/x-yaml', 'text/x-yaml']
 
 export const config: Resource = (app, { commands }) => {
   const tags = ['configuration']
-  const response = { 200: answer(Applied, 'It is valid.'), 400: answer(Rejected, 'Every problem of it.') }
+  const response = {
+    200: answer(Applied, 'It is valid.'),
+    400: answer(RejectedAnswer, 'Every problem of it.'),
+  }
   app.post(
     '/api/config/reload',
     {

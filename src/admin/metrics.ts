@@ -1,6 +1,6 @@
 /** The Prometheus scrape; open unless `admin.metrics_public` says otherwise. */
 import { Type } from 'typebox'
-import type { Resource } from './app.ts'
+import { byRole, type Resource } from './app.ts'
 
 export const metrics: Resource = (app, { commands }) => {
   app.get(
@@ -10,6 +10,8 @@ export const metrics: Resource = (app, { commands }) => {
       schema: {
         tags: ['metrics'],
         summary: 'Metrics as Prometheus text',
+        description: 'Open; with admin.metrics_public off, for the role viewer and above.',
+        security: [{}, ...byRole('viewer')],
         // Scrapers may add parameters of their own.
         querystring: Type.Object({}),
         response: {

@@ -31,9 +31,6 @@ const securitySchemes = {
   },
 }
 
-/** Either of the two. */
-const securityOptions: readonly Record<string, string[]>[] = [{ token: [] }, { session: [] }]
-
 /** Options of the generator. */
 export const openapiOptions = (version: string) => ({
   openapi: {
@@ -44,7 +41,6 @@ export const openapiOptions = (version: string) => ({
       description: 'Reads and manages a mirrorgate. viewer < operator < admin.',
     },
     components: { securitySchemes },
-    security: [...securityOptions],
   },
   transformObject: (made: object) => withOptionalBodies((made as { openapiObject: object }).openapiObject),
   refResolver: { buildLocalReference: (schema: { $id?: unknown }) => String(schema.$id) },

@@ -11,7 +11,7 @@ import { acceptAsJson } from './bodies.ts'
 import { AdminError, notFound } from './errors.ts'
 import type { ResourceCommands, ResourceOutcome, ResourceRequest } from './resource-commands.ts'
 import { compileValidator } from './validation.ts'
-import { ResourceChangeAnswer } from './views.ts'
+import { RejectedAnswer, ResourceChangeAnswer } from './views.ts'
 
 /** Longer ones are no names: the validator says so, no other sentence repeats them. */
 const NAME_CHARS_MAX = 64
@@ -59,6 +59,7 @@ function addRoute(app: AdminApp, commands: ResourceCommands, kind: ResourceKind,
   const { act, method, summary } = verb
   const noun = resourceNouns[kind]
   const done = answer(ResourceChangeAnswer, `The ${noun}, as it is now, was, or would be.`)
+  const refused = answer(RejectedAnswer, 'Every problem that it has, or makes elsewhere.')
   const body = { body: { ...commands.schema(kind, act), type: 'object' } }
   app.route({
     method,
@@ -71,7 +72,7 @@ function addRoute(app: AdminApp, commands: ResourceCommands, kind: ResourceKind,
       ...(act === 'create' ? {} : { params: NameParams, headers: Headers }),
       ...(act === 'delete' ? {} : body),
       ...(act === 'merge' ? { consumes: ['application/json', mergePatchType] } : {}),
-      response: act === 'create' ? { 200: done, 201: done } : { 200: done },
+      response: { 200: done, ...(act === 'create' ? { 201: done } : {}), 400: refused },
     },
     validatorCompiler: compileOpenBody as FastifySchemaCompiler<unknown>,
     handler: async (request, reply) => {

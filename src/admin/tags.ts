@@ -27,8 +27,8 @@ const typeNames: Readonly<Record<string, TaggableType>> = {
 
 const Query = Type.Object(
   {
-    page: Type.Integer({ minimum: 1, maximum: PAGE_MAX, default: 1 }),
-    per_page: Type.Integer({ minimum: 1, maximum: PAGE_SIZE_MAX, default: PAGE_SIZE_MAX }),
+    page: Type.Optional(Type.Integer({ minimum: 1, maximum: PAGE_MAX, default: 1 })),
+    per_page: Type.Optional(Type.Integer({ minimum: 1, maximum: PAGE_SIZE_MAX, default: PAGE_SIZE_MAX })),
     'q[title_or_description_cont]': Type.Optional(
       Type.String({ description: 'Text that title or description hold, whatever its case.' }),
     ),
@@ -168,10 +168,11 @@ export const tags: Resource = (app, { commands, store, tagBook }) => {
     },
     ({ query }) => {
       const found = sortTags(matchingTags(store.tags, filterOf(query)), sortsOf(query))
-      const from = (query.page - 1) * query.per_page
+      const { page: number = 1, per_page: size = PAGE_SIZE_MAX } = query
+      const from = (number - 1) * size
       const time = localTime(commands.config().workspace.time_zone)
       const includes = new Set<string>(query['includes[]'])
-      const page = found.slice(from, from + query.per_page).map((tag) => listedTag(tag, time, includes))
+      const page = found.slice(from, from + size).map((tag) => listedTag(tag, time, includes))
       return { data: { tags: page } }
     },
   )

@@ -199,6 +199,14 @@ const ErrorShape = Type.Object({
   errors: Type.Record(Type.String(), Type.Array(Type.String()), { description: 'Sentences by field.' }),
 })
 
+const Rejected = Type.Object({
+  message: Type.String(),
+  errors: Type.Record(Type.String(), Type.Array(Type.String()), { description: 'Sentences by path.' }),
+  problems: Type.Optional(
+    Type.Array(ProblemShape, { description: 'Of a configuration: the same, each with its place.' }),
+  ),
+})
+
 /** Every named schema, for the server to know. */
 export const namedSchemas = Object.entries({
   Mirror,
@@ -210,6 +218,7 @@ export const namedSchemas = Object.entries({
   Problem: ProblemShape,
   Status,
   Error: ErrorShape,
+  Rejected,
 }).map(([$id, schema]) => ({ $id, ...schema }))
 
 /** A reference to a named schema. The type is the interface that the gateway answers with. */
@@ -225,6 +234,11 @@ export const DeadLetterAnswer = named<DeadLetterView>('DeadLetter')
 export const TestResultAnswer = named<TestResult>('TestResult')
 export const StatusAnswer = named<StatusView>('Status')
 export const ProblemAnswer = named<Problem>('Problem')
+export const RejectedAnswer = named<{
+  message: string
+  errors: Record<string, string[]>
+  problems?: Problem[]
+}>('Rejected')
 export const ErrorAnswer = named<{ message: string; errors: Record<string, string[]> }>('Error')
 
 /** A list of things. */
