@@ -18,8 +18,8 @@ export interface Plugins {
 
 interface Validators {
   readonly file: ValidateFunction
-  readonly mirrors: ReadonlyMap<string, ValidateFunction>
-  readonly openMirror: ValidateFunction
+  /** For mirrors with a sink; a name that no sink has gets the validator of the common keys. */
+  readonly mirror: (sink: string) => ValidateFunction
 }
 
 const compiled = new WeakMap<readonly SinkDefinition[], Validators>()
@@ -32,11 +32,7 @@ export interface Substitutions {
 }
 
 /** Validates in place: `tree` has every default afterwards. */
-export function validate(
-  tree: unknown,
-  plugins: Plugins,
-  substitutions: Substitutions,
-): SchemaFinding[] {
+export function validate(tree: unknown, plugins: Plugins, substitutions: Substitutions): SchemaFinding[] {
   const first = run(tree, plugins)
   // `${env:PORT}` is text until it stands where the schema wants a number.
   const coerced = first.filter(
@@ -54,11 +50,7 @@ export function validate(
     seen.add(finding.pointer)
     findings.push(finding)
   }
-  return [
-    ...findings,
-    ...unknownSinks(tree, plugins.sinks),
-    ...unknownProviders(tree, plugins.providers),
-  ]
+  return [...findings, ...unknownSinks(tree, plugins.sinks), ...unknownProviders(tree, plugins.providers)]
 }
 
 interface Found {
@@ -71,7 +63,7 @@ function run(tree: unknown, { sinks, providers }: Plugins): Found[] {
   const found = errorsOf(validators.file, tree, '')
   for (const { mirror, pointer } of mirrorsOf(tree)) {
     const sink = typeof mirror['sink'] === 'string' ? mirror['sink'] : ''
-    found.push(...errorsOf(validators.mirrors.get(sink) ?? validators.openMirror, mirror, pointer))
+    found.push(...errorsOf(validators.mirror(sink), mirror, pointer))
   }
   for (const { entry, pointer } of providersOf(tree)) {
     const definition = providers.find(({ name }) => name === entry['provider'])
@@ -132,10 +124,18 @@ function validatorsOf(sinks: readonly SinkDefinition[]): Validators {
   const known = compiled.get(sinks)
   if (known !== undefined) return known
   const ajv = createAjv()
+  const mirrors = new Map<string, ValidateFunction>()
   const validators = {
     file: ajv.compile(fileSchema()),
-    mirrors: new Map(sinks.map((sink) => [sink.name, ajv.compile(mirrorSchema(sink))])),
-    openMirror: ajv.compile(openMirrorSchema()),
+    // On demand: most files use one sink, and compiling one takes 25 ms of every start.
+    mirror: (name: string) => {
+      const sink = sinks.find((one) => one.name === name)
+      const key = sink?.name ?? ''
+      const made =
+        mirrors.get(key) ?? ajv.compile(sink === undefined ? openMirrorSchema() : mirrorSchema(sink))
+      mirrors.set(key, made)
+      return made
+    },
   }
   compiled.set(sinks, validators)
   return validators
