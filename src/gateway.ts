@@ -1,8 +1,8 @@
 /** One running gateway: start, reload, drain, stop. The order of things, nothing else. */
-import { activityHost } from './activity-host.ts'
+import { activityHost } from './control/activity-host.ts'
 import type { Commands, ReloadResult } from './admin/commands.ts'
 import { type AdminServer, startAdmin } from './admin/server.ts'
-import { GatewayTrail } from './audit-trail.ts'
+import { GatewayTrail } from './control/trail.ts'
 import { GatewayCommands } from './commands.ts'
 import { referencedTexts } from './config/changes.ts'
 import type { Loaded, Usable } from './config/load.ts'
@@ -11,7 +11,11 @@ import { ConfigurationError, formatProblem, type Problem, withAdvice } from './c
 import type { Config } from './config/schema.ts'
 import { unknownTags } from './config/unknown-tags.ts'
 import { SecretTexts } from './config/secret-texts.ts'
-import { configurationChanged, configurationLoaded, configurationRejected } from './configuration-entries.ts'
+import {
+  configurationChanged,
+  configurationLoaded,
+  configurationRejected,
+} from './control/configuration-entries.ts'
 import type { ActivityLog } from './contract/activity.ts'
 import { type Actor, type Happening, theGateway } from './contract/audit-trail.ts'
 import { assertLimits } from './contract/limits.ts'
@@ -21,8 +25,8 @@ import { version } from './contract/version.ts'
 import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads, type SlabMessage } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
-import { ResourceBook } from './resource-book.ts'
-import { secretNews } from './secrets-news.ts'
+import { ResourceBook } from './control/resource-book.ts'
+import { secretNews } from './control/secret-news.ts'
 import { openSeal } from './secrets/seal.ts'
 import { Secrets } from './secrets/secrets.ts'
 import { Credentials } from './shipper/credentials.ts'

@@ -1,7 +1,7 @@
 /** Telling the activity log never breaks what is told of, and never grows without bound. */
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
-import { GatewayTrail } from '../../src/audit-trail.ts'
+import { GatewayTrail } from '../../src/control/trail.ts'
 import type { ActivityLog, NewActivity } from '../../src/contract/activity.ts'
 import { type Actor, theGateway } from '../../src/contract/audit-trail.ts'
 import type { EnvironmentName } from '../../src/contract/environments.ts'

@@ -15,7 +15,7 @@ import type {
   ResourceRequest,
 } from '../../src/admin/resource-commands.ts'
 import { startAdmin } from '../../src/admin/server.ts'
-import { GatewayTrail } from '../../src/audit-trail.ts'
+import { GatewayTrail } from '../../src/control/trail.ts'
 import type { AdminConfig, Config } from '../../src/config/schema.ts'
 import { Store } from '../../src/store/store.ts'
 import { createLog, type Logger } from '../../src/telemetry/log.ts'

@@ -36,7 +36,7 @@ const layers: Readonly<Record<string, { modules: readonly string[]; types: reado
 const entries = ['src/main.ts', 'src/gateway.ts', 'src/worker.ts', 'src/proxy/thread.ts']
 /** Composition: what stands in no layer puts the layers together, and may import all of them. */
 function composes(path: string): boolean {
-  return entries.includes(path) || /^src\/[^/]+$/.test(path)
+  return entries.includes(path) || /^src\/(control\/)?[^/]+$/.test(path)
 }
 
 /** Packages that one place owns, so that they can be replaced there. */

@@ -1,9 +1,9 @@
 /** When secrets change: deliveries that wait for them are tried, and the activity log is told. */
-import { theGateway } from './contract/audit-trail.ts'
-import { referenceText, type SecretReference } from './contract/secret-reference.ts'
-import type { RunningGateway } from './gateway.ts'
-import type { SecretsHost } from './secrets/secrets.ts'
-import type { CredentialsHost } from './shipper/credentials.ts'
+import { theGateway } from '../contract/audit-trail.ts'
+import { referenceText, type SecretReference } from '../contract/secret-reference.ts'
+import type { RunningGateway } from '../gateway.ts'
+import type { SecretsHost } from '../secrets/secrets.ts'
+import type { CredentialsHost } from '../shipper/credentials.ts'
 
 /** Called long after the gateway was made, so its parts are asked for only then. */
 export function secretNews(gateway: RunningGateway): SecretsHost & Pick<CredentialsHost, 'refused'> {

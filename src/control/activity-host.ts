@@ -1,7 +1,7 @@
 /** What the activity log is told by the gateway around it: its settings as they are now. */
-import type { Config } from './config/schema.ts'
-import type { ActivityHost } from './store/activity/log.ts'
-import type { Logger } from './telemetry/log.ts'
+import type { Config } from '../config/schema.ts'
+import type { ActivityHost } from '../store/activity/log.ts'
+import type { Logger } from '../telemetry/log.ts'
 
 export function activityHost(gateway: { readonly log: Logger; readonly config: Config }): ActivityHost {
   return {

@@ -1,10 +1,10 @@
 /** Turns what happens in the gateway into entries of the activity log. */
-import type { ActivityLog, Json, NewActivity } from './contract/activity.ts'
-import { activityEvents } from './contract/activity-events.ts'
-import type { AuditTrail, Happening } from './contract/audit-trail.ts'
-import type { Config } from './config/schema.ts'
-import { limits } from './contract/limits.ts'
-import type { Logger } from './telemetry/log.ts'
+import type { ActivityLog, Json, NewActivity } from '../contract/activity.ts'
+import { activityEvents } from '../contract/activity-events.ts'
+import type { AuditTrail, Happening } from '../contract/audit-trail.ts'
+import type { Config } from '../config/schema.ts'
+import { limits } from '../contract/limits.ts'
+import type { Logger } from '../telemetry/log.ts'
 
 export interface TrailParts {
   readonly activity: Pick<ActivityLog, 'append'>

@@ -1,5 +1,5 @@
 /** Changes of the configuration by API: tried like the file, written with their entry, then applied. */
-import { ConflictError } from './admin/commands.ts'
+import { ConflictError } from '../admin/commands.ts'
 import type {
   ConnectionView,
   ResourceChangeView,
@@ -7,25 +7,25 @@ import type {
   ResourceFacts,
   ResourceOutcome,
   ResourceRequest,
-} from './admin/resource-commands.ts'
-import { definitionSchema } from './config/definition-schema.ts'
-import { exportText } from './config/export.ts'
-import type { Usable } from './config/load.ts'
-import { changedPointers, mergePatch } from './config/merge-patch.ts'
-import { pathOf, pointerTo } from './config/places.ts'
-import { formatProblem, type Problem } from './config/problems.ts'
-import { type SecretTexts, valueAt, withTexts } from './config/secret-texts.ts'
-import type { Json } from './contract/activity.ts'
-import type { Actor } from './contract/audit-trail.ts'
-import { limits } from './contract/limits.ts'
+} from '../admin/resource-commands.ts'
+import { definitionSchema } from '../config/definition-schema.ts'
+import { exportText } from '../config/export.ts'
+import type { Usable } from '../config/load.ts'
+import { changedPointers, mergePatch } from '../config/merge-patch.ts'
+import { pathOf, pointerTo } from '../config/places.ts'
+import { formatProblem, type Problem } from '../config/problems.ts'
+import { type SecretTexts, valueAt, withTexts } from '../config/secret-texts.ts'
+import type { Json } from '../contract/activity.ts'
+import type { Actor } from '../contract/audit-trail.ts'
+import { limits } from '../contract/limits.ts'
 import {
   type ApiResource,
   apiPlace,
   type Definition,
   type ResourceKind,
   resourceNouns,
-} from './contract/resources.ts'
-import type { RunningGateway } from './gateway.ts'
+} from '../contract/resources.ts'
+import type { RunningGateway } from '../gateway.ts'
 import type { OpenResource, ResourceBook } from './resource-book.ts'
 
 const events = Object.freeze({

@@ -1,10 +1,10 @@
 /** What the API defined, as the gateway has it in memory: in the order of the last changes, secrets open. */
 import { randomBytes } from 'node:crypto'
-import type { Actor } from './contract/audit-trail.ts'
-import { StartError } from './contract/errors.ts'
-import { type ApiResource, apiPlace, type Definition, type ResourceKind } from './contract/resources.ts'
-import { type SecretTexts, valueAt, withTexts } from './config/secret-texts.ts'
-import type { KeptResource, ResourceCommand, ResourceRecord } from './store/resources.ts'
+import type { Actor } from '../contract/audit-trail.ts'
+import { StartError } from '../contract/errors.ts'
+import { type ApiResource, apiPlace, type Definition, type ResourceKind } from '../contract/resources.ts'
+import { type SecretTexts, valueAt, withTexts } from '../config/secret-texts.ts'
+import type { KeptResource, ResourceCommand, ResourceRecord } from '../store/resources.ts'
 
 /** Makes texts unreadable at rest. */
 interface Sealing {

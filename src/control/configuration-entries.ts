@@ -1,11 +1,11 @@
 /** What the activity log is told when the configuration is read: loaded, rejected, or what changed. */
-import { type Change, changesBetween } from './config/changes.ts'
-import type { Problem } from './config/problems.ts'
-import type { Config } from './config/schema.ts'
-import type { Json } from './contract/activity.ts'
-import type { ActivityEvent } from './contract/activity-events.ts'
-import type { Actor, Happening } from './contract/audit-trail.ts'
-import { limits } from './contract/limits.ts'
+import { type Change, changesBetween } from '../config/changes.ts'
+import type { Problem } from '../config/problems.ts'
+import type { Config } from '../config/schema.ts'
+import type { Json } from '../contract/activity.ts'
+import type { ActivityEvent } from '../contract/activity-events.ts'
+import type { Actor, Happening } from '../contract/audit-trail.ts'
+import { limits } from '../contract/limits.ts'
 
 interface Read {
   readonly actor: Actor
