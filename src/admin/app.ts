@@ -92,7 +92,7 @@ export function completeRoute(route: RouteOptions): void {
   schema.response = {
     ...(schema.response as object),
     ...errors,
-    '5xx': answer(ErrorAnswer, '507: the disk is full; 503: it is too slow; else a bug.'),
+    '5xx': answer(ErrorAnswer, '507: the disk is full; 503: too much is waiting; else a bug.'),
   }
   if (access === 'open') {
     schema.security = []
@@ -106,7 +106,7 @@ export function completeRoute(route: RouteOptions): void {
   if (takesBody(route.method)) schema.body ??= NoBody
 }
 
-/** OpenAPI 3.1, Security Requirement Object: schemes other than OAuth list the roles that are needed; here, the least one. */
+/** OpenAPI 3.1: schemes other than OAuth list the roles that are needed; here, the least one. */
 export function byRole(role: Role): Record<string, string[]>[] {
   return [{ token: [role] }, { session: [role] }]
 }

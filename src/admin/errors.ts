@@ -1,5 +1,5 @@
 /** Every error answer of the admin port: one shape, one place, no stack and no secret of the request. */
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import {
@@ -98,6 +98,17 @@ export function answerError(log: Logger) {
       .type('application/json; charset=utf-8')
       .send({ message, errors, ...detail })
   }
+}
+
+/** RFC 9110 §10.1.1: an expectation that nobody can meet; the server's own answer has no body. */
+export function answerExpectation(_request: IncomingMessage, response: ServerResponse): void {
+  const body = JSON.stringify({ message: 'the expectation must be 100-continue', errors: {} })
+  response.writeHead(417, {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  })
+  response.end(body)
 }
 
 /** Answers what is no HTTP request at all, or too slow or too large to become one. */

@@ -19,7 +19,7 @@ import { config } from './config.ts'
 import { connections } from './connections.ts'
 import { createContext } from './context.ts'
 import { deadLetters } from './dead-letters.ts'
-import { AdminError, answerClientError, answerError } from './errors.ts'
+import { AdminError, answerClientError, answerError, answerExpectation } from './errors.ts'
 import { health } from './health.ts'
 import { logging } from './logging.ts'
 import { metrics } from './metrics.ts'
@@ -99,6 +99,7 @@ function createApp(log: Logger): FastifyInstance {
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => answerError(log)(error, request, reply),
   })
+  app.server.on('checkExpectation', answerExpectation)
   app.server.maxConnections = limits.admin_connections_max
   app.setErrorHandler(answerError(log))
   app.setValidatorCompiler(compileValidator)

@@ -8,30 +8,43 @@ import { providerSchema } from './provider-schema.ts'
 import { GatewaySchema } from './schema.ts'
 import { providersOf } from './validate-providers.ts'
 
-/** One reference, whole; the default of an `env` one may be a secret of its own. */
+/**
+ * One reference, whole; the default of an `env` one may be a secret of its own. One that is not closed takes
+ * all that follows, so that no text is searched from each of its beginnings to its end; it counts as none.
+ */
 const referencePattern =
-  /\$\{env:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}|\$\{secret:[^}]*\}|\{\{\s*workato:[^}]*\}\}/g
+  /\$\{env:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?(?:\}|$)|\$\{secret:[^}]*(?:\}|$)|\{\{\s*workato:[^{}]*\}\}/g
 /** What may stand beside references without telling anything (RFC 9110 §11.1). */
-const schemePattern = /^\s*(basic|bearer|token|apikey|splunk)?\s*$/i
+const schemePattern = /^(basic|bearer|token|apikey|splunk)?$/i
 
 type Cover = (text: string) => string
 
 /** A secret as it may be shown: its references, when it is nothing else. */
 function coverSecret(text: string): string {
-  if (!schemePattern.test(text.replaceAll(referencePattern, ''))) return redactedMark
-  if (text.search(referencePattern) === -1) return text.trim() === '' ? text : redactedMark
+  const beside = replaceReferences(text, () => '')
+  if (!schemePattern.test(beside.trim())) return redactedMark
+  if (beside === text) return text.trim() === '' ? text : redactedMark
   return coverDefaults(text)
 }
 
 function coverDefaults(text: string): string {
+  return replaceReferences(text, (whole, name, fallback = ':-') =>
+    fallback === ':-' ? whole : `\${env:${name}:-${redactedMark}}`,
+  )
+}
+
+function replaceReferences(
+  text: string,
+  replace: (whole: string, name?: string, fallback?: string) => string,
+): string {
   return text.replaceAll(referencePattern, (whole: string, name?: string, fallback?: string) =>
-    fallback === undefined || fallback === ':-' ? whole : `\${env:${name}:-${redactedMark}}`,
+    whole.endsWith('}') ? replace(whole, name, fallback) : whole,
   )
 }
 
 /** A URL as it may be shown: credentials and query are none of anybody's business. */
 function coverUrl(text: string): string {
-  const bare = text.replaceAll(referencePattern, '')
+  const bare = replaceReferences(text, () => '')
   const covered = text.replace(/\/\/[^/?#]*@/, `//${redactedMark}@`)
   return bare.includes('?') ? covered.replace(/\?.*$/s, `?${redactedMark}`) : covered
 }

@@ -8,11 +8,18 @@ export function show(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`
   if (typeof value === 'object') return 'a section'
   if (typeof value !== 'string') return String(value)
-  const covered = value.replace(/\/\/[^/?#]*@/g, '//***@').replace(/(:\/\/[^?]*)\?.*$/s, '$1?***')
+  const covered = withoutQuery(value.replace(/\/\/[^/?#]*@/g, '//***@'))
   const characters = [...covered]
   return JSON.stringify(
     characters.length > SHOWN_CHARS ? `${characters.slice(0, SHOWN_CHARS).join('')}…` : covered,
   )
+}
+
+/** What follows the first question mark of a URL is covered, wherever the URL begins. */
+function withoutQuery(text: string): string {
+  const start = text.indexOf('://')
+  const query = start === -1 ? -1 : text.indexOf('?', start)
+  return query === -1 ? text : `${text.slice(0, query)}?***`
 }
 
 /** A secret as it may be shown. */

@@ -254,7 +254,7 @@ export function resolveDestination(baseUrl: string | null, url: string): URL {
   if (!absolute && baseUrl === null)
     throw new OutcomeError('refused', 'the URL is a path, and the connection has no base_url')
   const joined =
-    absolute || baseUrl === null ? url : `${baseUrl.replace(/\/+$/, '')}/${url.replace(/^\/+/, '')}`
+    absolute || baseUrl === null ? url : `${baseUrl.replace(/(?<!\/)\/+$/, '')}/${url.replace(/^\/+/, '')}`
   if (!URL.canParse(joined)) throw new OutcomeError('refused', 'the URL is not valid')
   const destination = new URL(joined)
   if (baseUrl === null) return destination

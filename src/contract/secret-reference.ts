@@ -27,7 +27,8 @@ export function templateOf(parts: readonly (string | SecretReference)[]): string
     .join('')
 }
 
-const piece = /\$\{([^}]*)\}/g
+/** In a template all are closed; the end stands here so that a search goes over any text only once. */
+const piece = /\$\{([^}]*)(?:\}|$)/g
 
 /** The references in a template, in their order. */
 export function referencesOf(template: string): SecretReference[] {
