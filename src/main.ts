@@ -1,7 +1,7 @@
 /** The command line: start, check, demo, audit; exit codes as in the table of `--help`. */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { loadConfig, type Loaded, type LoadOptions } from './config/load.ts'
+import type { Loaded, LoadOptions } from './config/load.ts'
 import { ConfigurationError, formatProblem, type Problem } from './config/problems.ts'
 import { theGateway } from './contract/audit-trail.ts'
 import type { ImportTarget } from './audit/import.ts'
@@ -125,8 +125,7 @@ function print(text: string): number {
 async function check(args: string[]): Promise<number> {
   const options = parse(args, ['config', 'json'])
   if (options.help) return print(checkHelp)
-  const { providers, sinks } = await import('../plugins/index.ts')
-  const loaded = await loadConfig({ file: options.config, sinks, providers, generation: 1 })
+  const loaded = await load({ file: options.config, generation: 1 })
   const summary = summarise(loaded, options.config)
   if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
   else if (loaded.ok) {
@@ -166,7 +165,7 @@ async function audit(args: string[]): Promise<number> {
 
 /** Address and token of the gateway that runs with a configuration. */
 async function adminPort(file: string): Promise<ImportTarget> {
-  const loaded = await loadConfig({ file, ...(await import('../plugins/index.ts')), generation: 1 })
+  const loaded = await load({ file, generation: 1 })
   if (!loaded.ok) throw new StartError(loaded.problems.map(formatProblem).join('\n'))
   const { admin, data_dir } = loaded.config
   const host = ['0.0.0.0', '::'].includes(admin.host) ? '127.0.0.1' : admin.host
@@ -179,7 +178,7 @@ async function start(args: string[]): Promise<number> {
   const options = parse(args, ['config'])
   if (options.help) return print(startHelp)
   const plugins = await import('../plugins/index.ts')
-  const loaded = await loadConfig({ file: options.config, ...plugins, generation: 1 })
+  const loaded = await load({ file: options.config, generation: 1 })
   if (!loaded.ok) {
     for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`)
     return exitCodes.wrongData
@@ -187,7 +186,7 @@ async function start(args: string[]): Promise<number> {
   const signals = new Signals()
   const { startGateway } = await import('./gateway.ts')
   try {
-    const gateway = await startGateway({ ...loaded, load: loader(loaded.file, plugins), ...plugins })
+    const gateway = await startGateway({ ...loaded, load: loader(loaded.file), ...plugins })
     return await signals.obey(gateway)
   } catch (error) {
     if (error instanceof ConfigurationError) {
@@ -200,11 +199,18 @@ async function start(args: string[]): Promise<number> {
   }
 }
 
+/** Imported by what needs it only: schemas and validators take longer to load than all else of a command. */
+async function load(options: Omit<LoadOptions, 'sinks' | 'providers'>): Promise<Loaded> {
+  const { sinks, providers } = await import('../plugins/index.ts')
+  const { loadConfig } = await import('./config/load.ts')
+  return loadConfig({ ...options, sinks, providers })
+}
+
 /** How a running gateway reads its configuration again; what came from stdin cannot be. */
-function loader(file: string, plugins: Pick<LoadOptions, 'sinks' | 'providers'>): GatewayOptions['load'] {
+function loader(file: string): GatewayOptions['load'] {
   return async (generation, text, resources) => {
-    if (text !== undefined) return loadConfig({ file, text, ...plugins, generation, resources })
-    if (file !== '-') return loadConfig({ file, ...plugins, generation, resources })
+    if (text !== undefined) return load({ file, text, generation, resources })
+    if (file !== '-') return load({ file, generation, resources })
     const message = 'came from stdin, which cannot be read again'
     const problem: Problem = { file, line: 1, column: 1, path: '', message }
     return { ok: false, problems: [problem] }

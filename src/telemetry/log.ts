@@ -2,8 +2,8 @@
  * The log: pino, JSON lines or pretty ones, with secrets taken out of every line and every line bounded.
  * Callers never pass secrets or bodies; what stands here is the second fence.
  */
+import { createRequire } from 'node:module'
 import { type DestinationStream, destination, type LogFn, pino } from 'pino'
-import pretty from 'pino-pretty'
 import type { Config } from '../config/schema.ts'
 
 /** What the parts of the gateway log with. `level` may be set at any time; there are no child loggers. */
@@ -142,6 +142,12 @@ export function createLog(
         },
       },
     },
-    isPretty ? pretty({ colorize: isTerminal, sync: true, destination: into ?? 1 }) : (into ?? stdout()),
+    isPretty ? prettyLines(isTerminal, into ?? 1) : (into ?? stdout()),
   )
+}
+
+/** Loaded only for a terminal: a service has no use for it, and pays for it at each start. */
+function prettyLines(colorize: boolean, into: DestinationStream | 1): DestinationStream {
+  const pretty = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty')
+  return pretty({ colorize, sync: true, destination: into })
 }
