@@ -105,14 +105,14 @@ function tagsOf(field: string | undefined): string[] | null {
   throw new AdminError(400, 'the request is not valid', { errors: { 'if-match': [sentence] } })
 }
 
-/** Within the bounds of a file: what follows goes down into it. */
+/** As deep as a file may be, and small: what follows goes down into it, and judges each value. */
 function bounded(body: Body): Body {
   let level: Json[] = [body]
   let values = 0
   for (let depth = 0; level.length > 0; depth++) {
     values += level.length
-    if (depth > limits.config_depth_max || values > limits.config_values_max) {
-      const { config_depth_max: most, config_values_max: many } = limits
+    if (depth > limits.config_depth_max || values > limits.api_definition_values_max) {
+      const { config_depth_max: most, api_definition_values_max: many } = limits
       throw new AdminError(400, `the body must hold at most ${many} values, at most ${most} levels deep`)
     }
     level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []))

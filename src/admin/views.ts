@@ -215,7 +215,6 @@ export const namedSchemas = Object.entries({
   ResourceChange,
   DeadLetter,
   TestResult: TestAnswer,
-  Problem: ProblemShape,
   Status,
   Error: ErrorShape,
   Rejected,
@@ -233,7 +232,6 @@ export const ResourceChangeAnswer = named<ResourceChangeView>('ResourceChange')
 export const DeadLetterAnswer = named<DeadLetterView>('DeadLetter')
 export const TestResultAnswer = named<TestResult>('TestResult')
 export const StatusAnswer = named<StatusView>('Status')
-export const ProblemAnswer = named<Problem>('Problem')
 export const RejectedAnswer = named<{
   message: string
   errors: Record<string, string[]>

@@ -144,6 +144,11 @@ export const limits = Object.freeze({
   admin_body_bytes: MIB,
   /** Bytes of all that the API defined, as JSON: as much as a file may hold, since both are loaded as one. */
   api_definitions_bytes: 4 * MIB,
+  /**
+   * Values of one definition that the API is given: more than all its lists may hold, and judged in a few
+   * hundred milliseconds at most, while the admin port answers nobody else.
+   */
+  api_definition_values_max: 10_000,
   /** Paths that one change of a resource lists, in its answer and in its entry: beyond it nobody reads on. */
   resource_changes_max: 100,
   /** A longer value is left out of such a list: its path says enough, and entries stay small. */
