@@ -13,8 +13,8 @@ export default defineConfig({
     pool: 'forks',
     // What a test opened is closed at its end, so files can follow each other in one process.
     isolate: false,
-    // Many tests wait for gateways, which have threads of their own: a few files at once fill two cores.
-    maxWorkers: Math.max(3, Math.min(4, availableParallelism() - 1)),
+    // Many tests run whole gateways, each with several threads: more files at once only slow each other down.
+    maxWorkers: Math.max(2, Math.min(4, availableParallelism() - 1)),
     // Hundreds of gateways are started; with their code compiled once each start takes half of the CPU time.
     env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('./node_modules/.cache/compile', import.meta.url)) },
     testTimeout: 30_000,
