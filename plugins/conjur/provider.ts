@@ -45,7 +45,7 @@ export default defineProvider({
   },
   create({ appliance_url, account, login, api_key, ca_file }) {
     const http = createSecretsHttp({ caFile: ca_file })
-    const base = appliance_url.replace(/\/+$/, '')
+    const base = appliance_url.replace(/(?<!\/)\/+$/, '')
     const host = URL.canParse(base) ? new URL(base).host : base
     const [organisation, who] = [account, login].map(encodeURIComponent)
 

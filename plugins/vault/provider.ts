@@ -64,7 +64,7 @@ export default defineProvider({
   },
   create(own) {
     const http = createSecretsHttp({ caFile: own.ca_file })
-    const base = own.address.replace(/\/+$/, '')
+    const base = own.address.replace(/(?<!\/)\/+$/, '')
     const host = URL.canParse(base) ? new URL(base).host : base
     const ask: Ask = (method, path, { token, body, signal }) => {
       const headers = new Headers({ 'x-vault-request': 'true' })
@@ -142,7 +142,7 @@ class VaultReader {
     const hint = `the token may see no engine at ${path}: check the name and its policies, or set kv_version`
     if (answer.status !== 200) throw answerFailure(answer, this.#host, hint)
     const data = asObject(secretObject(await answer.text())?.['data'])
-    const engine = String(data?.['path'] ?? '').replace(/\/+$/, '')
+    const engine = String(data?.['path'] ?? '').replace(/(?<!\/)\/+$/, '')
     if (engine === '' || !path.startsWith(`${engine}/`))
       throw new SecretError('unavailable', `${this.#host} answered with something else than an engine`)
     if (this.#engines.size >= enginesMax) this.#engines.clear()
