@@ -24,8 +24,6 @@ import { startCollector, type TestCollector } from '../support/collector.ts'
 import { tempDir } from '../support/files.ts'
 import { accountOf, until } from '../support/wait.ts'
 
-configureSinks(sinks)
-
 /** A store whose disk can be full. */
 export class BreakableStore extends Store {
   refuses = false
@@ -104,6 +102,8 @@ export class Rig {
   }
 
   static async open(options: RigOptions = {}): Promise<Rig> {
+    // Not once for all: another file in this process may have named sinks of its own.
+    configureSinks(sinks)
     const collector = await startCollector()
     const { segment_bytes: _, ...changes } = options
     const rig = new Rig(await tempDir(), collector, await mirrorOf(collector, changes), options)
