@@ -2,11 +2,12 @@
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { ItemFormat } from '../contract/plugin.ts'
+import { secretOptionsOf } from './delivery-fields.ts'
 import type { Draft, Entry, MirrorDraft } from './draft.ts'
 import { normalHost, normalPrefix } from './rules/collections.ts'
 import { tlsFiles } from './rules/connections.ts'
 import { defaultThreads } from './rules/memory.ts'
-import { baseOf, DEFAULT_WITHIN_MS, sinkOptions } from './rules/mirrors.ts'
+import { DEFAULT_WITHIN_MS, sinkOptions } from './rules/mirrors.ts'
 import { pointerTo } from './places.ts'
 import { IMPLICIT, withPaths } from './provider-names.ts'
 import type { Config, ConnectionConfig, GatewayFile, MirrorConfig, SecretsConfig } from './schema.ts'
@@ -34,7 +35,7 @@ export function assemble(draft: Draft, generation: number): Config {
     connections: file.connections.map((connection, at) =>
       withTemplates(withFiles(connection, draft.folder), pointerTo('/connections', at), draft),
     ),
-    mirrors: draft.mirrors().map(({ value }) => mirrorConfig(value, draft)),
+    mirrors: draft.mirrors().map((entry) => mirrorConfig(entry, draft)),
     secrets: secretsConfig(draft),
   }
   // Through JSON, so that it is plain data: what a plugin's `legs` returns could be anything.
@@ -82,16 +83,21 @@ function secretsConfig({ file, folder, providers }: Draft): SecretsConfig {
   }
 }
 
-function mirrorConfig(mirror: MirrorDraft, draft: Draft): MirrorConfig {
+function mirrorConfig(entry: Entry<MirrorDraft>, draft: Draft): MirrorConfig {
+  const { value: mirror, pointer } = entry
   const sink = draft.sinks.get(mirror.sink)
   const [firstFormat] = sink?.formats ?? []
   if (sink === undefined || firstFormat === undefined) throw new Error(`sink ${mirror.sink} has no format`)
-  const { options } = sinkOptions(sink, mirror, baseOf(draft, mirror))
+  const { options } = sinkOptions(draft, entry, sink)
   const common = Object.entries(mirror).filter(([key]) => !(key in sink.options.properties))
   return {
     ...(Object.fromEntries(common) as GatewayFile['mirrors'][number]),
     retry: retryOf(mirror.retry),
     options,
+    secret_options: secretOptionsOf(sink),
+    secret_fields: secretOptionsOf(sink)
+      .filter((key) => draft.isDeferred(pointerTo(pointer, key)))
+      .map((key) => pointerTo('/options', key)),
     item_format: (mirror.format as ItemFormat | undefined) ?? firstFormat,
     legs: sink.legs(options),
     item_bytes_max: sink.limits.item_bytes,

@@ -6,6 +6,7 @@ import { limits } from '../contract/limits.ts'
 import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
 import type { ApiResource } from '../contract/resources.ts'
 import { assemble } from './assemble.ts'
+import { deliveryFields } from './delivery-fields.ts'
 import { type Finding, parseText, type ParsedText } from './document.ts'
 import { Draft, type Remark } from './draft.ts'
 import { overlay } from './overlay.ts'
@@ -35,9 +36,7 @@ export interface Usable {
   readonly source: Source
 }
 
-export type Loaded =
-  | Usable
-  | { readonly ok: false; readonly problems: Problem[] }
+export type Loaded = Usable | { readonly ok: false; readonly problems: Problem[] }
 
 /** What a configuration was made from. */
 export interface Source {
@@ -143,17 +142,21 @@ async function examine(parsed: ParsedText, options: LoadOptions): Promise<Examin
   const folder = file === '-' ? process.cwd() : dirname(resolve(file))
   const fill = (text: string): string => fillEnvironment(text, env)
   const named = new NamedProviders({ tree: parsed.value, definitions: providers, folder, fill })
-  const resolved = await resolveReferences(parsed.value, env, named)
+  const resolved = await resolveReferences(parsed.value, env, named, deliveryFields(parsed.value, sinks))
   const { value: tree, raw, findings: references, deferred } = resolved
   const lost = parsed.findings.filter((finding) => finding.lost === true)
   const unresolved = new Set([...references, ...lost].map(({ pointer }) => pointer))
   const schema = (
     tree === undefined
       ? []
-      : validate(tree, { sinks, providers }, {
-          raw,
-          mayBeNumber: (pointer) => isReference(raw.get(pointer) ?? ''),
-        })
+      : validate(
+          tree,
+          { sinks, providers },
+          {
+            raw,
+            mayBeNumber: (pointer) => isReference(raw.get(pointer) ?? ''),
+          },
+        )
   ).filter(({ pointer }) => !unresolved.has(pointer) && !deferred.has(pointer))
   const remarks: Finding[] = [
     ...parsed.findings,

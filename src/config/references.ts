@@ -1,7 +1,7 @@
 /**
  * References anywhere in any text: `${env:NAME}` is replaced when the file is read;
  * `${secret:PROVIDER:PATH#KEY}` and Workato's `{{workato:sm:…}}` stay what they are in the fields of a
- * connection, where each delivery resolves them. Elsewhere only providers of this machine can stand, and are
+ * connection and in a sink's own secrets, where each delivery resolves them. Elsewhere only providers of this machine can stand, and are
  * read now.
  */
 import {
@@ -28,15 +28,17 @@ export interface Resolved {
 const pattern = /\$\$\{|\$\{([^}]*)\}?|\{\{\s*workato:([^{}]*)(?:\}\}?)?/g
 const anyReference = /\$\{|\{\{\s*workato:/
 const environmentPattern = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s
-/** Fields of a connection that are resolved by each delivery. */
-const deliveryField = /^\/connections\/\d+\/(base_url|proxy_url|headers\/[^/]+|tls\/server_name)$/
 const own = 'write $${ for a literal ${'
 
-/** Replaces every reference in a tree of plain data; the tree itself stays as it is. */
+/**
+ * Replaces every reference in a tree of plain data; the tree itself stays as it is. `isDelivered` names the
+ * pointers whose references to secrets each delivery resolves.
+ */
 export async function resolveReferences(
   tree: unknown,
   environment: Environment,
   providers: NamedProviders,
+  isDelivered: (pointer: string) => boolean,
 ): Promise<Resolved> {
   const texts = new Map<string, Text>()
   eachText(tree, '', (text, pointer) => {
@@ -46,7 +48,7 @@ export async function resolveReferences(
   const findings: { pointer: string; message: string }[] = []
   const deferred = new Set<string>()
   for (const [pointer, { parts, problems }] of texts) {
-    const defers = deliveryField.test(pointer) && parts.some((part) => typeof part !== 'string')
+    const defers = isDelivered(pointer) && parts.some((part) => typeof part !== 'string')
     if (defers && problems.length === 0) {
       values.set(pointer, templateOf(parts))
       deferred.add(pointer)

@@ -118,6 +118,10 @@ export type SecretsConfig = Omit<GatewayFile['secrets'], 'providers'> & {
 export type MirrorConfig = Static<typeof MirrorCommon> & {
   /** The sink's own keys, validated by its schema, URLs made absolute where the connection has a base URL. */
   readonly options: Readonly<Record<string, unknown>>
+  /** Which of them hold secrets. */
+  readonly secret_options: readonly string[]
+  /** Pointers of those that are templates, as in a connection. */
+  readonly secret_fields: readonly string[]
   /** Item format in use: the mirror's choice or the sink's first. */
   readonly item_format: 'pair' | 'exchange' | 'ndjson'
   /** The mirror's legs, from its sink. */

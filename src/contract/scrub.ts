@@ -1,16 +1,22 @@
-/** Takes the secrets of a connection out of texts that people read: errors and kept answers. */
+/** Takes the secrets of a target out of texts that people read: errors and kept answers. */
 import type { Target } from './tasks.ts'
 
 /** Shorter values are no secrets, and replacing them would make texts unreadable. */
 const secretCharsMin = 4
 
 /** A function that replaces every secret of a target by `***`. */
-export function scrubber(target: Pick<Target, 'connection'>): (text: string) => string {
+export function scrubber(
+  target: Pick<Target, 'connection' | 'options' | 'secretOptions'>,
+): (text: string) => string {
   const secrets = new Set<string>()
   for (const value of Object.values(target.connection.headers)) addHeader(secrets, value)
   const { proxyUrl } = target.connection
   if (proxyUrl !== null && URL.canParse(proxyUrl)) secrets.add(unescaped(new URL(proxyUrl).password))
   for (const value of target.connection.secretValues) addValue(secrets, value)
+  for (const key of target.secretOptions) {
+    const value = target.options[key]
+    if (typeof value === 'string') addValue(secrets, value)
+  }
   // Longest first: a value before the token that is part of it.
   const found = [...secrets]
     .filter((secret) => secret.length >= secretCharsMin)

@@ -134,8 +134,13 @@ export interface Target {
   readonly sink: string
   readonly format: ItemFormat
   readonly options: Readonly<Record<string, unknown>>
+  /** Names of options whose values are never shown. */
+  readonly secretOptions: readonly string[]
   readonly compression: 'none' | 'gzip' | 'zstd'
-  /** Pointers of the texts below whose references to secrets are to be replaced before it is delivered to. */
+  /**
+   * Pointers of the texts of the connection, and under `/options`, whose references to secrets are to be
+   * replaced before it is delivered to.
+   */
   readonly templates: readonly string[]
   readonly connection: {
     readonly baseUrl: string | null

@@ -89,7 +89,7 @@ class FillError extends Error {
 async function fill(target: Target, read: Read): Promise<Filled> {
   const references = new Map<string, SecretReference>()
   for (const field of target.templates) {
-    for (const reference of referencesOf(textAt(target.connection, field)))
+    for (const reference of referencesOf(textAt(target, field)))
       references.set(referenceText(reference), reference)
   }
   const found = await Promise.all(
@@ -105,30 +105,44 @@ async function fill(target: Target, read: Read): Promise<Filled> {
   const secrets = new Map(found)
   const valueOf = (reference: SecretReference) => secrets.get(referenceText(reference))?.value ?? ''
   const values = [...secrets.values()].map(({ value }) => value)
-  let { connection } = target
+  let full = target
   for (const field of target.templates)
-    connection = withText(connection, field, fillTemplate(textAt(connection, field), valueOf))
+    full = withText(full, field, fillTemplate(textAt(full, field), valueOf))
   const key = createHash('sha256').update(target.key).update(JSON.stringify(values)).digest('base64url')
-  const filled = { ...target, key, templates: [], connection: { ...connection, secretValues: values } }
+  const filled = { ...full, key, templates: [], connection: { ...full.connection, secretValues: values } }
   return { target: filled, secrets, references: [...references.values()] }
 }
 
-const headerField = /^\/headers\/(.*)$/s
+const mapField = /^\/(headers|options)\/(.*)$/s
 
-function headerName(field: string): string | undefined {
-  return headerField.exec(field)?.[1]?.replaceAll('~1', '/').replaceAll('~0', '~')
+/** Where a text stands among the headers or the sink's own options. */
+function placeOf(field: string): { map: 'headers' | 'options'; name: string } | null {
+  const [, map, name] = mapField.exec(field) ?? []
+  if (map === undefined || name === undefined) return null
+  return { map: map as 'headers' | 'options', name: name.replaceAll('~1', '/').replaceAll('~0', '~') }
 }
 
-function textAt(connection: Target['connection'], field: string): string {
-  const header = headerName(field)
-  if (header !== undefined) return connection.headers[header] ?? ''
+function textAt({ connection, options }: Target, field: string): string {
+  const place = placeOf(field)
+  if (place?.map === 'options') return String(options[place.name] ?? '')
+  if (place !== null) return connection.headers[place.name] ?? ''
   if (field === '/base_url') return connection.baseUrl ?? ''
   if (field === '/proxy_url') return connection.proxyUrl ?? ''
   return connection.tls?.server_name ?? ''
 }
 
-function withText(connection: Target['connection'], field: string, text: string): Target['connection'] {
-  const header = headerName(field)
+function withText(target: Target, field: string, text: string): Target {
+  const place = placeOf(field)
+  if (place?.map === 'options') return { ...target, options: { ...target.options, [place.name]: text } }
+  return { ...target, connection: withConnectionText(target.connection, field, text, place?.name) }
+}
+
+function withConnectionText(
+  connection: Target['connection'],
+  field: string,
+  text: string,
+  header: string | undefined,
+): Target['connection'] {
   if (header !== undefined) return { ...connection, headers: { ...connection.headers, [header]: text } }
   if (field === '/base_url') return { ...connection, baseUrl: text }
   if (field === '/proxy_url') return { ...connection, proxyUrl: text }

@@ -16,8 +16,9 @@ export function targetOf(mirror: MirrorConfig, connection: ConnectionConfig | un
     sink: mirror.sink,
     format: mirror.item_format,
     options: mirror.options,
+    secretOptions: mirror.secret_options,
     compression: mirror.batch.compression,
-    templates: connection?.secret_fields ?? [],
+    templates: [...(connection?.secret_fields ?? []), ...mirror.secret_fields],
     connection: {
       baseUrl: connection?.base_url ?? null,
       headers: connection?.headers ?? {},

@@ -1,7 +1,9 @@
 /** References to secrets in a loaded configuration stay what they are where a delivery resolves them. */
 import { expect, test } from 'vitest'
 import { loadConfig } from '../../src/config/load.ts'
+import type { MirrorConfig } from '../../src/config/schema.ts'
 import { fillTemplate, referencesOf } from '../../src/contract/secret-reference.ts'
+import { targetOf } from '../../src/shipper/targets.ts'
 import { loadFixture } from './report.ts'
 import { providers } from './providers.ts'
 import { sinks } from './sinks.ts'
@@ -29,6 +31,28 @@ test('the fields of a connection keep their references, with variables filled in
     token: 'ops-token-from-the-environment',
     ca_file: new URL('good/ca.pem', import.meta.url).pathname,
   })
+})
+
+test('the secret options of a sink keep their references, its other options cannot have any', async () => {
+  const text = `
+secrets: { providers: [{ name: vault, provider: vault, address: x }] }
+collections: [{ name: api, upstreams: [{ url: "http://127.0.0.1:1" }] }]
+mirrors: [{ name: m, sink: narrow, token: "\${secret:vault:a#b}" }]
+`
+  const load = (changed: string) =>
+    loadConfig({ file: 'x.yaml', text: changed, env: {}, sinks, providers, generation: 1 })
+  const loaded = await load(text)
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems))
+  const [mirror] = loaded.config.mirrors
+  expect(mirror).toMatchObject({
+    options: { token: '${secret:vault:a#b}' },
+    secret_options: ['token'],
+    secret_fields: ['/options/token'],
+  })
+  expect(targetOf(mirror as MirrorConfig, undefined).templates).toEqual(['/options/token'])
+
+  const other = await load(text.replace('token:', 'token: abcdefghijklmnop, level:'))
+  expect(other.ok, 'a value that is needed when the file is read').toBe(false)
 })
 
 test('what looks like a reference and is none comes through a template unchanged', async () => {

@@ -13,6 +13,7 @@ export function target(
     sink: 'salt',
     format: 'pair',
     options: {},
+    secretOptions: [],
     compression: 'none',
     templates: [],
     ...changes,

@@ -58,6 +58,34 @@ test('every field of a connection is filled, others are left alone', async () =>
   })
 })
 
+test('the secrets among the options of a sink are filled too', async () => {
+  const values = { user: 'ann' }
+  const read = async ({ path }: SecretReference) => ({ value: values[path as 'user'], readAt: 0 })
+  const sent: Target[] = []
+  const credentials = new Credentials({
+    ship: async (task) => {
+      sent.push(task.target)
+      return accepted
+    },
+    secrets: { read, readAgain: read },
+    refused: () => {},
+  })
+  const options = { token: 'Token ${secret:vault:user}', other: '${secret:vault:user}' }
+  const one = {
+    leg: 'events',
+    batchId: 'b',
+    timeoutMs: 1000,
+    source: { ndjson: '', items: 0 },
+    keepItem: false,
+  }
+  await credentials.ship({
+    ...one,
+    target: target({ options, secretOptions: ['token'], templates: ['/options/token'] }),
+  })
+  expect(sent[0]?.options).toEqual({ token: 'Token ann', other: '${secret:vault:user}' })
+  expect(sent[0]?.connection.secretValues).toEqual(['ann'])
+})
+
 test('another value is another target, the same one is the same', async () => {
   const { values, sent, ship } = open({ host: 'a', user: 'b' })
   await ship(everywhere, fields)

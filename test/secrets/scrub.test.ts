@@ -17,3 +17,9 @@ test.each([
 ])('%j', (secret, text, shown) => {
   expect(scrub(secret)(text)).toBe(shown)
 })
+
+test('the secret options of a sink are taken out, its other options are not', () => {
+  const options = { token: 'hec-token-1', index: 'main' }
+  const shown = scrubber(target({ options, secretOptions: ['token', 'missing'] }))
+  expect(shown('index main refused hec-token-1')).toBe('index main refused ***')
+})

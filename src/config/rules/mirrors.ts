@@ -1,5 +1,6 @@
 /** Rules about mirrors: destinations, and bounds that must fit each other. */
 import type { SinkDefinition } from '../../contract/plugin.ts'
+import { secretOptionsOf } from '../delivery-fields.ts'
 import { type Base, destinationOf } from '../destinations.ts'
 import type { Draft, Entry, MirrorDraft } from '../draft.ts'
 import { pointerTo } from '../places.ts'
@@ -108,7 +109,7 @@ function destinations(draft: Draft, { value, pointer }: Entry<MirrorDraft>, sink
   const connection = draft.connections().find((candidate) => candidate.value.name === value.connection)
   const lost = value.connection !== undefined && connection === undefined
   if (lost || (connection !== undefined && !draft.sound(`${connection.pointer}/base_url`))) return
-  const { options, problems } = sinkOptions(sink, value, baseOf(draft, value))
+  const { options, problems } = sinkOptions(draft, { value, pointer }, sink)
   for (const { key, rule } of problems) {
     const at = pointerTo(pointer, key)
     if (draft.sound(at)) draft.problem(at, `${rule}, got ${draft.shown(at, value[key])}`)
@@ -118,7 +119,7 @@ function destinations(draft: Draft, { value, pointer }: Entry<MirrorDraft>, sink
 }
 
 /** The base URL of a mirror's connection. */
-export function baseOf(draft: Draft, mirror: MirrorDraft): Base {
+function baseOf(draft: Draft, mirror: MirrorDraft): Base {
   const connection = draft.connections().find(({ value }) => value.name === mirror.connection)
   if (connection === undefined) return { url: undefined, deferred: false }
   const { value, pointer } = connection
@@ -127,10 +128,11 @@ export function baseOf(draft: Draft, mirror: MirrorDraft): Base {
 
 /** The sink's own keys, with absolute URLs where they are known, and what is wrong with them. */
 export function sinkOptions(
+  draft: Draft,
+  { value: mirror, pointer }: Entry<MirrorDraft>,
   sink: SinkDefinition,
-  mirror: MirrorDraft,
-  base: Base,
 ): { options: Record<string, unknown>; problems: { key: string; rule: string }[] } {
+  const base = baseOf(draft, mirror)
   const options: Record<string, unknown> = {}
   const problems: { key: string; rule: string }[] = []
   for (const key of Object.keys(sink.options.properties)) {
@@ -138,6 +140,8 @@ export function sinkOptions(
     if (value === undefined) continue
     options[key] = value
     if (!sink.urls.includes(key) || typeof value !== 'string') continue
+    // A URL that is a secret is known when something is delivered, and judged then.
+    if (draft.isDeferred(pointerTo(pointer, key))) continue
     const destination = destinationOf(value, base)
     if ('rule' in destination) problems.push({ key, rule: destination.rule })
     else options[key] = destination.url
@@ -155,11 +159,9 @@ function spoolShare(draft: Draft, { value, pointer }: Entry<MirrorDraft>, legs: 
 }
 
 function clearOptions(draft: Draft, { value, pointer }: Entry<MirrorDraft>, sink: SinkDefinition): void {
-  const options = sink.options.properties as Readonly<Record<string, { secret?: boolean }>>
-  for (const [key, option] of Object.entries(options)) {
+  for (const key of secretOptionsOf(sink)) {
     const at = pointerTo(pointer, key)
-    if (option.secret === true && typeof value[key] === 'string' && draft.isClear(at)) {
+    if (typeof value[key] === 'string' && draft.isClear(at))
       draft.warn(at, 'holds a secret in clear text, use ${env:NAME}')
-    }
   }
 }

@@ -1,0 +1,25 @@
+/** Which texts may hold references to secrets that each delivery resolves anew. */
+import type { SinkDefinition } from '../contract/plugin.ts'
+import { pointerTo } from './places.ts'
+import { mirrorsOf } from './validate.ts'
+
+const connectionField = /^\/connections\/\d+\/(base_url|proxy_url|headers\/[^/]+|tls\/server_name)$/
+
+/** Options of a sink that hold secrets, by name. */
+export function secretOptionsOf(sink: SinkDefinition): string[] {
+  const options = sink.options.properties as Readonly<Record<string, { secret?: boolean }>>
+  return Object.keys(options).filter((key) => options[key]?.secret === true)
+}
+
+/** Tells of a pointer whether its text is resolved by each delivery: the connection's, and sinks' own secrets. */
+export function deliveryFields(
+  tree: unknown,
+  sinks: readonly SinkDefinition[],
+): (pointer: string) => boolean {
+  const options = new Set<string>()
+  for (const { mirror, pointer } of mirrorsOf(tree)) {
+    const sink = sinks.find(({ name }) => name === mirror['sink'])
+    for (const key of sink === undefined ? [] : secretOptionsOf(sink)) options.add(pointerTo(pointer, key))
+  }
+  return (pointer) => connectionField.test(pointer) || options.has(pointer)
+}
