@@ -11,7 +11,7 @@ export function secretOptionsOf(sink: SinkDefinition): string[] {
   return Object.keys(options).filter((key) => options[key]?.secret === true)
 }
 
-/** Tells of a pointer whether its text is resolved by each delivery: the connection's, and sinks' own secrets. */
+/** Tells of a pointer whether each delivery resolves it: fields of connections, and sinks' own secrets. */
 export function deliveryFields(
   tree: unknown,
   sinks: readonly SinkDefinition[],

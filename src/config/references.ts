@@ -1,8 +1,8 @@
 /**
  * References anywhere in any text: `${env:NAME}` is replaced when the file is read;
  * `${secret:PROVIDER:PATH#KEY}` and Workato's `{{workato:sm:…}}` stay what they are in the fields of a
- * connection and in a sink's own secrets, where each delivery resolves them. Elsewhere only providers of this machine can stand, and are
- * read now.
+ * connection and in a sink's own secrets, where each delivery resolves them. Elsewhere only providers of this
+ * machine can stand, and are read now.
  */
 import {
   parseReference,
