@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 
 /** Sources whose expressions are given requests, configurations, secrets, or what a collector answers. */
 const sources = [
-  ...globSync('src/{admin,audit,config,contract,secrets,shipper,store}/**/*.ts'),
+  ...globSync('src/{admin,audit,config,contract,render,secrets,shipper,store}/**/*.ts'),
   ...globSync('plugins/*/*.ts').filter((file) => !file.endsWith('.test.ts')),
 ]
 

@@ -4,7 +4,7 @@ import { type Tag, type TaggableType, taggableTypes, tagColors } from '../store/
 import { actorOf } from './actor.ts'
 import { answer, type AdminApp, Empty, type Resource } from './app.ts'
 import { AdminError } from './errors.ts'
-import { localTime } from './local-time.ts'
+import { localTime } from '../contract/local-time.ts'
 import type { TagBook } from './tag-book.ts'
 import { matchingTags, sortTags, tagOrders, type TagFilter, type TagSort } from './tag-list.ts'
 

@@ -141,6 +141,18 @@ export const limits = Object.freeze({
   /** Time for one request to a secrets manager, also where nobody waits for it (a token's renewal). */
   secret_request_ms: 30_000,
 
+  /** Bytes of one event of a stream; above it its lines are left out (the documented size of a log). */
+  event_bytes_max: 40 * MIB,
+  /** Characters of a message template: nobody writes more, and each one is kept by every shipper thread. */
+  template_chars_max: 64 * KIB,
+  /** Nesting of a message template, which is read recursively. */
+  template_depth_max: 64,
+  /** Templates and other plans of messages that a thread keeps compiled. */
+  render_plans_kept: 64,
+  /** Pairs in the extension of one CEF line, and characters of one value: what receivers still index. */
+  cef_pairs_max: 200,
+  cef_value_chars_max: 4096,
+
   admin_body_bytes: MIB,
   /** Bytes of all that the API defined, as JSON: as much as a file may hold, since both are loaded as one. */
   api_definitions_bytes: 4 * MIB,

@@ -1,6 +1,6 @@
 /** Redaction of JSON fields by name, in text that may be cut anywhere or hold many documents. */
-import type { Edit } from './json-text.ts'
-import { skipValue } from './json-text.ts'
+import type { Edit } from '../render/json-text.ts'
+import { skipValue } from '../render/json-text.ts'
 import { PointerWalk } from './redact-pointer.ts'
 import { REDACTED, type RedactMode } from './redact-form.ts'
 

@@ -1,6 +1,6 @@
 /** Finds the values that JSON pointers name, in text that may be cut anywhere or hold many documents. */
 import { limits } from '../contract/limits.ts'
-import { type Edit, skipString, skipValue } from './json-text.ts'
+import { type Edit, skipString, skipValue } from '../render/json-text.ts'
 
 /** One step of the pointers: where each key or index leads. */
 interface Step {

@@ -1,6 +1,6 @@
 /** Times with the offset of a zone: the one that held then, not the one that holds now. */
 import { expect, test } from 'vitest'
-import { localTime } from '../../src/admin/local-time.ts'
+import { localTime } from '../../src/contract/local-time.ts'
 
 test.each([
   ['America/Los_Angeles', '2024-08-29T21:09:13.999Z', '2024-08-29T14:09:13-07:00'],
