@@ -45,7 +45,7 @@ const GROWTH_MAX = 9
 /** Texts that are made to fail late, from what an expression itself looks for. */
 function* attacks({ source }: RegExp): Generator<(chars: number) => string> {
   const runs = [...source.matchAll(/(?:\\[^dDwWsSbBpP]|[\w:/{$@=<>-])+/g)]
-  const words = [...new Set(runs.map(([run]) => run.replaceAll('\\', '')))].slice(0, 6)
+  const words = [...new Set(runs.map(([run]) => run.replaceAll('\\', '') || '\\'))].slice(0, 6)
   const characters = [...'a0A /:.-,"{$=\\\n\u00e9']
   const pairs = words.flatMap((one) => words.map((other) => `${one}a${other}`))
   for (const start of ['', ...words.slice(0, 4)]) {

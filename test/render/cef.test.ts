@@ -112,7 +112,7 @@ test.each([
 
 test('whatever is posted is one bounded line with each key once', () => {
   const many = Object.fromEntries(Array.from({ length: 1000 }, (_, at) => [`key ${at}`, at]))
-  const hostile = [
+  const hostile: unknown[] = [
     many,
     { 'a b': 1, 'a=b': 2, a: { b: 3 }, '|\n': 4, '': { '': 5 } },
     { event_type: 'x\n|=y', msg: 'x'.repeat(100_000), __proto__: null, constructor: 'c' },
