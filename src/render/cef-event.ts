@@ -1,4 +1,4 @@
-/** Any event as a line of CEF: what the standard's dictionary knows under its keys, the rest under our own. */
+/** Any event as a line of CEF: what the standard's dictionary knows has its keys, the rest has our own. */
 import { limits } from '../contract/limits.ts'
 import { version } from '../contract/version.ts'
 import { cefLine, type CefPair } from './cef.ts'

@@ -164,9 +164,8 @@ class Reader {
   #unknown(name: string): never {
     const guess = nearest(name, placeholderNames)
     const hint = guess === undefined ? '' : `, did you mean ${guess}?`
-    return this.#fail(
-      `must use placeholders ${placeholderNames.join(', ')} or event.<path>, got ${JSON.stringify(name)}${hint}`,
-    )
+    const known = `${placeholderNames.join(', ')} or event.<path>`
+    return this.#fail(`must use placeholders ${known}, got ${JSON.stringify(name)}${hint}`)
   }
 
   #space(): void {

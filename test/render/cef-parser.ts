@@ -1,6 +1,6 @@
 /**
- * A reader of CEF lines, written from the standard alone: it shares nothing with what writes them, and refuses
- * what a strict receiver would refuse.
+ * A reader of CEF lines, written from the standard alone: it shares nothing with what writes them, and
+ * refuses what a strict receiver would refuse.
  */
 
 interface CefRecord {

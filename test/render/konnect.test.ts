@@ -1,4 +1,4 @@
-/** Konnect's lines: the printed examples, every outcome, and signatures that anyone with the key can check. */
+/** Konnect's lines: the printed examples, every outcome, and signatures that anyone can check. */
 import { generateKeyPairSync, sign, verify } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { parseCef } from './cef-parser.ts'
