@@ -313,10 +313,9 @@ export class GatewayCommands implements Commands {
   }
 
   async checkConfig(yaml: string | null): Promise<ReloadResult> {
-    const loaded = await this.#gateway.load(yaml ?? undefined)
-    if (!loaded.ok) return { ok: false, problems: [...loaded.problems] }
-    const { generation, hash } = loaded.config
-    return { ok: true, generation, hash, warnings: loaded.warnings.map(formatProblem) }
+    const verdict = await this.#gateway.check(yaml)
+    if (!verdict.ok) return verdict
+    return { ...verdict, warnings: verdict.warnings.map(formatProblem) }
   }
 
   followTags(handles: readonly string[]): Promise<void> {

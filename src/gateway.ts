@@ -5,7 +5,8 @@ import { type AdminServer, startAdmin } from './admin/server.ts'
 import { GatewayTrail } from './control/trail.ts'
 import { GatewayCommands } from './commands.ts'
 import { referencedTexts } from './config/changes.ts'
-import type { Loaded, Usable } from './config/load.ts'
+import { type Loaded, loadConfig, type Usable } from './config/load.ts'
+import type { Verdict } from './config/load-task.ts'
 import { pathOf } from './config/places.ts'
 import { ConfigurationError, formatProblem, type Problem, withAdvice } from './config/problems.ts'
 import type { Config } from './config/schema.ts'
@@ -25,6 +26,7 @@ import { version } from './contract/version.ts'
 import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads, type SlabMessage } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
+import { ConfigurationReader } from './control/configuration-reader.ts'
 import { ResourceBook } from './control/resource-book.ts'
 import { secretNews } from './control/secret-news.ts'
 import { openSeal } from './secrets/seal.ts'
@@ -40,15 +42,9 @@ import { Metrics } from './telemetry/metrics.ts'
 
 /** The file as it was loaded, and: */
 export interface GatewayOptions extends Omit<Usable, 'ok'> {
-  /** Loads the file again, or a text in its place, with what the API defined, as that of a generation. */
-  readonly load: (
-    generation: number,
-    text: string | undefined,
-    resources: readonly ApiResource[],
-  ) => Promise<Loaded>
   readonly sinks: readonly SinkDefinition[]
   readonly providers: readonly ProviderDefinition[]
-  /** Entry of the worker pools; another one only in tests. */
+  /** Entry of the worker threads; another one only in tests. */
   readonly worker?: URL
 }
 
@@ -98,7 +94,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
 /** The store knows what the API defined: only with it is the configuration whole. */
 async function openGateway(options: GatewayOptions, lock: DataLock): Promise<RunningGateway> {
-  const { config, load, source, sinks, providers } = options
+  const { config, file, source, sinks, providers } = options
   const store = new Store(config.data_dir)
   try {
     const seal = openSeal({
@@ -108,7 +104,10 @@ async function openGateway(options: GatewayOptions, lock: DataLock): Promise<Run
     })
     const book = new ResourceBook(store.resources.all(), seal, new SecretTexts({ sinks, providers }))
     if (book.list().length === 0) return new RunningGateway(options, { lock, store, book })
-    const loaded = await load(config.generation, source.text, book.list())
+    const { generation } = config
+    const resources = book.list()
+    const text = source.text
+    const loaded = await loadConfig({ file, text, resources, generation, sinks, providers })
     if (!loaded.ok) throw new ConfigurationError(loaded.problems.map(withAdvice))
     return new RunningGateway({ ...options, ...loaded }, { lock, store, book })
   } catch (error) {
@@ -136,6 +135,7 @@ export class RunningGateway implements Gateway {
   readonly secrets: Secrets
   readonly credentials: Credentials
   readonly recorder: RecorderPool
+  readonly reader: ConfigurationReader
   readonly threads: DataThreads
   readonly slots = new PlanSlots()
   readonly commands: GatewayCommands
@@ -176,6 +176,7 @@ export class RunningGateway implements Gateway {
     this.capturing = this.store.setting('capture_paused') !== true
     this.shipper = new ShipperPool(worker)
     this.recorder = new RecorderPool(worker)
+    this.reader = new ConfigurationReader({ worker, file: options.file })
     this.threads = new DataThreads(dataPlan(config, this.#planParts()), {
       log: this.log,
       slab: (thread, slab) => void this.#record(thread, slab),
@@ -293,10 +294,16 @@ export class RunningGateway implements Gateway {
     return next
   }
 
-  /** The next configuration: of the file as it is on disk or of a text in its place, and of the API. */
-  async load(text?: string): Promise<Loaded> {
-    const loaded = await this.options.load(this.config.generation + 1, text, this.book.list())
-    return loaded.ok ? loaded : { ok: false, problems: loaded.problems.map(withAdvice) }
+  /** Whether the file as it is on disk, or a text in its place, could be the next configuration. */
+  async check(text: string | null): Promise<Verdict> {
+    const next = this.#next()
+    const verdict = await this.reader.check(text === null ? next : { ...next, text })
+    return verdict.ok ? verdict : { ok: false, problems: verdict.problems.map(withAdvice) }
+  }
+
+  /** What the next configuration has besides the file. */
+  #next(): { generation: number; resources: readonly ApiResource[] } {
+    return { generation: this.config.generation + 1, resources: this.book.list() }
   }
 
   /** Throws when a configuration needs more names than a process can count for. */
@@ -336,8 +343,8 @@ export class RunningGateway implements Gateway {
 
   async #reload(actor: Actor): Promise<ReloadResult> {
     const { file } = this.options
-    const loaded = await this.load()
-    const problems = loaded.ok ? this.#cannotChange(loaded) : loaded.problems
+    const loaded = await this.reader.load(this.#next())
+    const problems = loaded.ok ? this.#cannotChange(loaded) : loaded.problems.map(withAdvice)
     if (!loaded.ok || problems.length > 0) {
       this.lastRejected = { at: new Date().toISOString(), problems: [...problems] }
       this.metrics.countReload('rejected')
@@ -453,6 +460,7 @@ export class RunningGateway implements Gateway {
     await this.threads.end()
     await this.#adminServer?.close()
     await this.recorder.close()
+    await this.reader.close()
     await this.secrets.close()
     await this.shipper.destroy()
     this.metrics.close()

@@ -2,11 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Loaded, LoadOptions } from './config/load.ts'
-import { ConfigurationError, formatProblem, type Problem } from './config/problems.ts'
+import { ConfigurationError, formatProblem } from './config/problems.ts'
 import { theGateway } from './contract/audit-trail.ts'
 import type { ImportTarget } from './audit/import.ts'
 import { StartError } from './contract/errors.ts'
-import type { Gateway, GatewayOptions } from './gateway.ts'
+import type { Gateway } from './gateway.ts'
 
 const exitCodes = Object.freeze({
   fine: 0,
@@ -186,7 +186,7 @@ async function start(args: string[]): Promise<number> {
   const signals = new Signals()
   const { startGateway } = await import('./gateway.ts')
   try {
-    const gateway = await startGateway({ ...loaded, load: loader(loaded.file), ...plugins })
+    const gateway = await startGateway({ ...loaded, ...plugins })
     return await signals.obey(gateway)
   } catch (error) {
     if (error instanceof ConfigurationError) {
@@ -204,17 +204,6 @@ async function load(options: Omit<LoadOptions, 'sinks' | 'providers'>): Promise<
   const { sinks, providers } = await import('../plugins/index.ts')
   const { loadConfig } = await import('./config/load.ts')
   return loadConfig({ ...options, sinks, providers })
-}
-
-/** How a running gateway reads its configuration again; what came from stdin cannot be. */
-function loader(file: string): GatewayOptions['load'] {
-  return async (generation, text, resources) => {
-    if (text !== undefined) return load({ file, text, generation, resources })
-    if (file !== '-') return load({ file, generation, resources })
-    const message = 'came from stdin, which cannot be read again'
-    const problem: Problem = { file, line: 1, column: 1, path: '', message }
-    return { ok: false, problems: [problem] }
-  }
 }
 
 /** Signals from the first moment on: one that comes before the gateway stands is obeyed once it does. */

@@ -1,10 +1,11 @@
 /**
- * Entry of both pools: `record` for the recorder pool (CPU only), `ship`, `index` and `probe` for the
- * shipper pool
- * (I/O only). Each side loads its own code only, on its first task.
+ * Entry of the pools: `record` for the recorder pool (CPU only), `ship`, `index` and `probe` for the shipper
+ * pool (I/O only), `load` for the threads that read configurations. Each side loads its own code only, on its
+ * first task.
  */
 import os from 'node:os'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
+import type { LoadAnswer, LoadTask } from './config/load-task.ts'
 import type {
   IndexResult,
   IndexTask,
@@ -15,11 +16,16 @@ import type {
   ShipTask,
 } from './contract/tasks.ts'
 
-const RECORDER_NICE = 5
+/** Recording, and reading a configuration, give way to forwarding. */
+const NICE = 5
+
+function giveWay(): void {
+  // On Linux this lowers the calling thread only.
+  if (process.platform === 'linux') os.setPriority(0, NICE)
+}
 
 async function openRecorder(): Promise<(task: RecordTask) => RecordResult> {
-  // On Linux this lowers the calling thread only: recording gives way to forwarding.
-  if (process.platform === 'linux') os.setPriority(0, RECORDER_NICE)
+  giveWay()
   const { record } = await import('./recorder/record.ts')
   return record
 }
@@ -33,8 +39,18 @@ async function openShipper(): Promise<(task: ShipTask) => Promise<ShipResult>> {
   return deliver
 }
 
+async function openReader(): Promise<(task: LoadTask) => Promise<LoadAnswer>> {
+  giveWay()
+  const [{ answerLoad }, plugins] = await Promise.all([
+    import('./config/load-task.ts'),
+    import('../plugins/index.ts'),
+  ])
+  return (task) => answerLoad(task, plugins)
+}
+
 let recorder: ReturnType<typeof openRecorder> | null = null
 let shipper: ReturnType<typeof openShipper> | null = null
+let reader: ReturnType<typeof openReader> | null = null
 
 /** Records one slab; the slab goes back by transfer, never by copy. */
 export async function record(task: RecordTask): Promise<unknown> {
@@ -61,4 +77,10 @@ export async function index(task: IndexTask): Promise<IndexResult> {
 export async function probe(task: ProbeTask): Promise<boolean> {
   const run = await import('./shipper/probe.ts')
   return run.probe(task)
+}
+
+export async function load(task: LoadTask): Promise<LoadAnswer> {
+  reader ??= openReader()
+  const run = await reader
+  return run(task)
 }

@@ -5,7 +5,7 @@ import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from
 import {
   EntryTooLargeError,
   IdempotencyError,
-  StorageBusyError,
+  BusyError,
   StorageFullError,
 } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
@@ -80,7 +80,7 @@ function fromStorage(error: Error): AdminError | null {
   if (error instanceof StorageFullError) return new AdminError(507, error.message)
   if (error instanceof IdempotencyError) return new AdminError(409, error.message)
   if (error instanceof EntryTooLargeError) return new AdminError(413, error.message)
-  if (error instanceof StorageBusyError)
+  if (error instanceof BusyError)
     return new AdminError(503, error.message, { headers: { 'retry-after': '1' } })
   return null
 }

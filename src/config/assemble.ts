@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import type { ItemFormat } from '../contract/plugin.ts'
 import { secretOptionsOf } from './delivery-fields.ts'
 import type { Draft, Entry, MirrorDraft } from './draft.ts'
+import { freeze } from './freeze.ts'
 import { normalHost, normalPrefix } from './rules/collections.ts'
 import { tlsFiles } from './rules/connections.ts'
 import { defaultThreads } from './rules/memory.ts'
@@ -133,12 +134,4 @@ function ordered(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
   return Object.fromEntries(entries.map(([key, inner]) => [key, ordered(inner)]))
-}
-
-function freeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) {
-    for (const inner of Object.values(value)) freeze(inner)
-    Object.freeze(value)
-  }
-  return value
 }

@@ -95,8 +95,9 @@ function settle(
   { file, generation }: LoadOptions,
   text: string,
 ): Loaded {
-  if (problems.length > 0) return { ok: false, problems: bounded(toProblems(problems, file, places)) }
-  const warnings = toProblems(draft.warnings, file, places)
+  if (problems.length > 0)
+    return { ok: false, problems: bounded(toProblems(problems, file, places), 'problems') }
+  const warnings = bounded(toProblems(draft.warnings, file, places), 'warnings')
   const source = { text, written: value, effective: draft.file, raw }
   return { ok: true, config: assemble(draft, generation), warnings, file, places, source }
 }
@@ -206,14 +207,14 @@ function toProblems(remarks: readonly Remark[], file: string, places: Places): P
     })
 }
 
-/** The first problems, and how many more there are. */
-function bounded(problems: Problem[]): Problem[] {
+/** The first ones, and how many more there are. */
+function bounded(problems: Problem[], noun: 'problems' | 'warnings'): Problem[] {
   const most = limits.config_problems_max
   const next = problems[most - 1]
   if (problems.length <= most || next === undefined) return problems
   const more = problems.length - most + 1
   return [
     ...problems.slice(0, most - 1),
-    { ...next, path: '', message: `${more} more problems follow from here` },
+    { ...next, path: '', message: `${more} more ${noun} follow from here` },
   ]
 }

@@ -6,19 +6,33 @@ export interface Place {
   readonly column: number
 }
 
+/** Plain data of the same, for another thread. */
+export interface PlainPlaces {
+  readonly keys: ReadonlyMap<string, Place>
+  readonly values: ReadonlyMap<string, Place>
+  readonly elsewhere: ReadonlyMap<string, string>
+}
+
 const nowhere: Place = { line: 1, column: 1 }
 
 export class Places {
-  readonly #keys = new Map<string, Place>()
-  readonly #values = new Map<string, Place>()
+  readonly #keys: Map<string, Place>
+  readonly #values: Map<string, Place>
   /** What stands elsewhere than in the text, and what that place is called. */
-  readonly #elsewhere = new Map<string, string>()
+  readonly #elsewhere: Map<string, string>
+
+  constructor({ keys, values, elsewhere }: Partial<PlainPlaces> = {}) {
+    this.#keys = new Map(keys)
+    this.#values = new Map(values)
+    this.#elsewhere = new Map(elsewhere)
+  }
 
   copy(): Places {
-    const copy = new Places()
-    for (const [pointer, place] of this.#keys) copy.#keys.set(pointer, place)
-    for (const [pointer, place] of this.#values) copy.#values.set(pointer, place)
-    return copy
+    return new Places({ keys: this.#keys, values: this.#values })
+  }
+
+  plain(): PlainPlaces {
+    return { keys: this.#keys, values: this.#values, elsewhere: this.#elsewhere }
   }
 
   /** Makes a whole value known that stands elsewhere, where no line can be named. */

@@ -107,9 +107,9 @@ export class StorageFullError extends Error {
   override readonly name = 'StorageFullError'
 }
 
-/** More is waiting to be written than may wait: nothing was written, later it can be (503). */
-export class StorageBusyError extends Error {
-  override readonly name = 'StorageBusyError'
+/** More is waiting than may wait: nothing was done, later it can be (503). */
+export class BusyError extends Error {
+  override readonly name = 'BusyError'
 }
 
 /** The same idempotency key came with another body (409). */

@@ -166,6 +166,14 @@ export const limits = Object.freeze({
   /** A longer value is left out of such a list: its path says enough, and entries stay small. */
   resource_change_chars_max: 200,
   config_file_bytes: 4 * MIB,
+  /**
+   * Time and memory of the thread that reads a configuration: a valid one of 4 MiB took 10 s on a slow core,
+   * and fits twice; one that was made to cost more ends the thread, not the gateway.
+   */
+  config_load_ms: 30_000,
+  config_load_heap_mib: 512,
+  /** Configurations that are being checked or wait for it: each holds its text. */
+  config_checks_max: 16,
   config_problems_max: 200,
   /**
    * Values of a configuration, aliases counted each time they stand for something: ends a "billion laughs".

@@ -208,7 +208,8 @@ export class Resources implements ResourceCommands {
     const wanted = this.#book.with(kind, name, definition)
     assertBounded(wanted)
     const { source } = gateway.loaded
-    const loaded = await gateway.options.load(gateway.config.generation + 1, source.text, wanted)
+    const generation = gateway.config.generation + 1
+    const loaded = await gateway.reader.load({ generation, text: source.text, resources: wanted })
     if (!loaded.ok) return { problems: loaded.problems }
     gateway.assertSlots(loaded.config)
     const changes = this.#changes(kind, before?.definition ?? {}, definition ?? {})

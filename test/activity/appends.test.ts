@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { IdempotencyError, StorageBusyError } from '../../src/contract/errors.ts'
+import { IdempotencyError, BusyError } from '../../src/contract/errors.ts'
 import { limits } from '../../src/contract/limits.ts'
 import { activity, checkpointsOf, expectIntact, newStore, openStore } from './rig.ts'
 
@@ -65,7 +65,7 @@ test('an entry that is too large, or more than may wait, is refused and nothing 
   const large = { ...activity(), details: { text: 'x'.repeat(limits.activity_entry_bytes_max - 1000) } }
   const many = Array.from({ length: 1000 }, () => large)
   const fits = store.activity.append(many)
-  await expect(store.activity.append(many)).rejects.toThrow(StorageBusyError)
+  await expect(store.activity.append(many)).rejects.toThrow(BusyError)
   expect((await fits).length).toBe(1000)
   expect((await store.activity.page({ environment: 'dev', order: 'asc', size: 1 })).total).toBe(1000)
 })

@@ -68,7 +68,7 @@ test('what was covered and is sent back stands for what is stored', async () => 
   const put = await ask(gateway, 'PUT', path, { body: { ...definition, case_sensitive_headers: true } })
   expect(put.json['changes']).toEqual([{ path: 'case_sensitive_headers', to: true }])
   await fetch(`${gateway.url}/kept`)
-  await collector.pairOf('/kept')
+  await gateway.delivered(1, 'sealed')
   const sent = collector.deliveries.find(({ headers }) => headers['x-reference'] !== undefined)
   expect(sent?.headers['authorization']).toBe(`Bearer ${secret}`)
 

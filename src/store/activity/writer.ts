@@ -6,7 +6,7 @@ import { statfsSync } from 'node:fs'
 import type { RootDatabase } from 'lmdb'
 import type { NewActivity } from '../../contract/activity.ts'
 import { environments } from '../../contract/environments.ts'
-import { EntryTooLargeError, StorageBusyError, StorageFullError } from '../../contract/errors.ts'
+import { EntryTooLargeError, BusyError, StorageFullError } from '../../contract/errors.ts'
 import { limits } from '../../contract/limits.ts'
 import { commitReason } from '../commit-reason.ts'
 import type { Chains } from './chains.ts'
@@ -93,14 +93,14 @@ export class ActivityWriter {
 
   /**
    * Resolves with the ids once the entries, and what belongs to them, are on the disk. Throws
-   * StorageBusyError or EntryTooLargeError, rejects with StorageFullError, when nothing was written.
+   * BusyError or EntryTooLargeError, rejects with StorageFullError, when nothing was written.
    */
   append(entries: readonly NewActivity[], more: MoreWrites = {}): Promise<number[]> {
     const now = Date.now()
     const ready = entries.map((entry, index) => made(entry, entry.timestamp ?? now, index))
     const bytes = ready.reduce((sum, { rest }) => sum + rest.length, 0)
     if (this.#queuedBytes + bytes > limits.activity_queue_bytes_max)
-      throw new StorageBusyError('too many entries wait to be written: try again later')
+      throw new BusyError('too many entries wait to be written: try again later')
     const started = performance.now()
     this.#queuedBytes += bytes
     return new Promise<number[]>((resolve, reject) => {
