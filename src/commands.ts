@@ -222,7 +222,7 @@ export class GatewayCommands implements Commands {
         batchId: `test-${randomUUID()}`,
         timeoutMs: config.timeout_ms,
         source: {
-          ndjson: sampleItem(config.legs[at]?.half ?? 'exchange', this.config().environment),
+          ndjson: sampleItem(config.legs[at]?.half ?? 'exchange', this.config().environment, config),
           items: 1,
         },
         keepItem: false,

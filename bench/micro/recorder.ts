@@ -13,6 +13,7 @@ import { captured, sealed } from './exchange.ts'
 import type { Step } from './micro.ts'
 
 const rules: ItemRules = {
+  format: 'pair',
   environment: 'dev',
   bodyBytes: 262_144,
   requestBody: true,

@@ -3,7 +3,7 @@ import { type FileHandle, open, rename } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { locks } from 'node:worker_threads'
-import { defineSink, OutcomeError, Type } from 'mirrorgate/plugin'
+import { defineSink, harLines, OutcomeError, Type } from 'mirrorgate/plugin'
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
@@ -21,7 +21,8 @@ interface Rotation {
 
 export default defineSink({
   name: 'file',
-  summary: 'Appends exchanges as NDJSON to a file that is rotated by size.',
+  summary:
+    'Appends exchanges as NDJSON to a file that is rotated by size; as HAR each line is a log of its own.',
   options: Type.Object(
     {
       path: Type.String({
@@ -48,20 +49,19 @@ export default defineSink({
     },
     { additionalProperties: false },
   ),
-  formats: ['ndjson'],
+  formats: ['ndjson', 'har', 'akto', 'template'],
   urls: [],
   limits: { batch_bytes: 64 * MIB, batch_items: 100_000, item_bytes: 64 * MIB },
   legs: ({ path }) => [{ name: 'exchanges', half: 'exchange', url: pathToFileURL(resolve(path)).href }],
-  create({ options }) {
+  create({ options, format }) {
     const file = resolve(options.path)
     return {
       async write(batch, signal) {
         try {
           // Deliveries come from several threads: the lock spans all of this process, or two could rotate at
           // once.
-          await locks.request(`mirrorgate file ${file}`, { signal }, () =>
-            append(file, batch.ndjson, options),
-          )
+          const lines = format === 'har' ? harLines(batch.ndjson) : batch.ndjson
+          await locks.request(`mirrorgate file ${file}`, { signal }, () => append(file, lines, options))
         } catch (error) {
           throw outcome(error, signal)
         }

@@ -1,6 +1,7 @@
-/** The http sink: conformance in both formats, and what a receiver sees of each. */
+/** The http sink: conformance in all formats, and what a receiver sees of each. */
 import { expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
+import { version } from '../../src/contract/version.ts'
 import { startCollector } from '../../test/conformance/collector.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
 import { target } from '../../test/conformance/target.ts'
@@ -15,13 +16,21 @@ const parseLines = (text: string) =>
 sinkConformance({
   definition: http,
   options: (url) => ({ url: `${url}/in` }),
-  http: ({ body }, format) =>
-    format === 'ndjson' ? parseLines(body.toString()) : JSON.parse(body.toString()),
+  http: ({ body }, format) => {
+    if (format === 'ndjson') return parseLines(body.toString())
+    const document = JSON.parse(body.toString())
+    return document.log?.entries ?? document.batchData ?? document
+  },
 })
+
+const harStart = `{"log":{"version":"1.2","creator":{"name":"mirrorgate","version":"${version}"},"entries":[`
 
 test.each([
   ['exchange', 'application/json', '[{"a":1},{"a":2}]'],
   ['ndjson', 'application/x-ndjson', '{"a":1}\n{"a":2}\n'],
+  ['har', 'application/json', `${harStart}{"a":1},{"a":2}]}}`],
+  ['akto', 'application/json', '{"batchData":[{"a":1},{"a":2}]}'],
+  ['template', 'application/json', '[{"a":1},{"a":2}]'],
 ] as const)('format %s arrives as %s', async (format, type, expected) => {
   const collector = await startCollector()
   const host = createSinkHttp(target())

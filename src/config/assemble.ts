@@ -91,7 +91,12 @@ function mirrorConfig(entry: Entry<MirrorDraft>, draft: Draft): MirrorConfig {
   if (sink === undefined || firstFormat === undefined) throw new Error(`sink ${mirror.sink} has no format`)
   const { options } = sinkOptions(draft, entry, sink)
   const common = Object.entries(mirror).filter(([key]) => !(key in sink.options.properties))
+  const { id, name, time_zone } = draft.file.workspace
+  const { template } = mirror
   return {
+    ...(template !== undefined && {
+      message: { template, name: mirror.name, workspace: { id, name, time_zone } },
+    }),
     ...(Object.fromEntries(common) as GatewayFile['mirrors'][number]),
     retry: retryOf(mirror.retry),
     options,

@@ -17,7 +17,7 @@ export interface Change {
 type Tree = Readonly<Record<string, unknown>>
 
 /** What the gateway works out itself from the rest. */
-const derived = ['generation', 'hash', 'api', 'legs', 'item_format', 'item_bytes_max']
+const derived = ['generation', 'hash', 'api', 'legs', 'message', 'item_format', 'item_bytes_max']
 
 /** Keys whose texts are shown. Numbers and switches are, everywhere but in sections of secrets. */
 const shownKeys = new Set(

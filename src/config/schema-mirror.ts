@@ -96,6 +96,14 @@ export const MirrorCommon = entry(
     sink: text('Plugin that writes to the destination.'),
     connection: Type.Optional(text('Name of a connection.')),
     format: Type.Optional(text('Item format, where the sink has a choice.')),
+    template: Type.Optional(
+      text(
+        'With format template: JSON with {{{placeholders}}}, filled in for each item (docs/messages.md).',
+        {
+          maxLength: limits.template_chars_max,
+        },
+      ),
+    ),
     sample: section(
       {
         rate: Type.Number({

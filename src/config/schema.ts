@@ -5,7 +5,9 @@
 import { type Static, Type } from 'typebox'
 import { environments } from '../contract/environments.ts'
 import { limits } from '../contract/limits.ts'
+import type { ItemFormat } from '../contract/plugin.ts'
 import type { ResourceKind } from '../contract/resources.ts'
+import type { RecordMessage } from '../contract/tasks.ts'
 import { count, later, section, text } from './fields.ts'
 import { ActivitySection } from './schema-activity.ts'
 import { Collection } from './schema-collection.ts'
@@ -123,7 +125,9 @@ export type MirrorConfig = Static<typeof MirrorCommon> & {
   /** Pointers of those that are templates, as in a connection. */
   readonly secret_fields: readonly string[]
   /** Item format in use: the mirror's choice or the sink's first. */
-  readonly item_format: 'pair' | 'exchange' | 'ndjson'
+  readonly item_format: ItemFormat
+  /** Of format `template`. */
+  readonly message?: RecordMessage
   /** The mirror's legs, from its sink. */
   readonly legs: readonly {
     readonly name: string

@@ -6,10 +6,10 @@
  * A sink only writes one batch.
  */
 import type { Static, TObject } from 'typebox'
-import { batchBuffers } from './buffers.ts'
 import type { OutcomeError } from './errors.ts'
 
 export { Type } from 'typebox'
+export { aktoBatch, harLines, harLog, jsonArray } from './envelopes.ts'
 export { OutcomeError } from './errors.ts'
 export { defineProvider, SecretError } from './secrets.ts'
 export { secretObject, secretText, secretValue } from './secret-value.ts'
@@ -116,28 +116,15 @@ export interface SinkDefinition<Options extends TObject = TObject> {
 
 /**
  * How the recorder writes an item: `pair` = one half per item, `exchange` and `ndjson` = both halves in one
- * item.
+ * item, `har` and `akto` = the same as an entry of HAR 1.2 or a record of Akto, `template` = whatever JSON the
+ * mirror's `template` makes of it.
  */
-export type ItemFormat = 'pair' | 'exchange' | 'ndjson'
+export type ItemFormat = 'pair' | 'exchange' | 'ndjson' | 'har' | 'akto' | 'template'
 
 export function defineSink<Options extends TObject>(
   definition: SinkDefinition<Options>,
 ): SinkDefinition<Options> {
   return Object.freeze(definition)
-}
-
-/**
- * A JSON array of a batch's items: its newlines become commas between brackets, nothing is parsed. Lent as
- * long as `ndjson` is.
- */
-export function jsonArray(ndjson: Buffer): Buffer {
-  const body = batchBuffers.derive(ndjson, ndjson.length + 1)
-  body[0] = 0x5b
-  ndjson.copy(body, 1)
-  for (let at = body.indexOf(0x0a, 1); at !== -1 && at < ndjson.length; at = body.indexOf(0x0a, at + 1))
-    body[at] = 0x2c
-  body[ndjson.length] = 0x5d
-  return body
 }
 
 /** A URL for people: without user, password, query and fragment, any of which may hold a secret. */

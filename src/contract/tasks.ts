@@ -14,12 +14,22 @@ export interface RecordLeg {
   readonly folder: string
 }
 
+/** What a message template says beside the item. */
+export interface RecordMessage {
+  readonly template: string
+  /** Of the mirror. */
+  readonly name: string
+  readonly workspace: { readonly id: number; readonly name: string; readonly time_zone: string }
+}
+
 /** One mirror as the recorder needs it. */
 export interface RecordMirror {
   /** Counter slot; what a record in a slab names. */
   readonly slot: number
   readonly legs: readonly RecordLeg[]
   readonly format: ItemFormat
+  /** Of format `template`. */
+  readonly message?: RecordMessage
   readonly environment: string
   readonly bodyBytes: number
   readonly requestBody: boolean

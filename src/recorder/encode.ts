@@ -4,20 +4,26 @@ import type { Half } from '../contract/plugin.ts'
 import type { RecordMirror } from '../contract/tasks.ts'
 import { type BodyHead, writeBody } from './body.ts'
 import { HeaderReader } from './headers.ts'
+import { type ItemRenderer, itemRenderer } from '../render/items.ts'
 import { ItemBuffer } from './item-buffer.ts'
 import { Redactor } from './redact.ts'
 
 /** What of a mirror decides how its items look; mirrors that agree in it share one encoder. */
 export type ItemRules = Pick<
   RecordMirror,
-  'environment' | 'bodyBytes' | 'requestBody' | 'responseBody' | 'decode' | 'redact'
+  'format' | 'message' | 'environment' | 'bodyBytes' | 'requestBody' | 'responseBody' | 'decode' | 'redact'
 >
 
 /** Equal for mirrors whose items are the same bytes. */
 export function itemRulesKey(rules: ItemRules): string {
-  const { environment, bodyBytes, requestBody, responseBody, decode, redact } = rules
-  return JSON.stringify([environment, bodyBytes, requestBody, responseBody, decode, redact])
+  const { format, message, environment, bodyBytes, requestBody, responseBody, decode, redact } = rules
+  // Of the others, the half that a leg carries says all.
+  const made = madeFormats.has(format) ? [format, message] : null
+  return JSON.stringify([made, environment, bodyBytes, requestBody, responseBody, decode, redact])
 }
+
+/** Formats that are made of an item once it is written. */
+const madeFormats: ReadonlySet<string> = new Set(['har', 'akto', 'template'])
 
 /** One half of an exchange, read and redacted, but for its body. */
 interface Part extends BodyHead {
@@ -31,6 +37,7 @@ interface Part extends BodyHead {
 
 export class ItemEncoder {
   readonly #rules: ItemRules
+  readonly #render: ItemRenderer | null
   readonly #redactor: Redactor
   readonly #headers: HeaderReader
   readonly #bodyRules: { readonly bodyBytes: number; readonly decode: boolean; readonly redactor: Redactor }
@@ -44,6 +51,7 @@ export class ItemEncoder {
 
   constructor(rules: ItemRules) {
     this.#rules = rules
+    this.#render = itemRenderer(rules.format, rules.environment, rules.message ?? null)
     this.#redactor = new Redactor(rules.redact)
     this.#headers = new HeaderReader(this.#redactor)
     this.#bodyRules = { bodyBytes: rules.bodyBytes, decode: rules.decode, redactor: this.#redactor }
@@ -62,6 +70,7 @@ export class ItemEncoder {
     else if (half === 'response') this.#response(exchange, made.buffer)
     else this.#exchange(exchange, made.buffer)
     made.buffer.flush()
+    if (this.#render !== null) rewrite(made.buffer, this.#render)
     made.turn = turn
     return made.buffer
   }
@@ -190,6 +199,15 @@ export class ItemEncoder {
     if (omitted) this.notRedactable++
     out.text(part.trailers.length === 0 ? '}' : `,"trailers":${JSON.stringify(part.trailers)}}`)
   }
+}
+
+/** Redaction is done by then, so no format can miss it. */
+function rewrite(buffer: ItemBuffer, render: ItemRenderer): void {
+  const item = render(buffer.bytes.toString('utf8', 0, buffer.length - 1))
+  buffer.reset()
+  buffer.text(item)
+  buffer.text('\n')
+  buffer.flush()
 }
 
 function durations(exchange: CapturedExchange): { total: number; upstream: number } {

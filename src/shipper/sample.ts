@@ -3,8 +3,10 @@
  * real in it.
  */
 import { randomUUIDv7 } from 'node:crypto'
+import type { MirrorConfig } from '../config/schema.ts'
 import type { ExchangeItem, RequestPart, ResponsePart } from '../contract/exchange.ts'
 import type { Half } from '../contract/plugin.ts'
+import { itemRenderer } from '../render/items.ts'
 
 const noBody = { body: null, body_encoding: 'none', body_bytes: 0, truncated: false } as const
 
@@ -20,8 +22,18 @@ const request: RequestPart = {
 }
 const response: ResponsePart = { status: 204, http_version: '1.1', headers: [], ...noBody }
 
-/** One NDJSON line. */
-export function sampleItem(half: Half, environment: string): string {
+/** One NDJSON line, in the mirror's format. */
+export function sampleItem(
+  half: Half,
+  environment: string,
+  { item_format, message }: Pick<MirrorConfig, 'item_format' | 'message'>,
+): string {
+  const render = itemRenderer(item_format, environment, message ?? null)
+  const item = JSON.stringify(itemOf(half, environment))
+  return `${render === null ? item : render(item)}\n`
+}
+
+function itemOf(half: Half, environment: string): object {
   const item: ExchangeItem & { test: true } = {
     test: true,
     id: randomUUIDv7(),
@@ -36,9 +48,7 @@ export function sampleItem(half: Half, environment: string): string {
     response,
   }
   const { client, outcome, duration_ms, upstream, request: asked, response: answered, ...head } = item
-  if (half === 'request') return `${JSON.stringify({ ...head, client, request: asked })}\n`
-  if (half === 'response') {
-    return `${JSON.stringify({ ...head, outcome, duration_ms, upstream, response: answered })}\n`
-  }
-  return `${JSON.stringify(item)}\n`
+  if (half === 'request') return { ...head, client, request: asked }
+  if (half === 'response') return { ...head, outcome, duration_ms, upstream, response: answered }
+  return item
 }

@@ -50,6 +50,7 @@ export function recordMirror(
       folder,
     })),
     format: mirror.item_format,
+    ...(mirror.message !== undefined && { message: mirror.message }),
     environment,
     bodyBytes: capture.body_bytes,
     requestBody: capture.request_body,

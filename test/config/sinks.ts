@@ -22,7 +22,7 @@ const http = defineSink({
   name: 'http',
   summary: 'One URL.',
   options: Type.Object({ url: Type.String({ minLength: 1 }) }),
-  formats: ['exchange', 'ndjson'],
+  formats: ['exchange', 'ndjson', 'template'],
   urls: ['url'],
   limits: { batch_bytes: 64 * MIB, batch_items: 100_000, item_bytes: 16 * MIB },
   legs: ({ url }) => [{ name: 'exchanges', half: 'exchange', url }],

@@ -20,7 +20,7 @@ interface Import {
 const layers: Readonly<Record<string, { modules: readonly string[]; types: readonly string[] }>> = {
   contract: { modules: [], types: [] },
   telemetry: { modules: [], types: ['config', 'admin/commands'] },
-  config: { modules: [], types: [] },
+  config: { modules: ['render'], types: [] },
   proxy: { modules: ['queue/slab'], types: ['config'] },
   queue: { modules: [], types: [] },
   render: { modules: [], types: [] },

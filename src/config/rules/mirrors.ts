@@ -5,6 +5,7 @@ import { type Base, destinationOf } from '../destinations.ts'
 import type { Draft, Entry, MirrorDraft } from '../draft.ts'
 import { pointerTo } from '../places.ts'
 import { plural } from '../wording.ts'
+import { checkMessage } from './messages.ts'
 
 export function checkMirrors(draft: Draft): void {
   for (const entry of draft.mirrors()) {
@@ -12,6 +13,7 @@ export function checkMirrors(draft: Draft): void {
     if (draft.sound(`${pointer}/retry`, `${pointer}/timeout_ms`)) retry(draft, entry)
     if (draft.sound(`${pointer}/spool`, `${pointer}/batch`)) waiting(draft, entry)
     if (draft.sound(`${pointer}/redact`)) redaction(draft, entry)
+    checkMessage(draft, entry)
     const sink = draft.sinks.get(value.sink)
     if (sink === undefined) continue
     if (draft.sound(`${pointer}/batch`)) batch(draft, entry, sink)
