@@ -116,8 +116,8 @@ export interface SinkDefinition<Options extends TObject = TObject> {
 
 /**
  * How the recorder writes an item: `pair` = one half per item, `exchange` and `ndjson` = both halves in one
- * item, `har` and `akto` = the same as an entry of HAR 1.2 or a record of Akto, `template` = whatever JSON the
- * mirror's `template` makes of it.
+ * item, `har` and `akto` = the same as an entry of HAR 1.2 or a record of Akto, `template` = whatever JSON
+ * the mirror's `template` makes of it.
  */
 export type ItemFormat = 'pair' | 'exchange' | 'ndjson' | 'har' | 'akto' | 'template'
 

@@ -1,4 +1,4 @@
-/** One gateway, one exchange, every format: each is what its receiver expects, and redacted like the others. */
+/** One gateway, one exchange, every format: each as its receiver expects it, and redacted like the others. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
