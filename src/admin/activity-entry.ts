@@ -1,9 +1,10 @@
 /** Entries of the activity log as systems around the gateway send them, and as the log answers them. */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import type { Activity, ChainedActivity, Json, NewActivity } from '../contract/activity.ts'
 import { environments } from '../contract/environments.ts'
 import { limits } from '../contract/limits.ts'
 import type { Config } from '../config/schema.ts'
+import { Type } from '../contract/schema.ts'
 import type { SignedIn } from './auth.ts'
 import { AdminError } from './errors.ts'
 import { momentProblem, parseMoment, printedMoment } from './moments.ts'

@@ -2,9 +2,10 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import type { IdempotencyKey } from '../contract/activity.ts'
 import { limits } from '../contract/limits.ts'
+import { Type } from '../contract/schema.ts'
 import {
   ActivityShape,
   ChainedShape,

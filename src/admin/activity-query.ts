@@ -1,8 +1,9 @@
 /** Queries of the activity log: their parameters, and the filter that they stand for. */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import type { ActivityFilter, ActivityPage } from '../contract/activity.ts'
 import type { EnvironmentName } from '../contract/environments.ts'
 import { limits } from '../contract/limits.ts'
+import { Type } from '../contract/schema.ts'
 import { AdminError } from './errors.ts'
 import { type Moment, momentProblem, parseMoment } from './moments.ts'
 

@@ -7,9 +7,10 @@ import type {
   RawServerDefault,
   RouteOptions,
 } from 'fastify'
-import { type Static, type TSchema, type TUnsafe, Type } from 'typebox'
+import type { Static, TSchema, TUnsafe } from 'typebox'
 import type { ActivityLog } from '../contract/activity.ts'
 import type { AuditTrail } from '../contract/audit-trail.ts'
+import { Type } from '../contract/schema.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Access, Role, SignedIn, SignIn } from './auth.ts'

@@ -1,5 +1,5 @@
 /** The kill switch of all capture. */
-import { Type } from 'typebox'
+import { Type } from '../contract/schema.ts'
 import { actorOf } from './actor.ts'
 import { answer, type Resource } from './app.ts'
 

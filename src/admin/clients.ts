@@ -1,8 +1,9 @@
 /** Clients of the admin port: listed, and those made by API created, changed, rotated and deleted. */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { environments } from '../contract/environments.ts'
 import { limits } from '../contract/limits.ts'
 import { roles } from '../contract/roles.ts'
+import { Type } from '../contract/schema.ts'
 import { actorOf } from './actor.ts'
 import { answer, type AdminApp, Empty, optional, type Resource } from './app.ts'
 import { type ClientBook, unknownClient, type WithToken } from './client-book.ts'

@@ -1,7 +1,7 @@
 /** Reload and check of the configuration, with every problem and its position. */
-import { Type } from 'typebox'
 import type { Problem } from '../config/problems.ts'
 import { limits } from '../contract/limits.ts'
+import { Type } from '../contract/schema.ts'
 import { actorOf } from './actor.ts'
 import { answer, optional, type Resource } from './app.ts'
 import { readText } from './bodies.ts'

@@ -1,5 +1,5 @@
 /** Connections: where mirrors deliver to, taken off and put back by hand. */
-import { Type } from 'typebox'
+import { Type } from '../contract/schema.ts'
 import { actorOf } from './actor.ts'
 import { answer, type AdminApp, NameParams, type Resource } from './app.ts'
 import type { Commands } from './commands.ts'

@@ -1,6 +1,6 @@
 /** The items that a destination refused one by one, paged. */
-import { Type } from 'typebox'
 import { limits } from '../contract/limits.ts'
+import { Type } from '../contract/schema.ts'
 import { answer, NameParams, type Resource } from './app.ts'
 import { notFound } from './errors.ts'
 import { DeadLetterAnswer, list } from './views.ts'

@@ -1,5 +1,5 @@
 /** Whether the process lives, and whether it should be sent traffic; open to load balancers. */
-import { Type } from 'typebox'
+import { Type } from '../contract/schema.ts'
 import { answer, type Resource } from './app.ts'
 
 const Health = Type.Object({ status: Type.Enum(['ok']) })

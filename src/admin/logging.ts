@@ -1,5 +1,5 @@
 /** The log level, changed while the gateway runs. */
-import { Type } from 'typebox'
+import { Type } from '../contract/schema.ts'
 import { actorOf } from './actor.ts'
 import { answer, type Resource } from './app.ts'
 

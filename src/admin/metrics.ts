@@ -1,5 +1,5 @@
 /** The Prometheus scrape; open unless `admin.metrics_public` says otherwise. */
-import { Type } from 'typebox'
+import { Type } from '../contract/schema.ts'
 import { byRole, type Resource } from './app.ts'
 
 export const metrics: Resource = (app, { commands }) => {

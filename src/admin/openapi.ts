@@ -1,5 +1,5 @@
 /** The OpenAPI document of the admin port, made from the schemas that its routes validate with. */
-import { Type } from 'typebox'
+import { Type } from '../contract/schema.ts'
 import { answer, type Resource } from './app.ts'
 import { sessionCookie } from './auth.ts'
 

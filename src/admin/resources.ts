@@ -1,10 +1,10 @@
 /** Definitions by API: collections, connections and mirrors, created, replaced, patched and deleted alike. */
 import type { FastifyReply, FastifySchemaCompiler, RouteOptions } from 'fastify'
-import { Type } from 'typebox'
 import type { Problem } from '../config/problems.ts'
 import type { Json } from '../contract/activity.ts'
 import { limits } from '../contract/limits.ts'
 import { apiPlace, type ResourceKind, resourceKinds, resourceNouns } from '../contract/resources.ts'
+import { Type } from '../contract/schema.ts'
 import { actorOf } from './actor.ts'
 import { answer, type AdminApp, NameParams, type Resource } from './app.ts'
 import { acceptAsJson } from './bodies.ts'

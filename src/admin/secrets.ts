@@ -1,5 +1,5 @@
 /** The secrets cache: forgotten on request, so that rotated secrets are used at once. */
-import { Type } from 'typebox'
+import { Type } from '../contract/schema.ts'
 import { actorOf } from './actor.ts'
 import { answer, type Resource } from './app.ts'
 

@@ -1,8 +1,9 @@
 /** Signing in to the console with a token, and out again; who is signed in. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { environments } from '../contract/environments.ts'
 import { roles } from '../contract/roles.ts'
+import { Type } from '../contract/schema.ts'
 import { actorOf } from './actor.ts'
 import { answer, type AdminApp, type AdminContext, Empty, type Resource } from './app.ts'
 import { assertSameOrigin, sessionCookie } from './auth.ts'

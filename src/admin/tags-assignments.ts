@@ -1,6 +1,7 @@
 /** Tags put on things and taken off them. */
-import { type Static, type TSchema, Type } from 'typebox'
+import type { Static, TSchema } from 'typebox'
 import { limits } from '../contract/limits.ts'
+import { Type } from '../contract/schema.ts'
 import type { Taggable, TaggableType } from '../store/tags.ts'
 import { actorOf } from './actor.ts'
 import { answer, Empty, type Resource } from './app.ts'

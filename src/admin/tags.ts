@@ -1,5 +1,6 @@
 /** Tags: listed, created, changed and deleted as the environment-management API prints them. */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from '../contract/schema.ts'
 import { type Tag, type TaggableType, taggableTypes, tagColors } from '../store/tags.ts'
 import { actorOf } from './actor.ts'
 import { answer, type AdminApp, Empty, type Resource } from './app.ts'

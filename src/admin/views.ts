@@ -1,7 +1,8 @@
 /** The schemas of the admin port's answers, by name, as they stand in the OpenAPI document. */
-import { type TSchema, type TUnsafe, Type } from 'typebox'
+import type { TSchema, TUnsafe } from 'typebox'
 import type { Problem } from '../config/problems.ts'
 import { dropReasons } from '../contract/errors.ts'
+import { Type } from '../contract/schema.ts'
 import {
   type CollectionView,
   type DeadLetterView,

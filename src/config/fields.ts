@@ -6,8 +6,9 @@
  * - `secret: true`: its value is never shown
  * - `rule: '…'`: what to say when the pattern does not match
  */
-import { type TSchema, type TUnsafe, Type } from 'typebox'
+import type { TSchema, TUnsafe } from 'typebox'
 import { limits } from '../contract/limits.ts'
+import { Type } from '../contract/schema.ts'
 
 export const SECOND = 1000
 export const HOUR = 3600 * SECOND

@@ -1,6 +1,6 @@
 /** The schema of `activity`: how long entries are kept, and how often the log is signed. */
-import { Type } from 'typebox'
 import { environments } from '../contract/environments.ts'
+import { Type } from '../contract/schema.ts'
 import { count, DAY, optionalCount, SECOND, section } from './fields.ts'
 
 const MINUTE = 60 * SECOND

@@ -1,6 +1,6 @@
 /** The schema of an API collection. */
-import { Type } from 'typebox'
 import { limits } from '../contract/limits.ts'
+import { Type } from '../contract/schema.ts'
 import { count, DAY, entry, flag, HOUR, later, name, section, tagHandles, text } from './fields.ts'
 
 const Upstream = entry(

@@ -1,6 +1,6 @@
 /** The schema of the two listening sides: clients and the admin port. */
-import { Type } from 'typebox'
 import { environments } from '../contract/environments.ts'
+import { Type } from '../contract/schema.ts'
 import { count, DAY, entry, flag, HOUR, later, name, optionalCount, section, text } from './fields.ts'
 
 /** What Node's parser knows; CONNECT and TRACE are never forwarded (RFC 9110 §9.3.6, §9.3.8). */

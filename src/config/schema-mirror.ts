@@ -1,6 +1,6 @@
 /** The schema of connections and of what every mirror has; a sink's own keys stand beside these. */
-import { Type } from 'typebox'
 import { limits } from '../contract/limits.ts'
+import { Type } from '../contract/schema.ts'
 import {
   count,
   DAY,

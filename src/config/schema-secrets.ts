@@ -1,5 +1,5 @@
 /** The schema of `secrets`: where secrets are kept, how long they are, and the key that seals. */
-import { Type } from 'typebox'
+import { Type } from '../contract/schema.ts'
 import { count, DAY, entry, HOUR, name, section, text } from './fields.ts'
 
 /** What every provider has; a provider's own keys stand beside these. */

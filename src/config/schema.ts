@@ -2,11 +2,12 @@
  * The schema of gateway.yaml: one value gives the types, the validation, the defaults, the reference page and
  * the JSON Schema for editors. Names are fixed by users' files: extend, never rename.
  */
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { environments } from '../contract/environments.ts'
 import { limits } from '../contract/limits.ts'
 import type { ItemFormat } from '../contract/plugin.ts'
 import type { ResourceKind } from '../contract/resources.ts'
+import { Type } from '../contract/schema.ts'
 import type { RecordMessage } from '../contract/tasks.ts'
 import { count, later, section, text } from './fields.ts'
 import { ActivitySection } from './schema-activity.ts'

@@ -8,7 +8,7 @@
 import type { Static, TObject } from 'typebox'
 import type { OutcomeError } from './errors.ts'
 
-export { Type } from 'typebox'
+export { Type } from './schema.ts'
 export { aktoBatch, harLines, harLog, jsonArray } from './envelopes.ts'
 export { OutcomeError } from './errors.ts'
 export { defineProvider, SecretError } from './secrets.ts'

@@ -45,6 +45,8 @@ const owners: Readonly<Record<string, readonly string[]>> = {
   lmdb: ['src/store/'],
   undici: ['src/contract/http.ts', 'src/proxy/forward'],
 }
+/** Packages that take too long to load for a start, whose types are used. */
+const typesOnly: Readonly<Record<string, string>> = { typebox: 'src/contract/schema.ts' }
 
 function resolve(from: string, specifier: string): string | null {
   if (specifier === 'mirrorgate/plugin') return 'src/contract/plugin.ts'
@@ -110,6 +112,12 @@ function againstOwners({ from, specifier }: Import): string | null {
   return `imports ${name}, which belongs to ${places.join(', ')}: ask there for what you need`
 }
 
+function againstLoading({ from, specifier, typeOnly }: Import): string | null {
+  const instead = typesOnly[specifier]
+  if (instead === undefined || typeOnly || !/^(src|plugins)\//.test(from)) return null
+  return `loads ${specifier}, which takes too long for a start: import types from it, values from ${instead}`
+}
+
 function againstDirection({ from, target }: Import): string | null {
   const top = target?.split('/')[0]
   if (!from.startsWith('src/') || top === undefined || top === 'src' || top === 'plugins') return null
@@ -118,7 +126,7 @@ function againstDirection({ from, target }: Import): string | null {
 }
 
 export function forbiddenImports(): string[] {
-  const rules = [againstLayers, againstPlugins, againstOwners, againstDirection]
+  const rules = [againstLayers, againstPlugins, againstOwners, againstLoading, againstDirection]
   return imports.flatMap((one) =>
     rules.flatMap((rule) => {
       const message = rule(one)
