@@ -1,6 +1,5 @@
 /** Exports of the activity log: a stream that reads on only when its client has taken what came before. */
 import { Readable } from 'node:stream'
-import { stringify } from 'csv-stringify/sync'
 import type { ActivityFilter, ActivityLog, ChainedActivity, Json } from '../contract/activity.ts'
 
 export type ExportFormat = 'ndjson' | 'csv'
@@ -83,14 +82,19 @@ function row({ timestamp, workspace, user, details, resource, ...entry }: Chaine
 /** Rows that are written at once: setting the writer up costs more than a row. */
 const ROWS_AT_ONCE = 100
 
+type Csv = (rows: readonly (readonly (string | number)[])[]) => string
+
 /** A text that a spreadsheet would run as a formula gets an apostrophe (OWASP, CSV injection). */
-const csv = (rows: readonly (readonly (string | number)[])[]): string =>
-  stringify([...rows], {
-    escape_formulas: true,
-    record_delimiter: '\r\n',
-    // Some readers take either character alone for the end of a row, and what follows for a cell of its own.
-    quoted_match: /[\r\n]/,
-  })
+async function csvWriter(): Promise<Csv> {
+  const { stringify } = await import('csv-stringify/sync')
+  return (rows) =>
+    stringify([...rows], {
+      escape_formulas: true,
+      record_delimiter: '\r\n',
+      // Some readers take either character alone for the end of a row, and what follows for a cell of its own.
+      quoted_match: /[\r\n]/,
+    })
+}
 
 export class ActivityExport {
   readonly stream: Readable
@@ -114,6 +118,7 @@ export class ActivityExport {
 
   /** RFC 4180, with a header line. */
   async *#csv(entries: AsyncIterable<ChainedActivity>): AsyncGenerator<string> {
+    const csv = await csvWriter()
     yield csv([columns])
     let rows: (string | number)[][] = []
     for await (const entry of entries) {

@@ -1,5 +1,5 @@
 /** Validation of queries and bodies by their schemas, with every problem in the project's wording. */
-import { Ajv, type ErrorObject } from 'ajv'
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import type { FastifySchemaCompiler } from 'fastify'
 import { limits } from '../contract/limits.ts'
 import { nearest } from '../contract/nearest.ts'
@@ -16,6 +16,7 @@ const ajv = new Ajv({
   strict: true,
   allowUnionTypes: true,
   useDefaults: true,
+  code: { optimize: false },
 })
 
 function kindOf(value: unknown): string {
@@ -93,10 +94,10 @@ function toAdminError(errors: readonly ErrorObject[], part: string): AdminError 
   return new AdminError(400, 'the request is not valid', { errors: Object.fromEntries(fields) })
 }
 
-/** Compiles one part of a route's schema for the server. */
+/** Compiles one part of a route's schema at its first use: a start would wait for what few ask for. */
 export const compileValidator: FastifySchemaCompiler<Schema> = ({ schema, httpPart }) => {
   const part = httpPart === 'querystring' ? 'query' : (httpPart ?? 'request')
-  const validate = ajv.compile(schema)
+  let compiled: ValidateFunction | null = null
   return (data: unknown) => {
     if (data instanceof UnreadableQuery) {
       return {
@@ -104,6 +105,8 @@ export const compileValidator: FastifySchemaCompiler<Schema> = ({ schema, httpPa
       }
     }
     const value = part === 'query' ? typedQuery(data as object, schema.properties) : data
+    compiled ??= ajv.compile(schema)
+    const validate = compiled
     return validate(value) ? { value } : { error: toAdminError(validate.errors ?? [], part) }
   }
 }

@@ -2,7 +2,6 @@
  * The metrics of contract §4: a Prometheus registry that reads its source at scrape time, on main, so that
  * the data threads only increment shared counters. Labels come from the configuration and fixed lists alone.
  */
-import { Registry } from 'prom-client'
 import type { MirrorView } from '../admin/commands.ts'
 import { Buckets, Distribution, Families } from './family.ts'
 import { type ActivityFigures, addActivityFamilies } from './metrics-activity.ts'
@@ -29,7 +28,7 @@ export type ReloadOutcome = (typeof reloadResults)[number]
 
 export class Metrics {
   readonly #source: MetricsSource
-  readonly #registry = new Registry()
+  readonly #families = new Families()
   readonly #mirrors = new MirrorTally()
   readonly #captureLag = new Distribution(captureLagBuckets)
   readonly #reloads: Record<ReloadOutcome, number> = { applied: 0, rejected: 0 }
@@ -41,7 +40,7 @@ export class Metrics {
 
   constructor(source: MetricsSource, build: { readonly version: string }) {
     this.#source = source
-    const families = new Families(this.#registry)
+    const families = this.#families
     families.gauge('build_info', 'Version of the gateway and of Node; always 1.', () => [
       { labels: { version: build.version, node: process.version }, value: 1 },
     ])
@@ -110,9 +109,10 @@ export class Metrics {
 
   /** Prometheus text, with its content type. */
   async text(): Promise<{ type: string; text: string }> {
+    const registry = await this.#families.registry()
     this.#views = this.#source.mirrors()
     this.#mirrors.keepOnly(new Set(this.#views.map(({ name }) => name)))
-    return { type: this.#registry.contentType, text: await this.#registry.metrics() }
+    return { type: registry.contentType, text: await registry.metrics() }
   }
 
   close(): void {
