@@ -13,6 +13,7 @@ export default defineConfig({
     pool: 'forks',
     // What a test opened is closed at its end, so files can follow each other in one process.
     isolate: false,
+    setupFiles: ['test/support/each-file.ts'],
     // Many tests run whole gateways, each with several threads: more files at once only slow each other down.
     maxWorkers: Math.max(2, Math.min(4, availableParallelism() - 1)),
     // Hundreds of gateways are started; with their code compiled once each start takes half of the CPU time.

@@ -91,7 +91,7 @@ async function csvWriter(): Promise<Csv> {
     stringify([...rows], {
       escape_formulas: true,
       record_delimiter: '\r\n',
-      // Some readers take either character alone for the end of a row, and what follows for a cell of its own.
+      // Some readers take either character alone for the end of a row, what follows for a cell.
       quoted_match: /[\r\n]/,
     })
 }

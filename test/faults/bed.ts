@@ -22,6 +22,8 @@ export interface Bed {
   readonly upstream: HttpUpstream
   readonly collector: TestCollector
   readonly config: Record<string, unknown>
+  /** Name of its mirror. */
+  readonly mirror: string
   gateway: TestGateway
   /** Sends so many exchanges over a few connections; every one must be answered as the upstream answers. */
   send(count: number, body?: string): Promise<void>
@@ -42,15 +44,58 @@ export async function startBed(
   changes: BedChanges = {},
   run: Pick<TestGatewayOptions, 'env' | 'program' | 'folder'> = {},
 ): Promise<Bed> {
-  const upstream = await startUpstream()
-  const collector = await startCollector()
-  const config = mirrorConfig({ upstream: upstream.url, collector: collector.url, ...changes })
+  const ends = { upstream: await startUpstream(), collector: await startCollector() }
+  const config = configOf(ends, changes)
+  return bedOn(await startTestGateway({ config, ...run }), { ...ends, config, mirror: 'salt' })
+}
+
+export type SharedBed = Omit<Bed, 'restart'>
+
+/**
+ * One gateway for the tests of a file, which each bring a mirror, its collector and its upstream: a start
+ * takes more than most tests do.
+ */
+export function sharedGateway(): (changes?: BedChanges) => Promise<SharedBed> {
+  let gateway: TestGateway | null = null
+  let beds = 0
+  return async (changes = {}) => {
+    beds += 1
+    const ends = { upstream: await startUpstream(), collector: await startCollector() }
+    const mirror = `salt-${beds}`
+    const config = configOf(ends, onMirror(mirror, changes))
+    if (gateway === null) gateway = await startTestGateway({ config, shared: true })
+    else {
+      await gateway.rewrite({ config })
+      await gateway.admin.json('POST', '/api/config/reload')
+    }
+    return bedOn(gateway, { ...ends, config, mirror })
+  }
+}
+
+/** The same changes for a mirror of another name. */
+export function onMirror(name: string, changes: BedChanges): BedChanges {
+  return {
+    ...changes,
+    collection: { mirrors: [name], ...changes.collection },
+    mirror: { ...changes.mirror, name },
+  }
+}
+
+interface Ends {
+  readonly upstream: HttpUpstream
+  readonly collector: TestCollector
+}
+
+function configOf({ upstream, collector }: Ends, changes: BedChanges): Record<string, unknown> {
+  return mirrorConfig({ upstream: upstream.url, collector: collector.url, ...changes })
+}
+
+function bedOn(gateway: TestGateway, ends: Ends & Pick<Bed, 'config' | 'mirror'>): Bed {
+  const { collector, config, mirror } = ends
   let client: Client | null = null
   const bed = {
-    upstream,
-    collector,
-    config,
-    gateway: await startTestGateway({ config, ...run }),
+    ...ends,
+    gateway,
     answered: 0,
     async send(count: number, body = '{"item":"book"}') {
       client ??= new Client(bed.gateway.port, LANES)
@@ -66,7 +111,7 @@ export async function startBed(
       }
       await Promise.all(Array.from({ length: LANES }, lane))
     },
-    view: () => bed.gateway.admin.mirror('salt'),
+    view: () => bed.gateway.admin.mirror(mirror),
     async sees(what: string, is: (view: MirrorView) => boolean) {
       const seen = await until(
         async () => {

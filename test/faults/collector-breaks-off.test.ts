@@ -5,7 +5,9 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { type Fault, faults } from '../support/collector.ts'
-import { startBed } from './bed.ts'
+import { sharedGateway } from './bed.ts'
+
+const startBed = sharedGateway()
 
 test.each<[string, Fault]>([
   ['resets in the middle of the body', faults.times(2, faults.resetMidRequest)],

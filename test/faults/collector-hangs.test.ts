@@ -6,7 +6,9 @@ import { expect, test } from 'vitest'
 import { RawClient } from '../support/client.ts'
 import { type Fault, faults } from '../support/collector.ts'
 import { until } from '../support/wait.ts'
-import { startBed } from './bed.ts'
+import { sharedGateway } from './bed.ts'
+
+const startBed = sharedGateway()
 
 test.each<[string, Fault]>([
   ['before it reads the body', faults.hangBeforeBody],

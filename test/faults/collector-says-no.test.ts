@@ -5,7 +5,9 @@
 import { expect, test } from 'vitest'
 import { faults, startCollector } from '../support/collector.ts'
 import { until } from '../support/wait.ts'
-import { allLegs, startBed } from './bed.ts'
+import { allLegs, sharedGateway } from './bed.ts'
+
+const startBed = sharedGateway()
 
 test('500, then works: retried under the same batch ids', async () => {
   const bed = await startBed()
@@ -67,7 +69,7 @@ test('a redirect is not followed: parked, and nothing goes to the other place', 
   expect(parked.legs.map(({ last_response_code }) => last_response_code)).toEqual([307, 307])
   expect(elsewhere.posts).toBe(0)
   bed.collector.fault = null
-  await bed.gateway.admin.replay('salt')
+  await bed.gateway.admin.replay(bed.mirror)
   await bed.expectAllDelivered()
 })
 
@@ -89,7 +91,7 @@ test('400 on one poison item: only that one is a dead letter, with the answer', 
       answer: string
       item: { request: { path: string } }
     }[]
-  }>('GET', '/api/mirrors/salt/dead-letters')
+  }>('GET', `/api/mirrors/${bed.mirror}/dead-letters`)
   expect(page.total).toBe(1)
   expect(page.data[0]).toMatchObject({
     leg: 'requests',
@@ -101,7 +103,7 @@ test('400 on one poison item: only that one is a dead letter, with the answer', 
   expect(bed.collector.totals('requests')).toMatchObject({ items: 63, distinct: 63 })
 
   bed.collector.fault = null
-  await bed.gateway.admin.json('POST', '/api/mirrors/salt/dead-letters/replay')
+  await bed.gateway.admin.json('POST', `/api/mirrors/${bed.mirror}/dead-letters/replay`)
   await bed.expectAllDelivered()
   expect(bed.collector.totals('requests')).toMatchObject({ items: 64, distinct: 64 })
 })

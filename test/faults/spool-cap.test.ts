@@ -3,13 +3,15 @@ import path from 'node:path'
 import { expect, test } from 'vitest'
 import { bytesUnder } from '../support/files.ts'
 import { droppedOf } from '../support/wait.ts'
-import { allLegs, type Bed, startBed } from './bed.ts'
+import { allLegs, type SharedBed, sharedGateway } from './bed.ts'
+
+const startBed = sharedGateway()
 
 const CAP = 1_048_576
 const body = JSON.stringify({ text: 'x'.repeat(4000) })
 
 /** Fills the spool well over its cap; the first exchange and the last one can be told from the others. */
-async function fill(when_full: 'drop_oldest' | 'drop_newest'): Promise<Bed> {
+async function fill(when_full: 'drop_oldest' | 'drop_newest'): Promise<SharedBed> {
   const bed = await startBed({
     mirror: { spool: { max_bytes: CAP, when_full }, batch: { max_wait_ms: 50, max_bytes: 60_000 } },
   })
@@ -26,14 +28,14 @@ async function fill(when_full: 'drop_oldest' | 'drop_newest'): Promise<Bed> {
   )
   const [requests] = full.legs
   expect(Object.keys(requests?.counts.dropped ?? {})).toEqual(['spool_full'])
-  expect(await bytesUnder(path.join(bed.gateway.dataDir, 'spool'))).toBeLessThan(CAP * 1.5)
+  expect(await bytesUnder(path.join(bed.gateway.dataDir, 'spool', bed.mirror))).toBeLessThan(CAP * 1.5)
   return bed
 }
 
 /** Brings the collector back; the bodies of the requests that arrive. */
-async function deliverRest(bed: Bed): Promise<string[]> {
+async function deliverRest(bed: SharedBed): Promise<string[]> {
   await bed.collector.start()
-  await bed.gateway.admin.replay('salt')
+  await bed.gateway.admin.replay(bed.mirror)
   const view = await bed.sees('nothing waits', ({ counts }) => counts.waiting === 0)
   const bodies = bed.collector
     .accepted('requests')
@@ -43,7 +45,7 @@ async function deliverRest(bed: Bed): Promise<string[]> {
 }
 
 /** Capture goes on as if nothing had been. */
-async function expectRoomAgain(bed: Bed): Promise<void> {
+async function expectRoomAgain(bed: SharedBed): Promise<void> {
   const before = droppedOf((await bed.view()).counts)
   await bed.send(40, body)
   const after = await bed.sees(

@@ -6,7 +6,7 @@ import { stringify } from 'yaml'
 import { AdminClient } from '../../demo/admin-client.ts'
 import { GatewayProcess, type LogLine } from '../../demo/gateway-process.ts'
 import type { MirrorView } from '../../src/admin/commands.ts'
-import { onEnd } from './cleanup.ts'
+import { onEnd, onFileEnd } from './cleanup.ts'
 import { tempDir } from './files.ts'
 import { expectIdentity, until } from './wait.ts'
 
@@ -22,6 +22,8 @@ export interface TestGatewayOptions {
   folder?: string
   /** Another program that starts a gateway. */
   program?: string
+  /** It serves the following tests of the file too. */
+  shared?: boolean
 }
 
 export interface TestGateway {
@@ -64,7 +66,8 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   })
   const kill = () => gateway.child.kill('SIGKILL')
   process.once('exit', kill)
-  onEnd(async () => {
+  const atEnd = options.shared === true ? onFileEnd : onEnd
+  atEnd(async () => {
     process.removeListener('exit', kill)
     await gateway.stop('SIGKILL')
   })
