@@ -2,12 +2,13 @@
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { onEnd } from './cleanup.ts'
+import { onEnd, onFileEnd } from './cleanup.ts'
 
-/** A folder that is removed at the end of the test. */
-export async function tempDir(prefix = 'mirrorgate-test-'): Promise<string> {
+/** A folder that is removed at the end of the test, or of its file. */
+export async function tempDir(prefix = 'mirrorgate-test-', shared = false): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), prefix))
-  onEnd(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
+  const atEnd = shared ? onFileEnd : onEnd
+  atEnd(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   return folder
 }
 

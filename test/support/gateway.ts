@@ -55,7 +55,8 @@ const mirrorDefault = 'salt'
 const credential = 'Bearer ${env:COLLECTOR_TOKEN:-test}'
 
 export async function startTestGateway(options: TestGatewayOptions): Promise<TestGateway> {
-  const folder = options.folder ?? (await tempDir())
+  const { shared = false } = options
+  const folder = options.folder ?? (await tempDir(undefined, shared))
   const configFile = join(folder, 'gateway.yaml')
   const dataDir = join(folder, 'data')
   await writeFile(configFile, textOf(options))
@@ -66,7 +67,7 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   })
   const kill = () => gateway.child.kill('SIGKILL')
   process.once('exit', kill)
-  const atEnd = options.shared === true ? onFileEnd : onEnd
+  const atEnd = shared ? onFileEnd : onEnd
   atEnd(async () => {
     process.removeListener('exit', kill)
     await gateway.stop('SIGKILL')
