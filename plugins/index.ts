@@ -4,14 +4,27 @@ import aws from './aws-secrets-manager/provider.ts'
 import azure from './azure-key-vault/provider.ts'
 import blackhole from './blackhole/sink.ts'
 import conjur from './conjur/provider.ts'
+import datadog from './datadog/sink.ts'
+import elasticsearch from './elasticsearch/sink.ts'
 import env from './env/provider.ts'
 import mountedFile from './file/provider.ts'
 import file from './file/sink.ts'
 import gcp from './gcp-secret-manager/provider.ts'
 import http from './http/sink.ts'
 import salt from './salt/sink.ts'
+import splunk from './splunk/sink.ts'
+import sumo from './sumo/sink.ts'
 import vault from './vault/provider.ts'
 
-export const sinks: readonly SinkDefinition[] = [blackhole, file, http, salt]
+export const sinks: readonly SinkDefinition[] = [
+  blackhole,
+  datadog,
+  elasticsearch,
+  file,
+  http,
+  salt,
+  splunk,
+  sumo,
+]
 
 export const providers: readonly ProviderDefinition[] = [env, mountedFile, vault, aws, azure, gcp, conjur]

@@ -11,6 +11,8 @@ import type { OutcomeError } from './errors.ts'
 export { Type } from './schema.ts'
 export { aktoBatch, harLines, harLog, jsonArray } from './envelopes.ts'
 export { OutcomeError } from './errors.ts'
+export { eventLines, eventTime } from './event-lines.ts'
+export type { EventLine } from './event-lines.ts'
 export { defineProvider, SecretError } from './secrets.ts'
 export { secretObject, secretText, secretValue } from './secret-value.ts'
 export {
