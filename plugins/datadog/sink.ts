@@ -88,8 +88,8 @@ interface Common {
 }
 
 /**
- * Datadog reads a message that is JSON, and takes its time from there: an old one would be thrown away without
- * a word, so it comes as text of now.
+ * Datadog reads a message that is JSON, and takes its time from there: an old one would be thrown away
+ * without a word, so it comes as text of now.
  */
 function logOf({ line, event }: EventLine, { common, tags, oldest }: Common): string {
   const late = (eventTime(event) ?? oldest) < oldest

@@ -1,4 +1,4 @@
-/** The splunk sink: conformance, what the collector sees, its own codes, and waiting until events are indexed. */
+/** The splunk sink: conformance, what the collector sees, its codes, and the wait until it has indexed. */
 import type { ServerResponse } from 'node:http'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'

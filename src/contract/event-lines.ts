@@ -1,4 +1,4 @@
-/** Events as sinks read them from the lines of a batch: their fields, their time, and a stable name of each. */
+/** Events as sinks read them from the lines of a batch: their fields, their time, a stable name of each. */
 import type { Batch } from './plugin.ts'
 
 export type Fields = Readonly<Record<string, unknown>>

@@ -212,12 +212,7 @@ function describeHttp<Options extends TObject>(
     }
   })
 
-  const byStatus = test.skipIf(about.acknowledgedByBody !== undefined)
-  byStatus.each([200, 201, 202, 204])('%i acknowledges', async (status) => {
-    collector.behave(answer(status))
-    await open.sink.write(makeBatch(leg, 1, 1), never)
-  })
-
+  const byStatus = describeStatuses(about, () => ({ open, leg, collector }))
   describeFailures(() => ({ collector, open, leg }), byStatus)
 
   test('closes more than once, and after failures', async () => {
@@ -228,9 +223,25 @@ function describeHttp<Options extends TObject>(
   })
 }
 
+type Skippable = TestAPI | ReturnType<TestAPI['skipIf']>
+
+/** What to call for rules of services that say by their status alone what they took. */
+function describeStatuses<Options extends TObject>(
+  { acknowledgedByBody }: Conformance<Options>,
+  now: () => { collector: Collector; open: OpenSink; leg: LegSpec },
+): Skippable {
+  const byStatus = test.skipIf(acknowledgedByBody !== undefined)
+  byStatus.each([200, 201, 202, 204])('%i acknowledges', async (status) => {
+    const { collector, open, leg } = now()
+    collector.behave(answer(status))
+    await open.sink.write(makeBatch(leg, 1, 1), never)
+  })
+  return byStatus
+}
+
 function describeFailures(
   now: () => { collector: Collector; open: OpenSink; leg: LegSpec },
-  byStatus: TestAPI | ReturnType<TestAPI['skipIf']>,
+  byStatus: Skippable,
 ): void {
   const statuses = [
     300, 301, 302, 307, 308, 400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 415, 422, 425, 429, 500, 502,
