@@ -1,5 +1,5 @@
 /** The account at the end of the demo: what clients sent, what the gateway says, what the collector has. */
-import type { Counts, MirrorView } from '../src/admin/commands.ts'
+import type { Counts, DeliveryView } from '../src/admin/commands.ts'
 import type { Collector, CollectorLeg } from './collector.ts'
 
 export interface AccountInput {
@@ -8,7 +8,7 @@ export interface AccountInput {
   client_errors: number
   /** Exit code of the gateway; undefined while it still runs. */
   exit_code?: number | null
-  mirror: MirrorView
+  mirror: DeliveryView
   collector: Pick<Collector, 'totals' | 'pairs' | 'forgotten' | 'leaks'>
 }
 

@@ -1,6 +1,6 @@
 /** A client of the gateway's admin port: JSON in and out, one connection per call. */
 import { request } from 'node:http'
-import type { MirrorView, StatusView } from '../src/admin/commands.ts'
+import type { DeliveryView, StatusView } from '../src/admin/commands.ts'
 
 export interface AdminAnswer {
   readonly status: number
@@ -82,16 +82,16 @@ export class AdminClient {
     return JSON.parse(answer.text) as Value
   }
 
-  mirror(name: string): Promise<MirrorView> {
+  mirror(name: string): Promise<DeliveryView> {
     return this.json('GET', `/api/mirrors/${encodeURIComponent(name)}`)
   }
-  pause(name: string): Promise<MirrorView> {
+  pause(name: string): Promise<DeliveryView> {
     return this.json('POST', `/api/mirrors/${encodeURIComponent(name)}/pause`)
   }
-  resume(name: string): Promise<MirrorView> {
+  resume(name: string): Promise<DeliveryView> {
     return this.json('POST', `/api/mirrors/${encodeURIComponent(name)}/resume`)
   }
-  replay(name: string): Promise<MirrorView> {
+  replay(name: string): Promise<DeliveryView> {
     return this.json('POST', `/api/mirrors/${encodeURIComponent(name)}/replay`)
   }
   status(): Promise<StatusView> {

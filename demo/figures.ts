@@ -1,5 +1,5 @@
 /** The live figures of the demo: read once a second from the gateway's admin port and from the clients. */
-import type { MirrorView } from '../src/admin/commands.ts'
+import type { DeliveryView } from '../src/admin/commands.ts'
 import { dropped } from './accounting.ts'
 import type { AdminClient, Metrics } from './admin-client.ts'
 import type { Load } from './load.ts'
@@ -53,7 +53,7 @@ function lag(metrics: Metrics): number {
   return Math.max(0, ...metrics.values('mirror_oldest_waiting_seconds').filter(Number.isFinite))
 }
 
-function ofMirror({ state, counts, legs }: MirrorView) {
+function ofMirror({ state, counts, legs }: DeliveryView) {
   return {
     state,
     captured: counts.captured,

@@ -1,7 +1,7 @@
 /** The demo: a gateway before an API, a collector that goes down and comes back, the account at the end. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import type { MirrorView } from '../src/admin/commands.ts'
+import type { DeliveryView } from '../src/admin/commands.ts'
 import { type AccountInput, checkAccount, formatChecks } from './accounting.ts'
 import { type Figures, FiguresReader } from './figures.ts'
 import { formatBytes, formatMs, liveScreen, plainScreen, type Screen } from './screen.ts'
@@ -194,7 +194,7 @@ async function watch(
 }
 
 /** Waits until every exchange was captured and nothing is waiting, or the time is up. */
-async function settle({ admin, load, signal, screen, figures, startedAt }: Scene): Promise<MirrorView> {
+async function settle({ admin, load, signal, screen, figures, startedAt }: Scene): Promise<DeliveryView> {
   const { answered } = load.figures()
   const deadline = performance.now() + settleMs
   for (;;) {
@@ -214,7 +214,7 @@ function phaseTable({ up, down, back }: Record<'up' | 'down' | 'back', Phase>): 
   return [row('collector up', up), row('collector down', down), row('replay', back)]
 }
 
-function account({ load, collector }: Scene, mirror: MirrorView): AccountInput {
+function account({ load, collector }: Scene, mirror: DeliveryView): AccountInput {
   const { answered, errors } = load.figures()
   return { answered, client_errors: errors, mirror, collector }
 }
@@ -230,7 +230,7 @@ function report({ screen, load }: Scene, input: AccountInput): number {
   return wrong === 0 ? 0 : 1
 }
 
-async function endBySelf(scene: Scene, mirror: MirrorView): Promise<number> {
+async function endBySelf(scene: Scene, mirror: DeliveryView): Promise<number> {
   const exit_code = await scene.gateway.stop('SIGTERM', 20_000)
   return report(scene, { ...account(scene, mirror), exit_code })
 }

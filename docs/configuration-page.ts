@@ -1,7 +1,7 @@
 /** docs/configuration.md: every key of gateway.yaml with its type, default, range and meaning. */
-import { type JsonSchema, mirrorSchema, plainSchema } from '../src/config/mirror-schema.ts'
+import { deliverySchema, type JsonSchema, plainSchema, takesEvents } from '../src/config/delivery-schema.ts'
 import { providerSchema } from '../src/config/provider-schema.ts'
-import { GatewaySchema, MirrorCommon } from '../src/config/schema.ts'
+import { GatewaySchema, MirrorCommon, StreamCommon } from '../src/config/schema.ts'
 import type { Plugins } from '../src/config/validate.ts'
 import type { ProviderDefinition, SinkDefinition } from '../src/contract/plugin.ts'
 
@@ -27,8 +27,11 @@ this version accepts only their default.
 export function configurationPage({ sinks, providers }: Plugins): string {
   const file = plainSchema(GatewaySchema)
   const mirrors = file.properties?.['mirrors']
-  if (mirrors === undefined) throw new Error('the schema has no mirrors')
+  const streams = file.properties?.['streams']
+  if (mirrors === undefined || streams === undefined)
+    throw new Error('the schema has no mirrors or streams')
   mirrors.items = plainSchema(MirrorCommon)
+  streams.items = plainSchema(StreamCommon)
   const parts = [
     introduction,
     ...tables('', file, 2),
@@ -101,10 +104,10 @@ function reserved(schema: JsonSchema, value: unknown): string {
   return schema.laterValues?.includes(value) === true ? ' (later)' : ''
 }
 
-/** The keys that a sink adds to a mirror. */
+/** The keys that a sink adds to a mirror or stream. */
 function sinkPart(sink: SinkDefinition): string {
   const own = plainSchema(sink.options)
-  const all = mirrorSchema(sink)
+  const all = deliverySchema('mirrors', sink)
   const required = own.required ?? []
   const rows = Object.entries(own.properties ?? {}).map(([key, schema]) =>
     row(key, schema, required.includes(key)),
@@ -119,7 +122,8 @@ function sinkPart(sink: SinkDefinition): string {
     `(\`batch.max_items\` is ${items}, \`batch.max_bytes\` ${bytes} by default).`,
   ]
   const table = rows.length === 0 ? 'No keys of its own.' : `${head}\n${rows.join('\n')}`
-  const heading = `## \`mirrors[]\` with \`sink: ${sink.name}\``
+  const users = takesEvents(sink) ? '`mirrors[]` and `streams[]`' : '`mirrors[]`'
+  const heading = `## ${users} with \`sink: ${sink.name}\``
   return `${[heading, sink.summary, table, bounds.join('\n')].join('\n\n')}\n`
 }
 

@@ -1,5 +1,5 @@
 /** gateway.schema.json: the schema of the file in plain JSON Schema, for editors to complete and check. */
-import { type JsonSchema, mirrorSchema, plainSchema } from '../src/config/mirror-schema.ts'
+import { deliverySchema, type JsonSchema, plainSchema, takesEvents } from '../src/config/delivery-schema.ts'
 import { providerSchema } from '../src/config/provider-schema.ts'
 import { GatewaySchema } from '../src/config/schema.ts'
 import type { Plugins } from '../src/config/validate.ts'
@@ -14,13 +14,21 @@ const reference: JsonSchema = {
 export function editorSchemaText({ sinks, providers }: Plugins): string {
   const file = forEditors(plainSchema(GatewaySchema))
   const mirrors = file.properties?.['mirrors']
+  const streams = file.properties?.['streams']
   const places = file.properties?.['secrets']?.properties?.['providers']
-  if (mirrors === undefined || places === undefined) throw new Error('the schema has no mirrors or providers')
+  if (mirrors === undefined || streams === undefined || places === undefined)
+    throw new Error('the schema has no mirrors, streams or providers')
+  const eventSinks = sinks.filter(takesEvents)
   mirrors.items = byKind('sink', 'mirror', mirrors.items, sinks)
+  streams.items = byKind('sink', 'stream', streams.items, eventSinks)
   places.items = byKind('provider', 'provider', places.items, providers)
   const definitions = sinks.map((sink) => [
     `mirror_${sink.name}`,
-    { ...forEditors(mirrorSchema(sink)), description: sink.summary },
+    { ...forEditors(deliverySchema('mirrors', sink)), description: sink.summary },
+  ])
+  const streamDefinitions = eventSinks.map((sink) => [
+    `stream_${sink.name}`,
+    { ...forEditors(deliverySchema('streams', sink)), description: sink.summary },
   ])
   const kinds = providers.map((provider) => [
     `provider_${provider.name}`,
@@ -30,7 +38,7 @@ export function editorSchemaText({ sinks, providers }: Plugins): string {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'gateway.yaml of mirrorgate',
     ...file,
-    $defs: { reference, ...Object.fromEntries([...definitions, ...kinds]) },
+    $defs: { reference, ...Object.fromEntries([...definitions, ...streamDefinitions, ...kinds]) },
   }
   return `${JSON.stringify(schema, null, 2)}\n`
 }

@@ -1,36 +1,30 @@
 /** What the admin port may ask of a running gateway, answered from its parts. */
-import { randomUUID } from 'node:crypto'
-import {
-  type CollectionView,
-  type Commands,
-  ConflictError,
-  type DeadLetterView,
-  type MirrorView,
-  type ReloadResult,
-  type StatusView,
-  type TestResult,
-} from './admin/commands.ts'
+import type { CollectionView, Commands, ReloadResult, StatusView } from './admin/commands.ts'
 import { formatProblem } from './config/problems.ts'
-import type { AdminConfig, Config, MirrorConfig } from './config/schema.ts'
-import type { Json } from './contract/activity.ts'
-import type { ActivityEvent } from './contract/activity-events.ts'
+import type { AdminConfig, Config } from './config/schema.ts'
 import type { Actor } from './contract/audit-trail.ts'
+import type { DeliveryKind } from './contract/resources.ts'
 import { version } from './contract/version.ts'
 import type { RunningGateway } from './gateway.ts'
+import { GatewayDeliveries } from './control/delivery-commands.ts'
 import { Resources } from './control/resource-changes.ts'
-import type { Leg } from './shipper/leg.ts'
-import { sampleItem } from './shipper/sample.ts'
+import { ownerKey } from './shipper/owners.ts'
 import { addCounts } from './shipper/views.ts'
 import { Counters, rejectReasons, statusClasses, threadCell, upstreamCell } from './telemetry/counters.ts'
 import type { MetricsSource } from './telemetry/metrics.ts'
 
 export class GatewayCommands implements Commands {
   readonly resources: Resources
+  readonly deliveries: Readonly<Record<DeliveryKind, GatewayDeliveries>>
   readonly #gateway: RunningGateway
 
   constructor(gateway: RunningGateway) {
     this.#gateway = gateway
     this.resources = new Resources(gateway)
+    this.deliveries = {
+      mirrors: new GatewayDeliveries(gateway, 'mirrors'),
+      streams: new GatewayDeliveries(gateway, 'streams'),
+    }
   }
 
   config(): Config {
@@ -71,7 +65,8 @@ export class GatewayCommands implements Commands {
         buffer_limit_bytes: config.capture.buffer_bytes,
       },
       totals: {
-        ...addCounts(this.mirrors().map(({ counts }) => counts)),
+        ...addCounts(this.deliveries.mirrors.list().map(({ counts }) => counts)),
+        streams: addCounts(this.deliveries.streams.list().map(({ counts }) => counts)),
         requests: this.#requests(),
         rejected: rejectReasons.reduce((sum, _reason, at) => sum + this.#sum(threadCell.rejected + at), 0),
         connections_open: this.#sum(threadCell.connectionsOpen),
@@ -106,7 +101,9 @@ export class GatewayCommands implements Commands {
     return {
       counters: () => this.#gateway.threads.counters,
       collections: () => this.#collectionSlots(),
-      mirrors: () => this.mirrors(),
+      mirrors: () => this.deliveries.mirrors.list(),
+      streams: () => this.deliveries.streams.list(),
+      streamKey: (name) => ownerKey({ kind: 'streams', name }),
       activity: () => this.#gateway.store.activity.figures(),
       captureBuffer: () => ({
         used: this.#sum(threadCell.captureBytes),
@@ -150,137 +147,16 @@ export class GatewayCommands implements Commands {
     }))
   }
 
-  mirrors(): MirrorView[] {
-    return this.#gateway.mirrors.views()
-  }
-
-  mirror(name: string): MirrorView | null {
-    return this.#gateway.mirrors.view(name)
-  }
-
-  async pauseMirror(name: string, actor: Actor): Promise<MirrorView | null> {
-    return this.#setPaused(name, true, actor)
-  }
-
-  async resumeMirror(name: string, actor: Actor): Promise<MirrorView | null> {
-    return this.#setPaused(name, false, actor)
-  }
-
-  async #setPaused(name: string, paused: boolean, actor: Actor): Promise<MirrorView | null> {
-    const { mirrors, log, trail } = this.#gateway
-    if (mirrors.activeLegs(name) === null) return this.#removed(name)
-    // What is so already is no change, and no entry.
-    if (mirrors.isPaused(name) === paused) return mirrors.view(name)
-    const event = paused ? 'mirror_paused' : 'mirror_resumed'
-    await mirrors.setPaused(name, paused, trail.entries({ event, actor, resource: { name } }))
-    log.info({ mirror: name }, paused ? 'mirror paused' : 'mirror resumed')
-    return mirrors.view(name)
-  }
-
-  /** Tells what was done to a mirror; it is done, with or without an entry. */
-  async #tell(event: ActivityEvent, name: string, actor: Actor, details: Record<string, Json> = {}) {
-    await this.#gateway.trail.record({ event, actor, resource: { name }, details })
-  }
-
-  /** Null for an unknown mirror; one that only has a backlog left cannot be commanded. */
-  #removed(name: string): null {
-    if (this.mirror(name) === null) return null
-    throw new ConflictError(
-      `mirror ${name} is not in the configuration any more: only its backlog can be purged`,
-    )
-  }
-
-  async replayMirror(name: string, actor: Actor): Promise<MirrorView | null> {
-    const active = this.#gateway.mirrors.activeLegs(name)
-    if (active === null) return this.#removed(name)
-    this.#assertDelivers(active.config, active.legs)
-    for (const leg of active.legs) leg.replay()
-    this.#gateway.log.info({ mirror: name }, 'mirror replayed')
-    await this.#tell('mirror_replayed', name, actor)
-    return this.mirror(name)
-  }
-
-  #assertDelivers(config: MirrorConfig, legs: readonly Leg[]): void {
-    if (!config.enabled) throw new ConflictError(`mirror ${config.name} is disabled: enable it first`)
-    if (!legs.some(({ paused }) => paused)) return
-    const { connection, name } = config
-    if (connection !== undefined && this.#gateway.mirrors.isDisconnected(connection))
-      throw new ConflictError(`connection ${JSON.stringify(connection)} is disconnected: connect it first`)
-    throw new ConflictError(`mirror ${name} is paused: resume it first`)
-  }
-
-  async testMirror(name: string, actor: Actor): Promise<TestResult | null> {
-    const active = this.#gateway.mirrors.activeLegs(name)
-    if (active === null) return this.#removed(name)
-    const { config, legs } = active
-    const results = legs.map(async (leg, at) => {
-      const target = leg.settings?.target
-      if (target === undefined) throw new ConflictError(`mirror ${name} has no destination`)
-      const result = await this.#gateway.credentials.ship({
-        target,
-        leg: leg.name,
-        batchId: `test-${randomUUID()}`,
-        timeoutMs: config.timeout_ms,
-        source: {
-          ndjson: sampleItem(config.legs[at]?.half ?? 'exchange', this.config().environment, config),
-          items: 1,
-        },
-        keepItem: false,
-      })
-      const latency = Math.round(result.latencyMs * 10) / 10
-      const error = result.ok ? null : result.message
-      return { name: leg.name, ok: result.ok, status: result.status, latency_ms: latency, error }
-    })
-    const tested = await Promise.all(results)
-    await this.#tell('mirror_tested', name, actor, {
-      legs: tested.map(({ name: leg, ok, status }) => ({ name: leg, ok, status })),
-    })
-    return { legs: tested }
-  }
-
-  async purgeBacklog(name: string, actor: Actor): Promise<MirrorView | null> {
-    const { mirrors, log } = this.#gateway
-    const before = this.mirror(name)
-    if (before === null) return null
-    const items = await mirrors.purge(name)
-    log.warn({ mirror: name, items }, 'backlog purged')
-    await this.#tell('mirror_purged', name, actor, { items })
-    return mirrors.view(name) ?? { ...before, counts: { ...before.counts, waiting: 0 }, legs: [] }
-  }
-
-  deadLetters(
-    name: string,
-    page: { after: string | null; size: number },
-  ): { data: DeadLetterView[]; total: number } | null {
-    return this.mirror(name) === null ? null : this.#gateway.mirrors.deadLetters(name, page)
-  }
-
-  async replayDeadLetters(name: string, actor: Actor): Promise<MirrorView | null> {
-    if (this.#gateway.mirrors.activeLegs(name) === null) return this.#removed(name)
-    const items = await this.#gateway.mirrors.replayDeadLetters(name)
-    await this.#tell('mirror_dead_letters_replayed', name, actor, { items })
-    return this.mirror(name)
-  }
-
-  async deleteDeadLetters(name: string, actor: Actor): Promise<MirrorView | null> {
-    const before = this.mirror(name)
-    if (before === null) return null
-    const items = await this.#gateway.mirrors.deleteDeadLetters(name)
-    this.#gateway.log.warn({ mirror: name, items }, 'dead letters deleted')
-    await this.#tell('mirror_dead_letters_deleted', name, actor, { items })
-    return this.mirror(name) ?? before
-  }
-
   async setConnection(
     name: string,
     connected: boolean,
     actor: Actor,
   ): Promise<{ name: string; connected: boolean } | null> {
-    const { mirrors, log, trail } = this.#gateway
+    const { deliveries, log, trail } = this.#gateway
     if (!this.config().connections.some((connection) => connection.name === name)) return null
-    if (mirrors.isDisconnected(name) !== connected) return { name, connected }
+    if (deliveries.isDisconnected(name) !== connected) return { name, connected }
     const event = connected ? 'connection_connected' : 'connection_disconnected'
-    await mirrors.setConnected(name, connected, trail.entries({ event, actor, resource: { name } }))
+    await deliveries.setConnected(name, connected, trail.entries({ event, actor, resource: { name } }))
     log.warn({ connection: name }, connected ? 'connection connected' : 'connection disconnected')
     return { name, connected }
   }

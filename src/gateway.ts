@@ -33,7 +33,7 @@ import { openSeal } from './secrets/seal.ts'
 import { Secrets } from './secrets/secrets.ts'
 import { Credentials } from './shipper/credentials.ts'
 import { Episodes } from './shipper/episodes.ts'
-import { Mirrors } from './shipper/mirrors.ts'
+import { Deliveries } from './shipper/deliveries.ts'
 import { ShipperPool } from './shipper/pool.ts'
 import { type DataLock, lockDataDir } from './store/lock.ts'
 import { type Command, Store } from './store/store.ts'
@@ -130,7 +130,7 @@ export class RunningGateway implements Gateway {
   readonly activity: ActivityLog
   readonly trail: GatewayTrail
   readonly metrics: Metrics
-  readonly mirrors: Mirrors
+  readonly deliveries: Deliveries
   readonly shipper: ShipperPool
   readonly secrets: Secrets
   readonly credentials: Credentials
@@ -180,7 +180,7 @@ export class RunningGateway implements Gateway {
     this.threads = new DataThreads(dataPlan(config, this.#planParts()), {
       log: this.log,
       slab: (thread, slab) => void this.#record(thread, slab),
-      lost: (slot, exchanges) => this.mirrors.lost(slot, exchanges),
+      lost: (slot, exchanges) => this.deliveries.captures.lost(slot, exchanges),
     })
     this.commands = new GatewayCommands(this)
     this.metrics = new Metrics(this.commands.metricsSource(), { version })
@@ -197,12 +197,14 @@ export class RunningGateway implements Gateway {
       index: this.shipper.index.bind(this.shipper),
       probe: this.shipper.probe.bind(this.shipper),
       store: this.store,
+      dataDir: config.data_dir,
+      feed: this.store.activity.feed,
       log: this.log,
       countAttempt: this.metrics.countAttempt.bind(this.metrics),
       observeDelivery: this.metrics.observeDelivery.bind(this.metrics),
       news: this.#episodes.news.bind(this.#episodes),
     }
-    this.mirrors = new Mirrors(host, config.data_dir, () => this.threads.counters)
+    this.deliveries = new Deliveries(host, config.data_dir, () => this.threads.counters)
   }
 
   async start(): Promise<void> {
@@ -213,9 +215,9 @@ export class RunningGateway implements Gateway {
     await this.store.apply([{ type: 'setting', name: 'clean', value: false }])
     if (this.uncleanShutdown)
       this.log.warn('the last run did not stop cleanly: counting goes on from what was durable')
-    await this.mirrors.recover()
-    await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
-    this.mirrors.apply(config)
+    await this.deliveries.recover(config)
+    await this.deliveries.prepare(config, this.slots)
+    await this.deliveries.apply(config)
     this.#timer = setInterval(() => this.#housekeep(), HOUSEKEEPING_MS)
     this.store.activity.start(activityHost(this))
     const { log, commands, store, trail } = this
@@ -225,7 +227,7 @@ export class RunningGateway implements Gateway {
     this.listen = await this.threads.start(config.listen.threads)
     this.state = 'ready'
     this.log.info({ listener: 'proxy', ...this.listen, threads: config.listen.threads }, 'listening')
-    const { collections, mirrors, environment } = config
+    const { collections, mirrors, streams, environment } = config
     this.log.info(
       {
         file,
@@ -233,6 +235,7 @@ export class RunningGateway implements Gateway {
         environment,
         collections: collections.length,
         mirrors: mirrors.length,
+        streams: streams.length,
         data_dir: config.data_dir,
       },
       'ready',
@@ -244,15 +247,15 @@ export class RunningGateway implements Gateway {
   /** One slab on its way to the disk. */
   async #record(thread: number, message: SlabMessage): Promise<void> {
     const { slab, used, sequence, generation, sealedAt, counts } = message
-    const plan = this.mirrors.planOf(generation)
+    const plan = this.deliveries.captures.planOf(generation)
     const slabBytes = slab.byteLength
     this.#recording += 1
     const release = await this.recorder.turn()
     try {
-      const bounds = this.mirrors.recorderBounds()
+      const bounds = this.deliveries.recorderBounds()
       const result = await this.recorder.record({ slab, used, thread, sequence, generation, plan, ...bounds })
       this.threads.returnSlab(thread, result.slab)
-      this.mirrors.recorded(result, counts)
+      this.deliveries.captures.recorded(result, counts)
       this.metrics.observeCaptureLag((Date.now() - sealedAt) / 1000)
       this.metrics.countNotRedactable(result.notRedactable)
       this.#spoolError ??= result.error
@@ -260,7 +263,7 @@ export class RunningGateway implements Gateway {
       this.log.error({ err: error }, 'recorder failed')
       this.threads.slabLost(thread, slabBytes)
       this.#settling += 1
-      await this.mirrors.settleCrash({ thread, sequence, counts })
+      await this.deliveries.captures.settleCrash({ thread, sequence, counts })
       this.#settling -= 1
     }
     release()
@@ -270,11 +273,14 @@ export class RunningGateway implements Gateway {
 
   #housekeep(): void {
     // While a crash is being settled, its segments are still searched for what was written last.
-    if (this.#settling === 0 && this.state !== 'draining') this.mirrors.closeAbandoned(this.recorder.alive())
+    if (this.#settling === 0 && this.state !== 'draining')
+      this.deliveries.closeAbandoned(this.recorder.alive())
     // Once a second: a full disk fails with every slab (trap A23).
     if (this.#spoolError !== null) this.log.error({ error: this.#spoolError }, 'spool write failed')
     this.#spoolError = null
-    this.mirrors.housekeep().catch((error: unknown) => this.log.error({ err: error }, 'housekeeping failed'))
+    this.deliveries
+      .housekeep()
+      .catch((error: unknown) => this.log.error({ err: error }, 'housekeeping failed'))
   }
 
   /** Validated first, applied whole or not at all; answered once every thread has switched. */
@@ -335,7 +341,8 @@ export class RunningGateway implements Gateway {
   /** Lets the mirrors that ask for one of these tags follow who bears it now. */
   followTags(handles: readonly string[]): Promise<void> {
     return this.inTurn(async () => {
-      const asked = this.config.mirrors.flatMap(({ match }) => match.tags)
+      const { mirrors, streams } = this.config
+      const asked = [...mirrors, ...streams].flatMap(({ match }) => match.tags)
       if (!asked.some((tag) => handles.includes(tag))) return
       await this.apply({ ...this.config, generation: this.config.generation + 1 })
     })
@@ -381,13 +388,13 @@ export class RunningGateway implements Gateway {
    */
   async apply(config: Config, persist: () => Promise<unknown> = async () => {}): Promise<void> {
     const plan = dataPlan(config, this.#planParts())
-    await this.mirrors.prepare(config, (mirror) => this.slots.mirror(mirror))
+    await this.deliveries.prepare(config, this.slots)
     await persist()
     await this.threads.apply(plan)
     const before = this.config
     this.config = config
     this.secrets.configure(config.secrets)
-    this.mirrors.apply(config)
+    await this.deliveries.apply(config)
     if (before.logging.level !== config.logging.level) this.log.level = config.logging.level
   }
 
@@ -410,9 +417,9 @@ export class RunningGateway implements Gateway {
     if (!clean) this.log.error('connections were still open when drain_ms was over: they were cut')
     await this.#allRecorded()
     await this.recorder.close()
-    await this.mirrors.closeSegments()
-    await this.mirrors.deliverRest(DELIVER_REST_MS)
-    await this.mirrors.close()
+    await this.deliveries.closeSegments()
+    await this.deliveries.deliverRest(DELIVER_REST_MS)
+    await this.deliveries.close()
     const totals = this.commands.status().totals
     // Whoever still asks is told of before the end is.
     await this.#adminServer?.close()

@@ -12,6 +12,7 @@ const common: Omit<CapturedExchange, 'requestBody' | 'responseBody'> = {
   durationMs: 8.1,
   upstreamMs: 7.6,
   outcome: 'complete',
+  errorCode: null,
   collection: 'orders',
   upstream: 'http://127.0.0.1:3000',
   clientIp: '127.0.0.1',

@@ -7,6 +7,8 @@ import type { DropReason } from '../contract/errors.ts'
 import type { Problem } from '../config/problems.ts'
 import type { AdminConfig, Config } from '../config/schema.ts'
 import type { ProviderView } from '../secrets/providers.ts'
+import type { DeliveryKind } from '../contract/resources.ts'
+import type { DeliveryCommands } from './delivery-commands.ts'
 import type { ManagedBy, ResourceCommands } from './resource-commands.ts'
 
 export const legStates = ['idle', 'delivering', 'retrying', 'parked', 'paused', 'disabled'] as const
@@ -36,7 +38,8 @@ export interface LegView {
   next_attempt_at: string | null
 }
 
-export interface MirrorView {
+/** A mirror or a stream. */
+export interface DeliveryView {
   name: string
   sink: string
   enabled: boolean
@@ -91,7 +94,8 @@ export interface StatusView {
     last_rejected: { at: string; problems: Problem[] } | null
   }
   capture: { paused: boolean; buffer_used_bytes: number; buffer_limit_bytes: number }
-  totals: Counts & { requests: number; rejected: number; connections_open: number }
+  /** Of mirrors; of streams apart. */
+  totals: Counts & { streams: Counts; requests: number; rejected: number; connections_open: number }
   listen: { host: string; port: number }
   secrets: { entries: number; providers: ProviderView[] }
 }
@@ -120,20 +124,8 @@ export interface Commands {
   /** Whether clients are served: not when a collector is down. */
   ready(): { status: 'ready' | 'starting' | 'draining'; reasons: string[] }
   collections(): CollectionView[]
-  mirrors(): MirrorView[]
-  mirror(name: string): MirrorView | null
-  /** These five answer null for an unknown name, and throw ConflictError when the state forbids it. */
-  pauseMirror(name: string, actor: Actor): Promise<MirrorView | null>
-  resumeMirror(name: string, actor: Actor): Promise<MirrorView | null>
-  replayMirror(name: string, actor: Actor): Promise<MirrorView | null>
-  testMirror(name: string, actor: Actor): Promise<TestResult | null>
-  purgeBacklog(name: string, actor: Actor): Promise<MirrorView | null>
-  deadLetters(
-    name: string,
-    page: { after: string | null; size: number },
-  ): { data: DeadLetterView[]; total: number } | null
-  replayDeadLetters(name: string, actor: Actor): Promise<MirrorView | null>
-  deleteDeadLetters(name: string, actor: Actor): Promise<MirrorView | null>
+  /** Mirrors, and streams. */
+  readonly deliveries: Readonly<Record<DeliveryKind, DeliveryCommands>>
   setConnection(
     name: string,
     connected: boolean,

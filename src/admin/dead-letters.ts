@@ -1,7 +1,9 @@
 /** The items that a destination refused one by one, paged. */
 import { limits } from '../contract/limits.ts'
+import { type DeliveryKind, deliveryKinds, resourceNouns } from '../contract/resources.ts'
 import { Type } from '../contract/schema.ts'
-import { answer, NameParams, type Resource } from './app.ts'
+import { answer, type AdminApp, NameParams, type Resource } from './app.ts'
+import type { DeliveryCommands } from './delivery-commands.ts'
 import { notFound } from './errors.ts'
 import { DeadLetterAnswer, list } from './views.ts'
 
@@ -22,12 +24,16 @@ const Page = Type.Object(
 )
 
 export const deadLetters: Resource = (app, { commands }) => {
+  for (const kind of deliveryKinds) addRoute(app, commands.deliveries[kind], kind)
+}
+
+function addRoute(app: AdminApp, commands: DeliveryCommands, kind: DeliveryKind): void {
   app.get(
-    '/api/mirrors/:name/dead-letters',
+    `/api/${kind}/:name/dead-letters`,
     {
       config: { access: 'viewer' },
       schema: {
-        tags: ['mirrors'],
+        tags: [kind],
         summary: 'Items that the destination refused, with its answer',
         params: NameParams,
         querystring: Page,
@@ -39,7 +45,7 @@ export const deadLetters: Resource = (app, { commands }) => {
         size: query['page[size]'] ?? limits.dead_letter_page_max,
         after: query['page[after]'] ?? null,
       })
-      if (page === null) throw notFound('mirror', name)
+      if (page === null) throw notFound(resourceNouns[kind], name)
       return page
     },
   )

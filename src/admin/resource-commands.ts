@@ -41,6 +41,7 @@ export interface ConnectionView extends ResourceFacts {
   proxy_url: string | null
   /** Names of the mirrors that deliver through it. */
   used_by: string[]
+  used_by_streams: string[]
 }
 
 export interface ResourceRequest {

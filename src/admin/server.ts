@@ -23,7 +23,7 @@ import { AdminError, answerClientError, answerError, answerExpectation } from '.
 import { health } from './health.ts'
 import { logging } from './logging.ts'
 import { metrics } from './metrics.ts'
-import { mirrors } from './mirrors.ts'
+import { deliveries } from './deliveries.ts'
 import { openapi, openapiOptions } from './openapi.ts'
 import { parseQuery } from './query.ts'
 import { createRateLimits } from './rate-limits.ts'
@@ -44,7 +44,7 @@ const resources: readonly Resource[] = [
   openapi,
   status,
   collections,
-  mirrors,
+  deliveries,
   deadLetters,
   connections,
   capture,

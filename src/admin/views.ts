@@ -7,7 +7,7 @@ import {
   type CollectionView,
   type DeadLetterView,
   legStates,
-  type MirrorView,
+  type DeliveryView,
   type StatusView,
   type TestResult,
 } from './commands.ts'
@@ -16,7 +16,7 @@ import { type ConnectionView, managers, type ResourceChangeView } from './resour
 const items = (description: string) => Type.Integer({ minimum: 0, description })
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const moment = (description: string) => Type.String({ format: 'date-time', description })
-const State = Type.Enum([...legStates], { description: 'Of a mirror: the worst of its legs.' })
+const State = Type.Enum([...legStates], { description: 'Of a mirror or stream: the worst of its legs.' })
 const ManagedBy = Type.Enum([...managers], {
   description: 'Where the definition lives; none: nowhere any more, only a backlog is left.',
 })
@@ -64,7 +64,7 @@ const definedFields = {
   updated_by: author('last changed'),
 }
 
-const Mirror = Type.Object({
+const Delivery = Type.Object({
   name: Type.String(),
   sink: Type.String(),
   enabled: Type.Boolean(),
@@ -101,6 +101,7 @@ const Connection = Type.Object({
   case_sensitive_headers: Type.Boolean(),
   proxy_url: nullable(Type.String()),
   used_by: Type.Array(Type.String(), { description: 'Mirrors that deliver through it.' }),
+  used_by_streams: Type.Array(Type.String(), { description: 'Streams that deliver through it.' }),
 })
 
 const Collection = Type.Object({
@@ -176,6 +177,7 @@ const Status = Type.Object({
   }),
   totals: Type.Object({
     ...countFields,
+    streams: Counts,
     requests: items('Requests.'),
     rejected: items('Requests that the gateway answered itself.'),
     connections_open: items('Open client connections.'),
@@ -210,7 +212,8 @@ const Rejected = Type.Object({
 
 /** Every named schema, for the server to know. */
 export const namedSchemas = Object.entries({
-  Mirror,
+  Mirror: Delivery,
+  Stream: Delivery,
   Collection,
   Connection,
   ResourceChange,
@@ -226,7 +229,8 @@ function named<T>(name: string): TUnsafe<T> {
   return Type.Unsafe<T>({ $ref: `${name}#` })
 }
 
-export const MirrorAnswer = named<MirrorView>('Mirror')
+export const MirrorAnswer = named<DeliveryView>('Mirror')
+export const StreamAnswer = named<DeliveryView>('Stream')
 export const CollectionAnswer = named<CollectionView>('Collection')
 export const ConnectionAnswer = named<ConnectionView>('Connection')
 export const ResourceChangeAnswer = named<ResourceChangeView>('ResourceChange')

@@ -1,17 +1,18 @@
 /** A file without problems → the one frozen configuration that the gateway runs on. */
 import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
-import type { ItemFormat } from '../contract/plugin.ts'
+import type { ItemFormat, SinkDefinition } from '../contract/plugin.ts'
+import { sourcesOf } from '../contract/stream-events.ts'
 import { secretOptionsOf } from './delivery-fields.ts'
-import type { Draft, Entry, MirrorDraft } from './draft.ts'
+import type { DeliveryDraft, Draft, Entry, MirrorDraft, StreamDraft } from './draft.ts'
 import { freeze } from './freeze.ts'
 import { normalHost, normalPrefix } from './rules/collections.ts'
 import { tlsFiles } from './rules/connections.ts'
 import { defaultThreads } from './rules/memory.ts'
-import { DEFAULT_WITHIN_MS, sinkOptions } from './rules/mirrors.ts'
+import { DEFAULT_WITHIN_MS, sinkOptions } from './rules/deliveries.ts'
 import { pointerTo } from './places.ts'
 import { IMPLICIT, withPaths } from './provider-names.ts'
-import type { Config, ConnectionConfig, GatewayFile, MirrorConfig, SecretsConfig } from './schema.ts'
+import type { Config, ConnectionConfig, MirrorConfig, SecretsConfig, StreamConfig } from './schema.ts'
 import { providerOptions } from './validate-providers.ts'
 
 export function assemble(draft: Draft, generation: number): Config {
@@ -37,6 +38,7 @@ export function assemble(draft: Draft, generation: number): Config {
       withTemplates(withFiles(connection, draft.folder), pointerTo('/connections', at), draft),
     ),
     mirrors: draft.mirrors().map((entry) => mirrorConfig(entry, draft)),
+    streams: draft.streams().map((entry) => streamConfig(entry, draft)),
     secrets: secretsConfig(draft),
   }
   // Through JSON, so that it is plain data: what a plugin's `legs` returns could be anything.
@@ -56,6 +58,7 @@ function definedByApi(draft: Draft): Config['api'] {
     collections: names(draft.collections()),
     connections: names(draft.connections()),
     mirrors: names(draft.mirrors()),
+    streams: names(draft.streams()),
   }
 }
 
@@ -84,29 +87,63 @@ function secretsConfig({ file, folder, providers }: Draft): SecretsConfig {
   }
 }
 
-function mirrorConfig(entry: Entry<MirrorDraft>, draft: Draft): MirrorConfig {
-  const { value: mirror, pointer } = entry
-  const sink = draft.sinks.get(mirror.sink)
-  const [firstFormat] = sink?.formats ?? []
-  if (sink === undefined || firstFormat === undefined) throw new Error(`sink ${mirror.sink} has no format`)
+function sinkOf({ sink: name }: DeliveryDraft, draft: Draft): SinkDefinition {
+  const sink = draft.sinks.get(name)
+  if (sink === undefined) throw new Error(`sink ${name} is not known`)
+  return sink
+}
+
+/** A mirror or stream without the keys of its sink, which stand beside it then. */
+function apart<D extends DeliveryDraft>(entry: Entry<D>, draft: Draft) {
+  const { value: delivery, pointer } = entry
+  const sink = sinkOf(delivery, draft)
   const { options } = sinkOptions(draft, entry, sink)
-  const common = Object.entries(mirror).filter(([key]) => !(key in sink.options.properties))
+  const common = Object.entries(delivery).filter(([key]) => !(key in sink.options.properties))
+  return {
+    sink,
+    common: {
+      ...(Object.fromEntries(common) as unknown as D),
+      retry: retryOf(delivery.retry),
+      options,
+      secret_options: secretOptionsOf(sink),
+      secret_fields: secretOptionsOf(sink)
+        .filter((key) => draft.isDeferred(pointerTo(pointer, key)))
+        .map((key) => pointerTo('/options', key)),
+      item_bytes_max: sink.limits.item_bytes,
+    },
+  }
+}
+
+function mirrorConfig(entry: Entry<MirrorDraft>, draft: Draft): MirrorConfig {
+  const { value: mirror } = entry
+  const { sink, common } = apart(entry, draft)
+  const [firstFormat] = sink.formats
+  if (firstFormat === undefined) throw new Error(`sink ${mirror.sink} has no format`)
   const { id, name, time_zone } = draft.file.workspace
   const { template } = mirror
   return {
     ...(template !== undefined && {
       message: { template, name: mirror.name, workspace: { id, name, time_zone } },
     }),
-    ...(Object.fromEntries(common) as GatewayFile['mirrors'][number]),
-    retry: retryOf(mirror.retry),
-    options,
-    secret_options: secretOptionsOf(sink),
-    secret_fields: secretOptionsOf(sink)
-      .filter((key) => draft.isDeferred(pointerTo(pointer, key)))
-      .map((key) => pointerTo('/options', key)),
+    ...common,
     item_format: (mirror.format as ItemFormat | undefined) ?? firstFormat,
-    legs: sink.legs(options),
-    item_bytes_max: sink.limits.item_bytes,
+    legs: sink.legs(common.options),
+  }
+}
+
+function streamConfig(entry: Entry<StreamDraft>, draft: Draft): StreamConfig {
+  const { value: stream } = entry
+  const { sink, common } = apart(entry, draft)
+  const [first] = sink.formats.filter((format) => format === 'exchange' || format === 'ndjson')
+  if (first === undefined) throw new Error(`sink ${stream.sink} takes no events`)
+  // Lines of other formats are no JSON: nothing can make an array of them.
+  const lines = stream.format !== 'json' && sink.formats.includes('ndjson')
+  const url = sink.legs(common.options)[0]?.url ?? ''
+  return {
+    ...common,
+    concurrency: 1,
+    item_format: lines ? 'ndjson' : first,
+    legs: sourcesOf(stream.events).map((name) => ({ name, half: 'exchange', url })),
   }
 }
 

@@ -1,10 +1,13 @@
 /** The schema of one definition as the API documents it, made from the one that validates it. */
 import type { SinkDefinition } from '../contract/plugin.ts'
 import type { ResourceKind } from '../contract/resources.ts'
-import { type JsonSchema, mirrorSchema, plainSchema } from './mirror-schema.ts'
+import { deliverySchema, type JsonSchema, plainSchema, takesEvents } from './delivery-schema.ts'
 import { GatewaySchema } from './schema.ts'
 
-/** Of a mirror, one for each sink. `optional`: keys that may be left out besides those with defaults. */
+/**
+ * Of a mirror or stream, one for each sink. `optional`: keys that may be left out besides those with
+ * defaults.
+ */
 export function definitionSchema(
   kind: ResourceKind,
   sinks: readonly SinkDefinition[],
@@ -15,8 +18,12 @@ export function definitionSchema(
     const needed = required.filter((key) => !optional(key))
     return needed.length === 0 ? rest : { ...rest, required: needed }
   }
+  if (kind === 'streams') {
+    const usable = sinks.filter(takesEvents)
+    return { anyOf: usable.map((sink) => own(deliverySchema('streams', sink))), type: 'object' }
+  }
   if (kind !== 'mirrors') return own(plainSchema(GatewaySchema).properties?.[kind]?.items ?? {})
-  return { anyOf: sinks.map((sink) => own(withCollections(mirrorSchema(sink)))), type: 'object' }
+  return { anyOf: sinks.map((sink) => own(withCollections(deliverySchema('mirrors', sink)))), type: 'object' }
 }
 
 function withCollections(schema: JsonSchema): JsonSchema {

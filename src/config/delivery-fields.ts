@@ -1,7 +1,7 @@
 /** Which texts may hold references to secrets that each delivery resolves anew. */
 import type { SinkDefinition } from '../contract/plugin.ts'
 import { pointerTo } from './places.ts'
-import { mirrorsOf } from './validate.ts'
+import { deliveriesOf } from './validate.ts'
 
 const connectionField = /^\/connections\/\d+\/(base_url|proxy_url|headers\/[^/]+|tls\/server_name)$/
 
@@ -17,8 +17,8 @@ export function deliveryFields(
   sinks: readonly SinkDefinition[],
 ): (pointer: string) => boolean {
   const options = new Set<string>()
-  for (const { mirror, pointer } of mirrorsOf(tree)) {
-    const sink = sinks.find(({ name }) => name === mirror['sink'])
+  for (const { value, pointer } of deliveriesOf(tree)) {
+    const sink = sinks.find(({ name }) => name === value['sink'])
     for (const key of sink === undefined ? [] : secretOptionsOf(sink)) options.add(pointerTo(pointer, key))
   }
   return (pointer) => connectionField.test(pointer) || options.has(pointer)

@@ -3,10 +3,13 @@ import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
 import { type Place, type Places, pointerTo } from './places.ts'
 import { hasReference } from './references.ts'
 import type { GatewayFile } from './schema.ts'
-import { isSection, mirrorsOf } from './validate.ts'
+import { deliveriesIn, isSection } from './validate.ts'
 import { show } from './wording.ts'
 
 export type MirrorDraft = GatewayFile['mirrors'][number] & Readonly<Record<string, unknown>>
+export type StreamDraft = GatewayFile['streams'][number] & Readonly<Record<string, unknown>>
+/** What both have. */
+export type DeliveryDraft = MirrorDraft | StreamDraft
 
 export interface Remark {
   readonly pointer: string
@@ -91,7 +94,14 @@ export class Draft {
     return isSection(this.file.admin) ? this.#list(this.file.admin.clients, '/admin/clients') : []
   }
   mirrors(): Entry<MirrorDraft>[] {
-    return mirrorsOf(this.file).map(({ mirror, pointer }) => ({ value: mirror as MirrorDraft, pointer }))
+    return this.#deliveries<MirrorDraft>('mirrors')
+  }
+  streams(): Entry<StreamDraft>[] {
+    return this.#deliveries<StreamDraft>('streams')
+  }
+
+  #deliveries<D>(kind: 'mirrors' | 'streams'): Entry<D>[] {
+    return deliveriesIn(this.file, kind).map(({ value, pointer }) => ({ value: value as D, pointer }))
   }
 
   #entries<K extends 'collections' | 'connections'>(key: K): Entry<GatewayFile[K][number]>[] {

@@ -71,6 +71,14 @@ function checkTimeZone(text: string): string | null {
   }
 }
 
+/** A word, or a time with its zone (RFC 3339 §5.6). */
+function checkStreamStart(text: string): string | null {
+  if (text === 'now' || text === 'beginning') return null
+  const isTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(text)
+  if (isTime && !Number.isNaN(Date.parse(text))) return null
+  return 'must be now, beginning or a time like 2026-11-21T08:00:00Z'
+}
+
 export const formats: Readonly<Record<string, Check>> = Object.freeze({
   cidr: checkCidr,
   'http-url': checkHttpUrl,
@@ -79,4 +87,5 @@ export const formats: Readonly<Record<string, Check>> = Object.freeze({
   'upstream-url': checkUpstreamUrl,
   'host-pattern': checkHostPattern,
   'time-zone': checkTimeZone,
+  'stream-start': checkStreamStart,
 })

@@ -21,6 +21,7 @@ import { checkMemory } from './rules/memory.ts'
 import { checkMirrors } from './rules/mirrors.ts'
 import { checkNames } from './rules/names.ts'
 import { checkSecrets } from './rules/secrets.ts'
+import { checkStreams } from './rules/streams.ts'
 import type { Config } from './schema.ts'
 import type { SchemaFinding } from './schema-wording.ts'
 import { validate } from './validate.ts'
@@ -185,6 +186,7 @@ async function checkMeaning(draft: Draft): Promise<void> {
   await checkConnections(draft)
   await checkSecrets(draft)
   checkMirrors(draft)
+  checkStreams(draft)
   checkMemory(draft)
   checkNames(draft)
 }

@@ -1,6 +1,6 @@
 /** One schema per provider of secrets: its name and kind, and the provider's own keys beside them. */
 import type { ProviderDefinition } from '../contract/secrets.ts'
-import { type JsonSchema, plainSchema } from './mirror-schema.ts'
+import { type JsonSchema, plainSchema } from './delivery-schema.ts'
 import { Provider } from './schema-secrets.ts'
 
 export function providerSchema(definition: ProviderDefinition): JsonSchema {

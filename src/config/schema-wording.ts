@@ -2,7 +2,7 @@
 import type { ErrorObject } from 'ajv'
 import { nearest } from '../contract/nearest.ts'
 import { formats } from './formats.ts'
-import type { JsonSchema } from './mirror-schema.ts'
+import type { JsonSchema } from './delivery-schema.ts'
 import { pointerTo } from './places.ts'
 import { cover, plural, show } from './wording.ts'
 

@@ -5,7 +5,7 @@
 import type { Static } from 'typebox'
 import { environments } from '../contract/environments.ts'
 import { limits } from '../contract/limits.ts'
-import type { ItemFormat } from '../contract/plugin.ts'
+import type { ItemFormat, LegSpec } from '../contract/plugin.ts'
 import type { ResourceKind } from '../contract/resources.ts'
 import { Type } from '../contract/schema.ts'
 import type { RecordMessage } from '../contract/tasks.ts'
@@ -15,8 +15,10 @@ import { Collection } from './schema-collection.ts'
 import { Admin, Listen } from './schema-listen.ts'
 import { Connection, MirrorCommon } from './schema-mirror.ts'
 import { Secrets } from './schema-secrets.ts'
+import { StreamCommon } from './schema-stream.ts'
 
 export { MirrorCommon } from './schema-mirror.ts'
+export { StreamCommon } from './schema-stream.ts'
 
 export const GatewaySchema = Type.Object(
   {
@@ -72,7 +74,11 @@ export const GatewaySchema = Type.Object(
       },
       'Memory of the capture path.',
     ),
-    streams: Type.Optional(later('Audit streams.')),
+    streams: Type.Array(StreamCommon, {
+      default: [],
+      maxItems: limits.streams_max,
+      description: 'Streams of events to other systems.',
+    }),
     webhooks: Type.Optional(later('Webhooks.')),
     notifications: Type.Optional(later('E-mail notifications.')),
     secrets: Secrets,
@@ -117,30 +123,50 @@ export type SecretsConfig = Omit<GatewayFile['secrets'], 'providers'> & {
   readonly providers: readonly ProviderConfig[]
 }
 
-/** A mirror whose sink's own keys are split off into `options`, with what its sink fixes. */
-export type MirrorConfig = Static<typeof MirrorCommon> & {
+/** What a sink fixes for the mirror or stream that uses it. */
+interface SinkPart {
   /** The sink's own keys, validated by its schema, URLs made absolute where the connection has a base URL. */
   readonly options: Readonly<Record<string, unknown>>
   /** Which of them hold secrets. */
   readonly secret_options: readonly string[]
   /** Pointers of those that are templates, as in a connection. */
   readonly secret_fields: readonly string[]
-  /** Item format in use: the mirror's choice or the sink's first. */
+  /** How the sink is to send items: what is configured, or its first format. */
   readonly item_format: ItemFormat
-  /** Of format `template`. */
-  readonly message?: RecordMessage
-  /** The mirror's legs, from its sink. */
-  readonly legs: readonly {
-    readonly name: string
-    readonly half: 'request' | 'response' | 'exchange'
-    readonly url: string
-  }[]
+  /** A mirror's are its sink's, a stream's are its sources. */
+  readonly legs: readonly LegSpec[]
   /** Largest item that its sink takes. */
   readonly item_bytes_max: number
 }
 
+/** A mirror whose sink's own keys are split off into `options`. */
+export type MirrorConfig = Static<typeof MirrorCommon> &
+  SinkPart & {
+    /** Of format `template`. */
+    readonly message?: RecordMessage
+  }
+
+/** A stream likewise; one delivery at a time keeps its order. */
+export type StreamConfig = Static<typeof StreamCommon> & SinkPart & { readonly concurrency: 1 }
+
+/** What delivering needs of either. */
+export type DeliveryConfig = Pick<
+  MirrorConfig | StreamConfig,
+  | 'name'
+  | 'enabled'
+  | 'sink'
+  | 'connection'
+  | 'batch'
+  | 'retry'
+  | 'timeout_ms'
+  | 'concurrency'
+  | 'max_bytes_per_second'
+  | 'spool'
+  | keyof SinkPart
+>
+
 /** One frozen configuration: plain data, can be cloned to any thread. */
-export type Config = Omit<GatewayFile, 'mirrors' | 'listen' | 'connections' | 'secrets'> & {
+export type Config = Omit<GatewayFile, 'mirrors' | 'streams' | 'listen' | 'connections' | 'secrets'> & {
   /** Increases with each applied configuration; 1 at start. */
   readonly generation: number
   /** First 16 hex digits of the SHA-256 of the effective configuration. */
@@ -150,5 +176,6 @@ export type Config = Omit<GatewayFile, 'mirrors' | 'listen' | 'connections' | 's
   readonly listen: ListenConfig & { readonly threads: number }
   readonly connections: readonly ConnectionConfig[]
   readonly mirrors: readonly MirrorConfig[]
+  readonly streams: readonly StreamConfig[]
   readonly secrets: SecretsConfig
 }

@@ -1,8 +1,14 @@
 /** Texts that may hold secrets: found by the schema, covered in answers, put back on the way in. */
-import { type Definition, redactedMark, type ResourceKind } from '../contract/resources.ts'
+import {
+  type Definition,
+  type DeliveryKind,
+  deliveryKinds,
+  redactedMark,
+  type ResourceKind,
+} from '../contract/resources.ts'
 import type { Json } from '../contract/activity.ts'
 import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
-import { type JsonSchema, mirrorSchema, plainSchema } from './mirror-schema.ts'
+import { deliverySchema, type JsonSchema, plainSchema } from './delivery-schema.ts'
 import { keysOf, pointerTo } from './places.ts'
 import { providerSchema } from './provider-schema.ts'
 import { GatewaySchema } from './schema.ts'
@@ -58,12 +64,17 @@ interface Plugins {
 /** How to cover the text at each pointer of a value; pointers that hold nothing secret are left out. */
 export class SecretTexts {
   readonly #schemas: Readonly<Record<string, JsonSchema>>
-  readonly #mirrors: ReadonlyMap<string, JsonSchema>
+  /** By kind and sink. */
+  readonly #deliveries: ReadonlyMap<string, JsonSchema>
   readonly #providers: ReadonlyMap<string, JsonSchema>
 
   constructor({ sinks, providers }: Plugins) {
     this.#schemas = plainSchema(GatewaySchema).properties ?? {}
-    this.#mirrors = new Map(sinks.map((sink) => [sink.name, mirrorSchema(sink)]))
+    this.#deliveries = new Map(
+      deliveryKinds.flatMap((kind) =>
+        sinks.map((sink) => [`${kind} ${sink.name}`, deliverySchema(kind, sink)]),
+      ),
+    )
     this.#providers = new Map(providers.map((provider) => [provider.name, providerSchema(provider)]))
   }
 
@@ -75,12 +86,14 @@ export class SecretTexts {
   /** The same of a whole configuration. */
   ofFile(tree: unknown): Map<string, string> {
     const properties = { ...this.#schemas }
-    delete properties['mirrors']
+    for (const kind of deliveryKinds) delete properties[kind]
     const found = this.#covered(tree, { properties })
-    const mirrors = (tree as { mirrors?: readonly Definition[] }).mirrors ?? []
-    for (const [at, mirror] of mirrors.entries()) {
-      for (const [pointer, text] of this.ofDefinition('mirrors', mirror))
-        found.set(pointerTo('/mirrors', at) + pointer, text)
+    for (const kind of deliveryKinds) {
+      const list = (tree as Partial<Record<DeliveryKind, readonly Definition[]>>)[kind] ?? []
+      for (const [at, one] of list.entries()) {
+        for (const [pointer, text] of this.ofDefinition(kind, one))
+          found.set(pointerTo(`/${kind}`, at) + pointer, text)
+      }
     }
     for (const { entry, pointer: at } of providersOf(tree)) {
       const schema = this.#providers.get(String(entry['provider'])) ?? {}
@@ -90,8 +103,8 @@ export class SecretTexts {
   }
 
   #schemaOf(kind: ResourceKind, definition: Definition): JsonSchema {
-    const sink = kind === 'mirrors' ? this.#mirrors.get(String(definition['sink'])) : undefined
-    return sink ?? this.#schemas[kind]?.items ?? {}
+    const bySink = this.#deliveries.get(`${kind} ${String(definition['sink'])}`)
+    return bySink ?? this.#schemas[kind]?.items ?? {}
   }
 
   /**

@@ -4,7 +4,8 @@ import { limits } from '../contract/limits.ts'
 import { nearest } from '../contract/nearest.ts'
 import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
 import { createAjv } from './ajv.ts'
-import { fileSchema, mirrorSchema, openMirrorSchema } from './mirror-schema.ts'
+import { type DeliveryKind, deliveryKinds } from '../contract/resources.ts'
+import { deliverySchema, fileSchema, openDeliverySchema, takesEvents } from './delivery-schema.ts'
 import { keysOf, pointerTo } from './places.ts'
 import { describe, type SchemaFinding } from './schema-wording.ts'
 import { providersOf, providerValidator, unknownProviders } from './validate-providers.ts'
@@ -18,8 +19,8 @@ export interface Plugins {
 
 interface Validators {
   readonly file: ValidateFunction
-  /** For mirrors with a sink; a name that no sink has gets the validator of the common keys. */
-  readonly mirror: (sink: string) => ValidateFunction
+  /** By the sink of a mirror or stream; a name that no sink has gets the validator of the common keys. */
+  readonly delivery: (kind: DeliveryKind, sink: string) => ValidateFunction
 }
 
 const compiled = new WeakMap<readonly SinkDefinition[], Validators>()
@@ -61,9 +62,9 @@ interface Found {
 function run(tree: unknown, { sinks, providers }: Plugins): Found[] {
   const validators = validatorsOf(sinks)
   const found = errorsOf(validators.file, tree, '')
-  for (const { mirror, pointer } of mirrorsOf(tree)) {
-    const sink = typeof mirror['sink'] === 'string' ? mirror['sink'] : ''
-    found.push(...errorsOf(validators.mirror(sink), mirror, pointer))
+  for (const { kind, value, pointer } of deliveriesOf(tree)) {
+    const sink = typeof value['sink'] === 'string' ? value['sink'] : ''
+    found.push(...errorsOf(validators.delivery(kind, sink), value, pointer))
   }
   for (const { entry, pointer } of providersOf(tree)) {
     const definition = providers.find(({ name }) => name === entry['provider'])
@@ -78,21 +79,35 @@ function errorsOf(validator: ValidateFunction, value: unknown, pointer: string):
   return (validator.errors ?? []).map((error) => ({ error, pointer: pointer + error.instancePath }))
 }
 
-/** Mirrors that are sections, with their place. */
-export function mirrorsOf(
-  tree: unknown,
-): { mirror: Record<string, unknown>; pointer: string; index: number }[] {
-  const mirrors = isSection(tree) ? tree['mirrors'] : undefined
-  if (!Array.isArray(mirrors)) return []
-  return mirrors.flatMap((mirror: unknown, index) =>
-    isSection(mirror) ? [{ mirror, pointer: pointerTo('/mirrors', index), index }] : [],
+interface Delivery {
+  readonly kind: DeliveryKind
+  readonly value: Record<string, unknown>
+  readonly pointer: string
+}
+
+/** Mirrors and streams that are sections, with their places. */
+export function deliveriesOf(tree: unknown): Delivery[] {
+  return deliveryKinds.flatMap((kind) => deliveriesIn(tree, kind))
+}
+
+/** Those of one kind. */
+export function deliveriesIn(tree: unknown, kind: DeliveryKind): Delivery[] {
+  const list = isSection(tree) ? tree[kind] : undefined
+  if (!Array.isArray(list)) return []
+  return list.flatMap((value: unknown, index) =>
+    isSection(value) ? [{ kind, value, pointer: pointerTo(`/${kind}`, index) }] : [],
   )
 }
 
+/** Names of the sinks that a mirror or a stream may use. */
+function sinkNames(kind: DeliveryKind, sinks: readonly SinkDefinition[]): string[] {
+  return sinks.filter((sink) => kind === 'mirrors' || takesEvents(sink)).map(({ name }) => name)
+}
+
 function unknownSinks(tree: unknown, sinks: readonly SinkDefinition[]): SchemaFinding[] {
-  const names = sinks.map((sink) => sink.name)
-  return mirrorsOf(tree).flatMap(({ mirror, pointer }) => {
-    const sink = mirror['sink']
+  return deliveriesOf(tree).flatMap(({ kind, value, pointer }) => {
+    const { sink } = value
+    const names = sinkNames(kind, sinks)
     if (typeof sink !== 'string' || sink === '' || names.includes(sink)) return []
     const guess = nearest(sink, names)
     const hint = guess === undefined ? '' : `, did you mean "${guess}"?`
@@ -124,16 +139,16 @@ function validatorsOf(sinks: readonly SinkDefinition[]): Validators {
   const known = compiled.get(sinks)
   if (known !== undefined) return known
   const ajv = createAjv()
-  const mirrors = new Map<string, ValidateFunction>()
+  const deliveries = new Map<string, ValidateFunction>()
   const validators = {
     file: ajv.compile(fileSchema()),
     // On demand: most files use one sink, and compiling one takes 25 ms of every start.
-    mirror: (name: string) => {
-      const sink = sinks.find((one) => one.name === name)
-      const key = sink?.name ?? ''
-      const made =
-        mirrors.get(key) ?? ajv.compile(sink === undefined ? openMirrorSchema() : mirrorSchema(sink))
-      mirrors.set(key, made)
+    delivery: (kind: DeliveryKind, name: string) => {
+      const sink = sinks.find((one) => one.name === name && (kind === 'mirrors' || takesEvents(one)))
+      const key = `${kind} ${sink?.name ?? ''}`
+      const schema = () => (sink === undefined ? openDeliverySchema(kind) : deliverySchema(kind, sink))
+      const made = deliveries.get(key) ?? ajv.compile(schema())
+      deliveries.set(key, made)
       return made
     },
   }

@@ -25,6 +25,7 @@ const configuration = about('Configuration', 'gateway')
 const collection = about('Collection', 'gateway')
 const connection = about('Connection', 'gateway')
 const mirror = about('Mirror', 'gateway')
+const stream = about('Stream', 'gateway')
 const secret = about('Secret', 'gateway')
 const tag = about('Tag', 'actor')
 const log = about('ActivityLog', 'actor')
@@ -91,6 +92,28 @@ export const activityEvents = Object.freeze({
   mirror_dead_letters_deleted: mirror('A person threw the refused items away.'),
   spool_dropped: mirror(
     'Items were lost; `reason` and `items` say why and how many. At most one entry per leg, reason and ' +
+      'minute.',
+  ),
+
+  stream_created: stream('A stream was added.'),
+  stream_updated: stream('A stream was changed; `changes` names the paths.'),
+  stream_deleted: stream('A stream was removed.'),
+  stream_paused: stream('A person stopped delivery; what it would send waits.'),
+  stream_resumed: stream('A person started delivery again.'),
+  stream_parked: stream(
+    'The destination refuses or does not answer: events wait and a probe goes on. Once per outage.',
+  ),
+  stream_recovered: stream('The destination takes events again: what waited is delivered.'),
+  stream_replayed: stream(
+    'A person had the oldest waiting batches tried at once, or a range of the activity log sent again ' +
+      '(`from`, `to`).',
+  ),
+  stream_tested: stream('A person had a marked sample sent.'),
+  stream_purged: stream('A person threw the waiting events away; `items` says how many.'),
+  stream_dead_letters_replayed: stream('A person put the refused events back into the queue.'),
+  stream_dead_letters_deleted: stream('A person threw the refused events away.'),
+  stream_dropped: stream(
+    'Events were lost; `reason` and `items` say why and how many. At most one entry per leg, reason and ' +
       'minute.',
   ),
 

@@ -3,6 +3,8 @@
  * (contract §3).
  */
 
+import type { GatewayErrorCode } from './errors.ts'
+
 export const outcomes = [
   'complete',
   'client_aborted',
@@ -36,6 +38,8 @@ export interface CapturedExchange {
   readonly durationMs: number
   readonly upstreamMs: number
   readonly outcome: Outcome
+  /** Of the answer that the gateway made itself; null where the upstream's went out. */
+  readonly errorCode: GatewayErrorCode | null
   readonly collection: string
   readonly upstream: string
   readonly clientIp: string

@@ -24,6 +24,8 @@ export const limits = Object.freeze({
 
   /** Names that may exist in one process life; their counter cells are never reused for another name. */
   mirrors_max: 256,
+  /** Each has a queue per source, and the log is read for all of them. */
+  streams_max: 128,
   collections_max: 1024,
   upstreams_max: 4096,
   mirrors_per_collection_max: 16,
@@ -119,6 +121,8 @@ export const limits = Object.freeze({
   activity_group_bytes_max: 8 * MIB,
   /** Bytes that may wait to be written; more is refused with 503. */
   activity_queue_bytes_max: 64 * MIB,
+  /** Entries of the log that a shipper thread keeps for other streams that read the same. */
+  activity_runs_bytes: 16 * MIB,
   /** How long an idempotency key is known. */
   idempotency_ms: 86_400_000,
   /** Idempotency keys that are known at a time; the oldest gives way. */

@@ -2,14 +2,19 @@
 import type { Json } from './activity.ts'
 
 /** Sections of the configuration, and segments of paths: `/api/mirrors/salt`. */
-export const resourceKinds = ['collections', 'connections', 'mirrors'] as const
+export const resourceKinds = ['collections', 'connections', 'mirrors', 'streams'] as const
 export type ResourceKind = (typeof resourceKinds)[number]
 
 export const resourceNouns = Object.freeze({
   collections: 'collection',
   connections: 'connection',
   mirrors: 'mirror',
+  streams: 'stream',
 } as const)
+
+/** Those that deliver: each of them names a sink. */
+export const deliveryKinds = ['mirrors', 'streams'] as const
+export type DeliveryKind = (typeof deliveryKinds)[number]
 
 /** One element of a section as a person wrote it: references as references, no defaults. */
 export type Definition = Readonly<Record<string, Json>>

@@ -1,6 +1,7 @@
 /**
  * What main and the two pools say to each other: the tasks of `src/worker.ts`. Plain data only.
  */
+import type { ActivityFilter } from './activity.ts'
 import type { DropReason, OutcomeKind } from './errors.ts'
 import type { Half, ItemFormat } from './plugin.ts'
 
@@ -22,12 +23,15 @@ export interface RecordMessage {
   readonly workspace: { readonly id: number; readonly name: string; readonly time_zone: string }
 }
 
-/** One mirror as the recorder needs it. */
+/** How the recorder writes an exchange for a stream: one line of a log, without its bodies or with them. */
+export type ApiFormat = 'api_summary' | 'api_details'
+
+/** One mirror, or stream of exchanges, as the recorder needs it. */
 export interface RecordMirror {
   /** Counter slot; what a record in a slab names. */
   readonly slot: number
   readonly legs: readonly RecordLeg[]
-  readonly format: ItemFormat
+  readonly format: ItemFormat | ApiFormat
   /** Of format `template`. */
   readonly message?: RecordMessage
   readonly environment: string
@@ -140,6 +144,8 @@ export interface IndexResult {
 export interface Target {
   /** Changes with everything below it; a shipper thread keeps one sink per key. */
   readonly key: string
+  /** Whose it is; `mirror` is the name alone. */
+  readonly owner: string
   readonly mirror: string
   readonly sink: string
   readonly format: ItemFormat
@@ -171,21 +177,30 @@ export interface Target {
   }
 }
 
+/** A range of a segment file, bytes; items are counted from its first. */
+export interface SpoolRange {
+  readonly path: string
+  readonly from: number
+  readonly to: number
+  readonly itemFrom: number
+  readonly itemTo: number
+}
+
+/** A range of ids of the activity log. */
+export interface LogRange extends Omit<SpoolRange, 'path'> {
+  readonly log: { readonly dataDir: string; readonly filter: ActivityFilter }
+  /** What must be found in it. */
+  readonly items: number
+  readonly bytes: number
+}
+
 export interface ShipTask {
   readonly target: Target
   readonly leg: string
   readonly batchId: string
   readonly timeoutMs: number
-  /** A range of a segment file, or the payload itself (dead letters, tests). */
-  readonly source:
-    | {
-        readonly path: string
-        readonly from: number
-        readonly to: number
-        readonly itemFrom: number
-        readonly itemTo: number
-      }
-    | { readonly ndjson: string; readonly items: number }
+  /** A range of a segment file or of the activity log, or the payload itself (tests, replays). */
+  readonly source: SpoolRange | LogRange | { readonly ndjson: string; readonly items: number }
   /** Return the item itself when it is refused, for the dead letters. */
   readonly keepItem: boolean
 }

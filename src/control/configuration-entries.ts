@@ -19,7 +19,7 @@ interface Reread extends Read {
 }
 
 export function configurationLoaded({ hash, ...config }: Config, { actor, file }: Read): Happening {
-  const { collections, connections, mirrors } = config
+  const { collections, connections, mirrors, streams } = config
   return {
     event: 'configuration_loaded',
     actor,
@@ -28,6 +28,7 @@ export function configurationLoaded({ hash, ...config }: Config, { actor, file }
       collections: collections.length,
       connections: connections.length,
       mirrors: mirrors.length,
+      streams: streams.length,
     },
   }
 }
@@ -60,7 +61,7 @@ export function configurationChanged(before: Config, after: Config, read: Reread
 }
 
 interface Things {
-  readonly section: 'collections' | 'connections' | 'mirrors'
+  readonly section: 'collections' | 'connections' | 'mirrors' | 'streams'
   readonly created: ActivityEvent
   readonly updated: ActivityEvent
   readonly deleted: ActivityEvent
@@ -80,6 +81,7 @@ const things: readonly Things[] = [
     deleted: 'connection_deleted',
   },
   { section: 'mirrors', created: 'mirror_created', updated: 'mirror_updated', deleted: 'mirror_deleted' },
+  { section: 'streams', created: 'stream_created', updated: 'stream_updated', deleted: 'stream_deleted' },
 ]
 
 function thingsChanged(

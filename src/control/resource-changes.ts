@@ -22,6 +22,8 @@ import {
   type ApiResource,
   apiPlace,
   type Definition,
+  type DeliveryKind,
+  deliveryKinds,
   type ResourceKind,
   resourceNouns,
 } from '../contract/resources.ts'
@@ -32,6 +34,7 @@ const events = Object.freeze({
   collections: ['collection_created', 'collection_updated', 'collection_deleted'],
   connections: ['connection_created', 'connection_updated', 'connection_deleted'],
   mirrors: ['mirror_created', 'mirror_updated', 'mirror_deleted'],
+  streams: ['stream_created', 'stream_updated', 'stream_deleted'],
 } as const)
 
 /** A change that was tried and can be made. */
@@ -104,17 +107,18 @@ export class Resources implements ResourceCommands {
   connection(name: string): ConnectionView | null {
     const facts = this.facts('connections', name)
     if (facts === null) return null
-    const { mirrors, config } = this.#gateway
+    const { deliveries, config } = this.#gateway
     const definition = facts.definition ?? {}
     return {
       name,
       ...facts,
-      connected: !mirrors.isDisconnected(name),
+      connected: !deliveries.isDisconnected(name),
       base_url: (definition['base_url'] as string | undefined) ?? null,
       headers: (definition['headers'] as Record<string, string> | undefined) ?? {},
       case_sensitive_headers: (definition['case_sensitive_headers'] as boolean | undefined) ?? false,
       proxy_url: (definition['proxy_url'] as string | undefined) ?? null,
       used_by: config.mirrors.filter(({ connection }) => connection === name).map((one) => one.name),
+      used_by_streams: config.streams.filter(({ connection }) => connection === name).map((one) => one.name),
     }
   }
 
@@ -159,9 +163,14 @@ export class Resources implements ResourceCommands {
   /** What would break without it. */
   #usersOf(kind: ResourceKind, name: string): string[] {
     if (kind === 'connections') {
-      const { mirrors } = this.#gateway.config
-      return mirrors.filter(({ connection }) => connection === name).map((one) => `mirror ${one.name}`)
+      const { config } = this.#gateway
+      return deliveryKinds.flatMap((users) =>
+        config[users]
+          .filter(({ connection }) => connection === name)
+          .map((one) => `${resourceNouns[users]} ${one.name}`),
+      )
     }
+    if (kind === 'streams') return []
     const [other, key] =
       kind === 'mirrors' ? (['collections', 'mirrors'] as const) : (['mirrors', 'collections'] as const)
     const users = this.#book
@@ -224,12 +233,12 @@ export class Resources implements ResourceCommands {
     return { loaded, next, view: { name, dry_run: dryRun, ...this.#factsOf(shown), changes, warnings } }
   }
 
-  /** What a deleted mirror leaves: its backlog belongs to its name. */
+  /** What a deleted mirror or stream leaves: its backlog belongs to its name. */
   #leftBehind(kind: ResourceKind, name: string, definition: Definition | null): string[] {
-    if (kind !== 'mirrors' || definition !== null) return []
-    const waiting = this.#gateway.mirrors.view(name)?.counts.waiting ?? 0
+    if (!isDelivery(kind) || definition !== null) return []
+    const waiting = this.#gateway.deliveries.view({ kind, name })?.counts.waiting ?? 0
     if (waiting === 0) return []
-    return [`${waiting} items still wait: they stay until DELETE /api/mirrors/${name}/backlog`]
+    return [`${waiting} items still wait: they stay until DELETE /api/${kind}/${name}/backlog`]
   }
 
   #changes(kind: ResourceKind, before: Definition, after: Definition): ResourceChangeView['changes'] {
@@ -256,8 +265,8 @@ export class Resources implements ResourceCommands {
     else this.#book.put(next)
     gateway.took(loaded)
     // A connection of the same name that comes later is another one: it begins connected.
-    if (next === null && kind === 'connections' && gateway.mirrors.isDisconnected(name))
-      await gateway.mirrors.setConnected(name, true)
+    if (next === null && kind === 'connections' && gateway.deliveries.isDisconnected(name))
+      await gateway.deliveries.setConnected(name, true)
     gateway.log.info(
       { [resourceNouns[kind]]: name, client: actor.name, event },
       'configuration changed by API',
@@ -298,4 +307,8 @@ function listAt(tree: unknown, key: string): readonly unknown[] {
 function short(key: 'from' | 'to', value: unknown): Record<string, Json> {
   if (value === undefined || JSON.stringify(value).length > limits.resource_change_chars_max) return {}
   return { [key]: value as Json }
+}
+
+function isDelivery(kind: ResourceKind): kind is DeliveryKind {
+  return (deliveryKinds as readonly ResourceKind[]).includes(kind)
 }

@@ -18,6 +18,6 @@ export function secretNews(gateway: RunningGateway): SecretsHost & Pick<Credenti
   return {
     changed: (reference) => tell([reference], { changed: true }),
     refused: (mirror, references) => tell(references, { changed: false, refused_for: mirror }),
-    mayHaveChanged: () => gateway.mirrors.retryWithSecrets(),
+    mayHaveChanged: () => gateway.deliveries.retryWithSecrets(),
   }
 }

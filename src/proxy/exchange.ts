@@ -78,6 +78,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   clientIp = ''
   requestId = ''
   outcome: Outcome = 'complete'
+  errorCode: GatewayErrorCode | null = null
   upstreamName = ''
   readonly startedAt = performance.now()
   forwardedAt = 0
@@ -375,6 +376,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     connection.shared.cells[rejectedCell(code)]!++
     const { server_header } = snapshot.listen
     const answer = gatewayAnswer(code, this.requestId || this.id, server_header, snapshot.allow)
+    this.errorCode = code
     this.outcome = outcome
     this.status = answer.status
     this.answerFields = answer.fields

@@ -1,5 +1,5 @@
 /** What the data threads need of a configuration, slots resolved. */
-import type { CollectionConfig, Config } from '../config/schema.ts'
+import type { CollectionConfig, Config, StreamConfig } from '../config/schema.ts'
 import { limits } from '../contract/limits.ts'
 import { Slots } from '../telemetry/counters.ts'
 import type { DataPlan } from './messages.ts'
@@ -10,9 +10,13 @@ export class PlanSlots {
   readonly upstreams = new Slots(limits.upstreams_max)
   readonly mirrors = new Slots(limits.mirrors_max)
 
-  mirror(mirror: Config['mirrors'][number]): number {
+  mirror({ name, legs }: Config['mirrors'][number]): number {
     // Mirrors of one name share a slot only while they have the same legs: the cells count for each of them.
-    return this.mirrors.take(`${mirror.name}|${mirror.legs.map(({ name }) => name).join(',')}`)
+    return this.mirrors.take(`${name}|${legs.map((leg) => leg.name).join(',')}`)
+  }
+  /** Of a stream that takes exchanges. */
+  stream({ name }: Pick<StreamConfig, 'name'>): number {
+    return this.mirrors.take(`${streamRule(name)}|api`)
   }
   collection(name: string): number {
     return this.collections.take(name)
@@ -20,6 +24,14 @@ export class PlanSlots {
   upstream(collection: string, url: string): number {
     return this.upstreams.take(`${collection}|${url}`)
   }
+}
+
+/** No mirror has such a name. */
+const streamRule = (name: string): string => `stream:${name}`
+
+/** Streams that take exchanges. */
+export function apiStreams(config: Config): StreamConfig[] {
+  return config.streams.filter(({ legs }) => legs.some(({ name }) => name === 'api'))
 }
 
 export interface PlanParts {
@@ -40,7 +52,9 @@ export function dataPlan(config: Config, { slots, capturing, taggedCollections }
   const isSelected = ({ name, tags }: CollectionConfig, wanted: readonly string[]): boolean =>
     wanted.length === 0 || wanted.some((tag) => tags.includes(tag) || bearers.get(tag)?.has(name) === true)
   const matched = new Map(config.mirrors.map(({ name, match }) => [name, match.tags]))
-  for (const tag of [...matched.values()].flat()) bearers.set(tag, new Set(taggedCollections(tag)))
+  const streams = apiStreams(config)
+  const asked = [...matched.values(), ...streams.map(({ match }) => match.tags)].flat()
+  for (const tag of asked) bearers.set(tag, new Set(taggedCollections(tag)))
   return {
     generation: config.generation,
     listen: config.listen,
@@ -48,20 +62,53 @@ export function dataPlan(config: Config, { slots, capturing, taggedCollections }
     capturing,
     collections: config.collections.map((collection) => ({
       ...collection,
-      mirrors: collection.mirrors.filter((name) => isSelected(collection, matched.get(name) ?? [])),
+      mirrors: [
+        ...collection.mirrors.filter((name) => isSelected(collection, matched.get(name) ?? [])),
+        ...streams
+          .filter(({ match: { collections, tags } }) => {
+            const isNamed = collections.length === 0 || collections.includes(collection.name)
+            return isNamed && isSelected(collection, tags)
+          })
+          .map(({ name }) => streamRule(name)),
+      ],
       slot: taken(slots.collection(collection.name), 'collections'),
       upstreamSlots: collection.upstreams.map(({ url }) =>
         taken(slots.upstream(collection.name, url), 'upstreams'),
       ),
     })),
-    mirrors: config.mirrors
-      .filter(({ enabled }) => enabled)
-      .map((mirror) => ({
-        name: mirror.name,
-        slot: taken(slots.mirror(mirror), 'mirrors'),
-        sample: mirror.sample,
-        match: mirror.match,
-        capture: mirror.capture,
-      })),
+    mirrors: [
+      ...config.mirrors
+        .filter(({ enabled }) => enabled)
+        .map((mirror) => ({
+          name: mirror.name,
+          slot: taken(slots.mirror(mirror), 'mirrors'),
+          sample: mirror.sample,
+          match: mirror.match,
+          capture: mirror.capture,
+        })),
+      ...streams
+        .filter(({ enabled }) => enabled)
+        .map((stream) => ({
+          name: streamRule(stream.name),
+          slot: taken(slots.stream(stream), 'mirrors and streams'),
+          ...ruleOf(stream),
+        })),
+    ],
+  }
+}
+
+/** A stream of exchanges as the rule of a mirror. */
+function ruleOf({
+  events,
+  match,
+  capture,
+}: StreamConfig): Omit<DataPlan['mirrors'][number], 'name' | 'slot'> {
+  const { methods, statuses } = match
+  // A summary has no bodies: none is kept for it.
+  const bodies = events.includes('api_details') ? {} : { request_body: false, response_body: false }
+  return {
+    sample: { rate: 1 },
+    match: { methods, statuses, paths: [], exclude_paths: [], content_types: [], min_duration_ms: 0 },
+    capture: { ...capture, ...bodies },
   }
 }

@@ -1,4 +1,5 @@
 /** The end of an exchange: its metrics, and its capture on the way into a slab. */
+import type { GatewayErrorCode } from '../contract/errors.ts'
 import type { Outcome } from '../contract/exchange.ts'
 import {
   type UpstreamErrorReason,
@@ -26,6 +27,7 @@ export interface Ended {
   readonly answeredAt: number
   readonly upstreamEndedAt: number
   readonly outcome: Outcome
+  readonly errorCode: GatewayErrorCode | null
   readonly upstreamName: string
   readonly clientIp: string
   readonly clientPort: number
@@ -75,6 +77,7 @@ function capture(ended: Ended, tap: Tap, mirrors: readonly number[], shared: Sha
     durationMs,
     upstreamMs: ended.forwardedAt === 0 ? 0 : (ended.upstreamEndedAt || endedAt) - ended.forwardedAt,
     outcome: ended.outcome,
+    errorCode: ended.errorCode,
     collection: ended.collection?.name ?? '',
     upstream: ended.upstreamName,
     clientIp: ended.clientIp,

@@ -16,6 +16,7 @@
  * one write of one string costs a tenth of forty. Numbers are in the byte order of the machine: a slab
  * never leaves it.
  */
+import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
 import { type CapturedBody, type CapturedExchange, outcomes } from '../contract/exchange.ts'
 
 const MAGIC = 0x3147_4d58
@@ -50,6 +51,9 @@ const at32 = {
 const REQUEST_LIMITED = 1
 const RESPONSE_LIMITED = 2
 const HAS_STATUS = 4
+/** Above the flags: 1 + the place of the gateway's own error code, 0 for none. */
+const ERROR_CODE_SHIFT = 8
+const errorCodes = Object.keys(gatewayErrors) as GatewayErrorCode[]
 /** Strings that every record has, before its header lists. */
 const FIXED_STRINGS = 10
 
@@ -152,7 +156,8 @@ export function writeRecord(
   words[w + at32.flags] =
     (requestBody.limited ? REQUEST_LIMITED : 0) |
     (responseBody.limited ? RESPONSE_LIMITED : 0) |
-    (exchange.status === null ? 0 : HAS_STATUS)
+    (exchange.status === null ? 0 : HAS_STATUS) |
+    (exchange.errorCode === null ? 0 : (errorCodes.indexOf(exchange.errorCode) + 1) << ERROR_CODE_SHIFT)
   words[w + at32.clientPort] = exchange.clientPort
   words[w + at32.requestHeaders] = exchange.requestHeaders.length
   words[w + at32.requestTrailers] = exchange.requestTrailers.length
@@ -236,6 +241,7 @@ function readRecord(view: SlabView, start: number): CapturedExchange {
     durationMs: double(at64.durationMs),
     upstreamMs: double(at64.upstreamMs),
     outcome: outcomes[word(at32.outcome)] as CapturedExchange['outcome'],
+    errorCode: errorCodes[(flags >>> ERROR_CODE_SHIFT) - 1] ?? null,
     clientPort: word(at32.clientPort),
     status: (flags & HAS_STATUS) === 0 ? null : word(at32.status),
     requestHeaders: strings.slice(FIXED_STRINGS, requestHeadersEnd),

@@ -1,7 +1,8 @@
 /** Writes captured exchanges as the items that collectors receive (contract §3). */
 import type { CapturedExchange, HeaderPairs } from '../contract/exchange.ts'
 import type { Half } from '../contract/plugin.ts'
-import type { RecordMirror } from '../contract/tasks.ts'
+import type { ApiFormat, RecordMirror } from '../contract/tasks.ts'
+import { apiSummary, isApi } from './api-event.ts'
 import { type BodyHead, writeBody } from './body.ts'
 import { HeaderReader } from './headers.ts'
 import { type ItemRenderer, itemRenderer } from '../render/items.ts'
@@ -22,8 +23,8 @@ export function itemRulesKey(rules: ItemRules): string {
   return JSON.stringify([made, environment, bodyBytes, requestBody, responseBody, decode, redact])
 }
 
-/** Formats that are made of an item once it is written. */
-const madeFormats: ReadonlySet<string> = new Set(['har', 'akto', 'template'])
+/** Formats whose items are not told by the half that they carry. */
+const madeFormats: ReadonlySet<string> = new Set(['har', 'akto', 'template', 'api_summary', 'api_details'])
 
 /** One half of an exchange, read and redacted, but for its body. */
 interface Part extends BodyHead {
@@ -51,7 +52,11 @@ export class ItemEncoder {
 
   constructor(rules: ItemRules) {
     this.#rules = rules
-    this.#render = itemRenderer(rules.format, rules.environment, rules.message ?? null)
+    this.#render = itemRenderer(
+      isApi(rules.format) ? 'exchange' : rules.format,
+      rules.environment,
+      rules.message ?? null,
+    )
     this.#redactor = new Redactor(rules.redact)
     this.#headers = new HeaderReader(this.#redactor)
     this.#bodyRules = { bodyBytes: rules.bodyBytes, decode: rules.decode, redactor: this.#redactor }
@@ -68,6 +73,7 @@ export class ItemEncoder {
     made.buffer.reset()
     if (half === 'request') this.#request(exchange, made.buffer)
     else if (half === 'response') this.#response(exchange, made.buffer)
+    else if (isApi(this.#rules.format)) this.#api(exchange, this.#rules.format, made.buffer)
     else this.#exchange(exchange, made.buffer)
     made.buffer.flush()
     if (this.#render !== null) rewrite(made.buffer, this.#render)
@@ -119,6 +125,23 @@ export class ItemEncoder {
       upstream,
     }
     out.text(`${JSON.stringify(head).slice(0, -1)},"request":${request.text}`)
+    this.#requestBody(exchange, request, out)
+    const response = this.#responsePart(exchange)
+    out.text(`,"response":${response.text}`)
+    this.#responseBody(exchange, response, out)
+    out.text('}\n')
+  }
+
+  #api(exchange: CapturedExchange, format: ApiFormat, out: ItemBuffer): void {
+    const { environment } = this.#rules
+    const ts = isoTime(exchange.startedAt)
+    const summary = apiSummary(exchange, { format, environment, ts, redactor: this.#redactor })
+    if (format === 'api_summary') {
+      out.text(`${summary}\n`)
+      return
+    }
+    const request = this.#requestPart(exchange)
+    out.text(`${summary.slice(0, -1)},"request":${request.text}`)
     this.#requestBody(exchange, request, out)
     const response = this.#responsePart(exchange)
     out.text(`,"response":${response.text}`)

@@ -54,7 +54,7 @@ export class Credentials {
       return unreadable(error, performance.now() - started)
     }
     const result = await ship({ ...task, target: filled.target })
-    const leg = `${task.target.mirror}/${task.leg}`
+    const leg = `${task.target.owner}/${task.leg}`
     if (result.ok) this.#refused.delete(leg)
     if (result.ok || result.kind !== 'unauthorized') return result
     return this.#again(task, leg, filled, result)

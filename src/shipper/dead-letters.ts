@@ -47,7 +47,7 @@ export function replayDeadLetters(leg: Leg, store: Store): Promise<number> {
     segment.closed = true
     // Not to be read before it has its name.
     segment.removing = true
-    for (const frame of frames) leg.queue.add(segment, { ...frame, arrivedAt: 0 })
+    for (const frame of frames) leg.queue.add(segment, { ...frame, bytes: frame.length, arrivedAt: 0 })
     leg.ledger.gone -= ids.length
     leg.ledger.deadLettered -= ids.length
     for (const id of ids) leg.ledger.putDeadLetter(id, null)
@@ -67,7 +67,7 @@ function* framesOf(
   last: number,
   ids: number[],
 ): Generator<{ payload: Buffer; info: FrameInfo }> {
-  const { max_items: itemsMax = 1, max_bytes: bytesMax = 0 } = leg.settings?.mirror.batch ?? {}
+  const { max_items: itemsMax = 1, max_bytes: bytesMax = 0 } = leg.settings?.delivery.batch ?? {}
   let lines: Letter[] = []
   let bytes = 0
   let after = 0

@@ -8,11 +8,12 @@ import { acknowledgementOf, createSinkHttp } from '../contract/http.ts'
 import { limits } from '../contract/limits.ts'
 import type { Batch, Sink, SinkDefinition } from '../contract/plugin.ts'
 import { scrubber } from '../contract/scrub.ts'
-import type { FrameMeta, ShipResult, ShipTask, Target } from '../contract/tasks.ts'
+import type { FrameMeta, LogRange, ShipResult, ShipTask, SpoolRange, Target } from '../contract/tasks.ts'
 import { readRange } from '../queue/spool.ts'
+import { ActivityRuns } from '../store/activity/runs.ts'
 
 interface OpenSink {
-  readonly mirror: string
+  readonly owner: string
   readonly sink: Promise<Sink>
   close(): Promise<void>
   writes: number
@@ -27,7 +28,6 @@ interface Payload {
 }
 
 type Failure = Extract<ShipResult, { ok: false }>
-type SpoolRange = Exclude<ShipTask['source'], { readonly ndjson: string }>
 
 let definitions: ReadonlyMap<string, SinkDefinition> = new Map()
 /** By `Target.key`, the least recently used first. */
@@ -45,7 +45,7 @@ export async function deliver(task: ShipTask): Promise<ShipResult> {
     const payload = { ndjson: Buffer.from(source.ndjson), items: source.items, corrupt: [] }
     return (await send(task, payload)).result
   }
-  const memory = batchBuffers.lend(source.to - source.from)
+  const memory = batchBuffers.lend('log' in source ? source.bytes + 1 : source.to - source.from)
   let sent = false
   try {
     const delivered = await readAndSend(task, source, memory)
@@ -64,17 +64,22 @@ interface Delivered {
 
 const unsent = (result: ShipResult): Delivered => ({ result, sent: false })
 
-async function readAndSend(task: ShipTask, source: SpoolRange, memory: Buffer): Promise<Delivered> {
+async function readAndSend(
+  task: ShipTask,
+  source: SpoolRange | LogRange,
+  memory: Buffer,
+): Promise<Delivered> {
   let payload: Payload
   try {
-    payload = await read(source, memory)
+    payload = 'log' in source ? readLog(source, memory) : await read(source, memory)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
     // A file that is gone does not come back: its items are lost, and counted as such.
-    return unsent(failure(code === 'ENOENT' ? 'corrupt' : 'retry', `reading the spool: ${code}`))
+    const what = 'log' in source ? 'the activity log' : 'the spool'
+    return unsent(failure(code === 'ENOENT' ? 'corrupt' : 'retry', `reading ${what}: ${code}`))
   }
   if (payload.corrupt.length > 0) {
-    const damaged = failure('corrupt', 'the spool holds damaged frames in this range')
+    const damaged = failure('corrupt', 'the range holds damaged or missing items')
     return unsent({ ...damaged, corrupt: payload.corrupt })
   }
   if (payload.items === 0) return unsent(failure('bug', 'the range holds no items'))
@@ -111,7 +116,22 @@ export async function closeSinks(): Promise<void> {
 async function read(source: SpoolRange, memory: Buffer): Promise<Payload> {
   const { path, from, to, itemFrom, itemTo } = source
   const range = await readRange(path, from, to, memory)
-  if (range.corrupt.length > 0 || (itemFrom === 0 && itemTo >= range.items)) return range
+  return range.corrupt.length > 0 ? range : itemsOf(range, itemFrom, itemTo)
+}
+
+let runs: ActivityRuns | null = null
+
+/** Entries that were counted and are gone make the range unreadable: whoever counted them must know. */
+function readLog({ log, from, to, items, itemFrom, itemTo }: LogRange, memory: Buffer): Payload {
+  runs ??= new ActivityRuns(log.dataDir)
+  const range = runs.read({ from, to, filter: log.filter }, memory)
+  const missing = { offset: from, length: range.firstStanding - from, items: 0, oldest: 0, newest: 0 }
+  if (range.items !== items) return { ...range, corrupt: [missing] }
+  return itemsOf({ ...range, corrupt: [] }, itemFrom, itemTo)
+}
+
+function itemsOf(range: Payload, itemFrom: number, itemTo: number): Payload {
+  if (itemFrom === 0 && itemTo >= range.items) return range
   const start = afterItems(range.ndjson, 0, itemFrom)
   const end = afterItems(range.ndjson, start, itemTo - itemFrom)
   const items = Math.max(0, Math.min(itemTo, range.items) - itemFrom)
@@ -170,7 +190,7 @@ function acquire(target: Target): OpenSink {
     openSinks.set(target.key, known)
     return known
   }
-  for (const [key, open] of openSinks) if (open.mirror === target.mirror) void retire(key)
+  for (const [key, open] of openSinks) if (open.owner === target.owner) void retire(key)
   for (const [key, open] of openSinks) {
     if (openSinks.size < limits.sinks_per_thread_max) break
     if (open.writes === 0) void retire(key)
@@ -195,7 +215,7 @@ function openSink(target: Target): OpenSink {
     }
     await open?.host.close()
   }
-  return { mirror: target.mirror, sink: made.then(({ sink }) => sink), close, writes: 0, retired: false }
+  return { owner: target.owner, sink: made.then(({ sink }) => sink), close, writes: 0, retired: false }
 }
 
 async function makeSink(target: Target): Promise<{ sink: Sink; host: { close(): Promise<void> } }> {

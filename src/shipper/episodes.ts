@@ -1,22 +1,31 @@
 /**
- * Outages and losses as people hear of them: a mirror is parked once, by its first leg, and recovers with its
- * last one, also over a restart; so is the connection that several mirrors share. Losses come by the minute.
+ * Outages and losses as people hear of them: a mirror or stream is parked once, by its first leg, and
+ * recovers with its last one, also over a restart; so is the connection that several share. Losses come by
+ * the minute.
  */
-import type { Config } from '../config/schema.ts'
+import type { Config, DeliveryConfig } from '../config/schema.ts'
 import { type AuditTrail, theGateway } from '../contract/audit-trail.ts'
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
+import { type DeliveryKind, resourceNouns } from '../contract/resources.ts'
 import type { Store } from '../store/store.ts'
 import { Tally } from '../telemetry/tally.ts'
 import type { Leg, LegNews } from './leg.ts'
+import { type Owner, ownerKey } from './owners.ts'
 
 type Parked = Extract<LegNews, { kind: 'parked' }>
 
 /** Settings of the store, by leg: whether people were told that its destination is gone. */
 const OUTAGE = 'outage:'
 
+/** What is told, by whose it is. */
+const events = Object.freeze({
+  mirrors: { parked: 'mirror_parked', recovered: 'mirror_recovered', dropped: 'spool_dropped' },
+  streams: { parked: 'stream_parked', recovered: 'stream_recovered', dropped: 'stream_dropped' },
+} as const)
+
 interface Loss {
-  readonly mirror: string
+  readonly owner: Owner
   readonly leg: string
   readonly reason: DropReason | 'several'
 }
@@ -24,20 +33,20 @@ interface Loss {
 export class Episodes {
   readonly #trail: AuditTrail
   readonly #store: Store
-  readonly #config: () => Pick<Config, 'mirrors'>
-  /** Mirror → keys of its parked legs. */
-  readonly #mirrors = new Map<string, Set<string>>()
+  readonly #config: () => Pick<Config, DeliveryKind>
+  /** Key of a mirror or stream → keys of its parked legs. */
+  readonly #owners = new Map<string, Set<string>>()
   /** Connection → keys of the parked legs that use it. */
   readonly #connections = new Map<string, Set<string>>()
   readonly #losses: Tally<Loss>
 
-  constructor(parts: { trail: AuditTrail; store: Store; config: () => Pick<Config, 'mirrors'> }) {
+  constructor(parts: { trail: AuditTrail; store: Store; config: () => Pick<Config, DeliveryKind> }) {
     this.#trail = parts.trail
     this.#store = parts.store
     this.#config = parts.config
     this.#losses = new Tally<Loss>({
       kindsMax: limits.loss_kinds_max,
-      others: { mirror: 'several', leg: 'several', reason: 'several' },
+      others: { owner: { kind: 'mirrors', name: 'several' }, leg: 'several', reason: 'several' },
       tell: (loss, items) => this.#tellLoss(loss, items),
     })
   }
@@ -49,7 +58,7 @@ export class Episodes {
     // A person threw these away, and has an entry for it.
     else if (news.reason !== 'purged') {
       const { reason, items } = news
-      this.#losses.add(`${leg.ledger.key} ${reason}`, { mirror: leg.mirror, leg: leg.name, reason }, items)
+      this.#losses.add(`${leg.ledger.key} ${reason}`, { owner: leg.owner, leg: leg.name, reason }, items)
     }
   }
 
@@ -57,7 +66,7 @@ export class Episodes {
   #begun(leg: Leg): void {
     if (this.#store.setting(OUTAGE + leg.ledger.key) !== true) return
     leg.outage = true
-    join(this.#mirrors, leg.mirror, leg)
+    join(this.#owners, ownerKey(leg.owner), leg)
     const connection = this.#connectionOf(leg)
     if (connection !== null) join(this.#connections, connection, leg)
   }
@@ -71,25 +80,27 @@ export class Episodes {
     this.#keep(leg, true)
     const details = { leg: leg.name, reason: kind, status, error: message }
     const connection = this.#connectionOf(leg)
-    if (join(this.#mirrors, leg.mirror, leg)) {
-      const resource = { name: leg.mirror }
-      void this.#trail.record({ event: 'mirror_parked', actor: theGateway, resource, details })
+    const { kind: owner, name } = leg.owner
+    if (join(this.#owners, ownerKey(leg.owner), leg)) {
+      const resource = { name }
+      void this.#trail.record({ event: events[owner].parked, actor: theGateway, resource, details })
     }
     if (connection !== null && join(this.#connections, connection, leg)) {
       void this.#trail.record({
         event: 'connection_lost',
         actor: theGateway,
         resource: { name: connection },
-        details: { mirror: leg.mirror, ...details },
+        details: { [resourceNouns[owner]]: name, ...details },
       })
     }
   }
 
   #recovered(leg: Leg): void {
     this.#keep(leg, false)
-    if (leave(this.#mirrors, leg.mirror, leg)) {
-      const resource = { name: leg.mirror }
-      void this.#trail.record({ event: 'mirror_recovered', actor: theGateway, resource })
+    if (leave(this.#owners, ownerKey(leg.owner), leg)) {
+      const { kind, name } = leg.owner
+      const resource = { name }
+      void this.#trail.record({ event: events[kind].recovered, actor: theGateway, resource })
     }
     const connection = this.#connectionOf(leg)
     for (const name of [...this.#connections.keys()]) {
@@ -106,16 +117,17 @@ export class Episodes {
     this.#store.apply([command]).catch(() => {})
   }
 
-  #connectionOf({ mirror, settings }: Leg): string | null {
-    const config = settings?.mirror ?? this.#config().mirrors.find(({ name }) => name === mirror)
+  #connectionOf({ owner, settings }: Leg): string | null {
+    const listed: readonly DeliveryConfig[] = this.#config()[owner.kind]
+    const config = settings?.delivery ?? listed.find(({ name }) => name === owner.name)
     return config?.connection ?? null
   }
 
-  #tellLoss({ mirror, leg, reason }: Loss, items: number): void {
+  #tellLoss({ owner, leg, reason }: Loss, items: number): void {
     void this.#trail.record({
-      event: 'spool_dropped',
+      event: events[owner.kind].dropped,
       actor: theGateway,
-      resource: { name: mirror },
+      resource: { name: owner.name },
       details: { leg, reason, items },
     })
   }

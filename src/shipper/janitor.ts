@@ -1,11 +1,9 @@
 /** Keeps a leg's backlog within its bounds: finished files go, old items expire, a full spool gives way. */
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
-import path from 'node:path'
-import type { MirrorConfig } from '../config/schema.ts'
+import type { DeliveryConfig } from '../config/schema.ts'
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import type { Leg } from './leg.ts'
-import { type Segment, segmentBytesFor } from './segments.ts'
+import { segmentBytesFor } from './segments.ts'
 
 /**
  * Deletes the files of finished segments. The record goes after the file, so that a crash between them is
@@ -25,7 +23,7 @@ export async function discardFinished(leg: Leg): Promise<void> {
   }
   for (const segment of finished) {
     try {
-      await discard(leg, segment)
+      await leg.sourceOf(segment).discard(segment)
     } catch (error) {
       leg.logError(error, 'finished segment cannot be removed: tried again')
       segment.removing = false
@@ -38,24 +36,9 @@ export async function discardFinished(leg: Leg): Promise<void> {
   await leg.ledger.flush()
 }
 
-async function discard(leg: Leg, segment: Segment): Promise<void> {
-  const file = path.join(leg.folder, segment.name)
-  if (!segment.damaged) return rm(file, { force: true })
-  const aside = path.join(leg.folder, 'quarantine')
-  try {
-    await mkdir(aside, { recursive: true, mode: 0o700 })
-    await rename(file, path.join(aside, segment.name))
-    const kept = (await readdir(aside)).sort()
-    for (const name of kept.slice(0, -limits.quarantined_segments_max))
-      await rm(path.join(aside, name), { force: true })
-  } catch {
-    await rm(file, { force: true })
-  }
-}
-
 /** Bytes that the recorder may still append to a leg. */
-export function roomOf(leg: Leg, mirror: MirrorConfig, diskLow: boolean): number {
-  if (diskLow || leg.queue.segmentCount > limits.segments_per_leg_max) return 0
+export function roomOf(leg: Leg, mirror: DeliveryConfig, diskLow: boolean): number {
+  if (diskLow || leg.queue.fileCount > limits.segments_per_leg_max) return 0
   const cap = legSpoolBytes(mirror)
   // With drop_oldest main makes room soon after; until then the leg may stand a little over.
   const over = mirror.spool.when_full === 'drop_oldest' ? 2 * segmentBytesFor(cap) : 0
@@ -63,16 +46,19 @@ export function roomOf(leg: Leg, mirror: MirrorConfig, diskLow: boolean): number
 }
 
 /** The part of a mirror's spool that one leg has. */
-export function legSpoolBytes(mirror: MirrorConfig): number {
+export function legSpoolBytes(mirror: DeliveryConfig): number {
   return Math.floor(mirror.spool.max_bytes / mirror.legs.length)
 }
 
 /** Expires what is too old and, with drop_oldest, gives up the oldest segments of a full spool. */
-export function housekeep(leg: Leg, mirror: MirrorConfig, now: number): void {
+export function housekeep(leg: Leg, mirror: DeliveryConfig, now: number): void {
   const cutoff = now - mirror.spool.retention_ms
-  let expired = leg.giveUpBatches((batch) => (batch.frames.at(-1)?.newest ?? now) < cutoff)
+  let expired = leg.giveUpBatches(
+    ({ segment, frames }) => segment.log === null && (frames.at(-1)?.newest ?? now) < cutoff,
+  )
   for (const segment of leg.queue.segments) {
-    if (segment.pendingItems === 0 || segment.removing) continue
+    // The log has a retention of its own.
+    if (segment.pendingItems === 0 || segment.removing || segment.log !== null) continue
     if (segment.oldest >= cutoff) break
     const whole = segment.newest < cutoff && segment.closed
     if (!whole && segment.pending === null) break
@@ -87,20 +73,22 @@ export function housekeep(leg: Leg, mirror: MirrorConfig, now: number): void {
 
 /** With drop_oldest: gives up the oldest segments of a full spool. */
 export function makeRoom(leg: Leg, cap: number): void {
-  const { fileBytes, segmentCount } = leg.queue
+  const { fileBytes, fileCount: segmentCount } = leg.queue
   if (fileBytes <= cap && segmentCount <= limits.segments_per_leg_max) return
   let bytes = fileBytes
   let segments = segmentCount
   // What is finished already goes without anyone giving it up.
   for (const segment of leg.queue.segments) {
-    if (!segment.closed || segment.pendingItems + segment.flyingItems > 0) continue
+    if (segment.log !== null || !segment.closed) continue
+    if (segment.pendingItems + segment.flyingItems > 0) continue
     bytes -= segment.size
     segments -= 1
   }
   let dropped = 0
   for (const segment of leg.queue.segments) {
     if (bytes <= cap && segments <= limits.segments_per_leg_max) break
-    if (!segment.closed || segment.flyingItems > 0 || segment.pendingItems === 0 || segment.removing) continue
+    if (segment.log !== null || !segment.closed || segment.removing) continue
+    if (segment.flyingItems > 0 || segment.pendingItems === 0) continue
     dropped += leg.queue.giveUp(segment)
     leg.noteSegment(segment)
     bytes -= segment.size

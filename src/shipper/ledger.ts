@@ -2,7 +2,7 @@
  * Loss accounting of one leg. Each of the five counts is counted where it happens; none is computed from
  * the others:
  *
- *   captured      data threads (shared cells), plus what earlier processes left
+ *   captured      data threads (shared cells) or what was found in the log, plus what earlier processes left
  *   waiting       in memory: put into slabs less what came back from the recorder; on disk: the queue's own
  * count
  *   delivered, dead_lettered, dropped: here, when the leg settles items, and in the shared cells
@@ -35,6 +35,8 @@ export class LegLedger {
   readonly #memory: () => MemoryCounts
   /** Captured by earlier processes: what is gone and what stands in segments. */
   capturedBefore = 0
+  /** Found in the activity log by this process. */
+  found = 0
   /** Items that came back from the recorder, in frames or dropped. */
   recorded = 0
   gone: number
@@ -81,7 +83,7 @@ export class LegLedger {
   } {
     const memory = this.#memory()
     return {
-      captured: this.capturedBefore + memory.captured,
+      captured: this.capturedBefore + memory.captured + this.found,
       delivered: this.delivered,
       waiting: memory.slabbed - this.recorded + waitingOnDisk,
       dead_lettered: this.deadLettered,

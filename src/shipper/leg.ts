@@ -6,12 +6,13 @@
  *   delivering ──failure──► retrying ──budget spent──► parked     a success anywhere leads back to delivering
  *        └──── 401, 403, 404, 410, refused ───────────────┘
  */
-import path from 'node:path'
 import type { LegState } from '../admin/commands.ts'
-import type { MirrorConfig } from '../config/schema.ts'
+import type { DeliveryConfig } from '../config/schema.ts'
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
+import { resourceNouns } from '../contract/resources.ts'
 import type {
+  FrameMeta,
   IndexResult,
   IndexTask,
   ProbeTask,
@@ -21,14 +22,20 @@ import type {
   Target,
 } from '../contract/tasks.ts'
 import { writerOf } from '../queue/spool.ts'
+import type { ActivityFeed } from '../store/activity/feed.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { AttemptOutcome } from '../telemetry/metrics-mirror.ts'
+import type { AttemptOutcome } from '../telemetry/metrics-delivery.ts'
 import { type Batch, batchRecord, halve, makeBatch, partId, restByFrame } from './batch.ts'
 import { discardFinished } from './janitor.ts'
 import type { LegLedger } from './ledger.ts'
 import { probeWait, retryWait } from './retry.ts'
-import type { Frame, LegQueue, Segment } from './segments.ts'
+import { expireRun } from './log-expiry.ts'
+import { type FrameBounds, frameBounds } from './log-frames.ts'
+import { type Owner, ownerKey } from './owners.ts'
+import type { LegIdentity } from './recover.ts'
+import type { Frame, LegQueue, ReadFrame, Segment } from './segments.ts'
+import { logSource, type Source, spoolSource } from './sources.ts'
 
 /** What people should hear of. */
 export type LegNews =
@@ -46,17 +53,24 @@ export interface LegHost {
   index(task: IndexTask): Promise<IndexResult>
   probe(task: ProbeTask): Promise<boolean>
   readonly store: Store
+  readonly dataDir: string
+  readonly feed: ActivityFeed
   readonly log: Logger
-  countAttempt(mirror: string, leg: string, outcome: AttemptOutcome): void
-  observeDelivery(mirror: string, leg: string, seconds: number, items: number): void
+  countAttempt(owner: string, leg: string, outcome: AttemptOutcome): void
+  observeDelivery(owner: string, leg: string, seconds: number, items: number): void
   news(leg: Leg, news: LegNews): void
 }
 
 /** A leg's part of the configuration; null while no mirror of that name is configured. */
 export interface LegSettings {
-  readonly mirror: MirrorConfig
+  readonly delivery: DeliveryConfig
   readonly url: string
   readonly target: Target
+}
+
+interface LegSources {
+  readonly spool: Source
+  readonly log: Source
 }
 
 type Failure = Extract<ShipResult, { ok: false }>
@@ -69,12 +83,14 @@ const LOAD_TRIES = 3
 const LOAD_RETRY_MS = 1000
 
 export class Leg {
-  readonly mirror: string
+  readonly owner: Owner
   readonly name: string
   readonly folder: string
+  readonly #sources: LegSources
   readonly queue: LegQueue
   readonly ledger: LegLedger
   readonly #host: LegHost
+  readonly #bounds: Pick<DeliveryConfig['batch'], 'max_items' | 'max_bytes'>
   settings: LegSettings | null = null
   paused = false
   /** People were told that its destination is gone; ends with what it takes next. */
@@ -101,21 +117,37 @@ export class Leg {
   #removal: Promise<void> = Promise.resolve()
 
   constructor(
-    identity: { mirror: string; name: string; folder: string; deadLetterId: number },
+    identity: LegIdentity & { readonly deadLetterId: number },
     parts: { queue: LegQueue; ledger: LegLedger; host: LegHost; reopened: Batch[] },
   ) {
-    this.mirror = identity.mirror
+    this.owner = identity.owner
+    this.#bounds = identity.batch ?? { max_items: Infinity, max_bytes: Infinity }
     this.name = identity.name
     this.folder = identity.folder
     this.#deadLetterId = identity.deadLetterId
     this.queue = parts.queue
     this.ledger = parts.ledger
     this.#host = parts.host
+    const { feed, dataDir, index } = parts.host
+    this.#sources = {
+      spool: spoolSource(this.folder, index),
+      log: logSource(feed, dataDir, () => this.frameBounds),
+    }
     this.#reopened = parts.reopened
   }
 
+  /** For log lines. */
+  get labels(): { readonly leg: string; readonly mirror?: string; readonly stream?: string } {
+    const { kind, name } = this.owner
+    return { [resourceNouns[kind]]: name, leg: this.name }
+  }
+
+  get #noun(): string {
+    return resourceNouns[this.owner.kind]
+  }
+
   get active(): boolean {
-    return this.settings?.mirror.enabled === true && !this.paused && !this.#stopped
+    return this.settings?.delivery.enabled === true && !this.paused && !this.#stopped
   }
 
   get parked(): boolean {
@@ -128,7 +160,7 @@ export class Leg {
   }
 
   state(waiting: number): LegState {
-    if (this.settings?.mirror.enabled !== true) return 'disabled'
+    if (this.settings?.delivery.enabled !== true) return 'disabled'
     if (this.paused) return 'paused'
     if (this.#mode !== 'normal') return this.#mode
     return this.#flying.size > 0 || waiting > 0 ? 'delivering' : 'idle'
@@ -161,8 +193,41 @@ export class Leg {
   frame(recorded: RecordedFrame): void {
     this.ledger.recorded += recorded.items
     const segment = this.queue.segment(recorded.segment)
-    this.queue.add(segment, { ...recorded, arrivedAt: Date.now() })
+    this.queue.add(segment, { ...recorded, bytes: recorded.length, arrivedAt: Date.now() })
     this.pump()
+  }
+
+  /** A frame of a run of the log. */
+  found(segment: Segment, frame: ReadFrame): void {
+    const { log } = segment
+    if (log !== null) {
+      log.framed = frame.offset + frame.length
+      log.bytes += frame.bytes
+      log.oldest = Math.min(log.oldest, frame.oldest)
+      log.newest = Math.max(log.newest, frame.newest)
+    }
+    this.ledger.found += frame.items
+    this.queue.add(segment, { ...frame, arrivedAt: Date.now() })
+    this.pump()
+  }
+
+  /** Entries of a run below an id are gone: what waited of them is lost. The count of them. */
+  expireTo(segment: Segment, id: number): number {
+    let items = this.giveUpBatches((batch) => batch.segment === segment && batch.to <= id)
+    items += expireRun(this.queue, this.#host.feed, segment, id)
+    if (items === 0) return 0
+    this.noteSegment(segment)
+    this.account('expired', items)
+    if (segment.closed) void this.removeFinished()
+    return items
+  }
+
+  sourceOf({ log }: Segment): Source {
+    return log === null ? this.#sources.spool : this.#sources.log
+  }
+
+  get frameBounds(): FrameBounds {
+    return frameBounds(this.settings?.delivery.batch ?? this.#bounds)
   }
 
   segmentClosed(name: string): void {
@@ -200,7 +265,7 @@ export class Leg {
     const settings = this.settings
     if (settings === null || !this.active) return
     let wakeAt = Number.POSITIVE_INFINITY
-    while (this.#flying.size < settings.mirror.concurrency) {
+    while (this.#flying.size < settings.delivery.concurrency) {
       const now = Date.now()
       if (this.#nextSendAt > now) {
         wakeAt = this.#nextSendAt
@@ -228,7 +293,7 @@ export class Leg {
     }
     const waiting = this.#reopened.shift() ?? this.#oldestFailed()
     if (waiting !== null && waiting !== undefined) return this.#takeFailed(waiting)
-    const { max_items: maxItems, max_bytes: maxBytes, max_wait_ms: maxWaitMs } = settings.mirror.batch
+    const { max_items: maxItems, max_bytes: maxBytes, max_wait_ms: maxWaitMs } = settings.delivery.batch
     const taken = this.queue.take({ maxItems, maxBytes, maxWaitMs }, now, this.#hurry)
     if ('run' in taken) return makeBatch(this.ledger.key, taken.run)
     if ('load' in taken) {
@@ -258,11 +323,10 @@ export class Leg {
     if (this.#loading) return
     this.#loading = true
     try {
-      const task = { path: path.join(this.folder, segment.name), from: 0, verify: false }
-      const { frames } = await this.#host.index(task)
       const flying = [...this.#flying, ...this.#failed, ...this.#reopened].filter(
         (batch) => batch.segment === segment,
       )
+      const frames = await this.sourceOf(segment).index(segment, flying)
       this.queue.load(segment, frames, flying)
       this.#checkLoaded(segment)
       this.#loadFailures = 0
@@ -294,7 +358,7 @@ export class Leg {
 
   #lost(segment: Segment, items: number): void {
     segment.damaged = true
-    this.account('spool_corrupt', items)
+    this.account(this.sourceOf(segment).loss, items)
   }
 
   /** Counts items of the backlog that are given up, and says so. */
@@ -305,11 +369,11 @@ export class Leg {
   }
 
   logError(error: unknown, what: string): void {
-    this.#host.log.error({ mirror: this.mirror, leg: this.name, err: error }, what)
+    this.#host.log.error({ ...this.labels, err: error }, what)
   }
 
   #logDrop(reason: DropReason, items: number): void {
-    this.#host.log.warn({ mirror: this.mirror, leg: this.name, reason, items }, 'items dropped')
+    this.#host.log.warn({ ...this.labels, reason, items }, 'items dropped')
     this.#host.news(this, { kind: 'dropped', reason, items })
   }
 
@@ -322,33 +386,27 @@ export class Leg {
       // A store that refuses (disk full) must not stop deliveries: they are what frees the disk.
       batch.recorded = await this.ledger.flush()
     }
-    const [itemFrom, itemTo] = batch.parts[0] as [number, number]
+    const part = batch.parts[0] as [number, number]
     this.ledger.attempts += 1
     this.ledger.lastAttemptAt = Date.now()
     const result = await this.#host.ship({
       target: settings.target,
       leg: this.name,
       batchId: partId(batch),
-      timeoutMs: settings.mirror.timeout_ms,
-      source: {
-        path: path.join(this.folder, batch.segment.name),
-        from: batch.from,
-        to: batch.to,
-        itemFrom,
-        itemTo,
-      },
+      timeoutMs: settings.delivery.timeout_ms,
+      source: this.sourceOf(batch.segment).range(batch, part),
       keepItem: true,
     })
     this.#flying.delete(batch)
     this.ledger.touch()
-    this.#host.countAttempt(this.mirror, this.name, result.ok ? 'accepted' : result.kind)
+    this.#host.countAttempt(ownerKey(this.owner), this.name, result.ok ? 'accepted' : result.kind)
     if (result.ok) this.#delivered(batch, result.status)
     else this.#failedWith(batch, result, settings)
     this.pump()
   }
 
   #pace(batch: Batch, settings: LegSettings): void {
-    const rate = settings.mirror.max_bytes_per_second
+    const rate = settings.delivery.max_bytes_per_second
     if (rate === 0) return
     this.#nextSendAt = Math.max(Date.now(), this.#nextSendAt) + (batch.bytes / rate) * 1000
   }
@@ -359,7 +417,12 @@ export class Leg {
     const [from, to] = batch.parts[0] as [number, number]
     this.ledger.delivered += to - from
     const oldest = (batch.frames[0]?.oldest ?? Date.now()) as number
-    this.#host.observeDelivery(this.mirror, this.name, Math.max(0, Date.now() - oldest) / 1000, to - from)
+    this.#host.observeDelivery(
+      ownerKey(this.owner),
+      this.name,
+      Math.max(0, Date.now() - oldest) / 1000,
+      to - from,
+    )
     this.#settlePart(batch)
     if (this.#heldUntil <= Date.now()) this.#recovered()
   }
@@ -371,7 +434,7 @@ export class Leg {
       this.#host.news(this, { kind: 'recovered' })
     }
     if (this.#mode === 'normal') return
-    this.#host.log.info({ mirror: this.mirror, leg: this.name, was: this.#mode }, 'mirror recovered')
+    this.#host.log.info({ ...this.labels, was: this.#mode }, `${this.#noun} recovered`)
     this.#mode = 'normal'
     this.#probes = 0
     this.#nextConnectProbeAt = 0
@@ -410,20 +473,20 @@ export class Leg {
     this.#heldUntil = Math.max(this.#heldUntil, now + (failure.retryAfterMs ?? 0))
     this.#failed.push(batch)
     const retryable = failure.kind === 'retry' || failure.kind === 'bug'
-    if (retryable && batch.failures <= settings.mirror.retry.attempts && this.#mode !== 'parked') {
+    if (retryable && batch.failures <= settings.delivery.retry.attempts && this.#mode !== 'parked') {
       const clock = {
         now,
         firstFailedAt: batch.firstFailedAt,
-        timeoutMs: settings.mirror.timeout_ms,
+        timeoutMs: settings.delivery.timeout_ms,
         retryAfterMs: failure.retryAfterMs,
       }
-      batch.nextTryAt = now + retryWait(settings.mirror.retry, batch.failures, clock)
+      batch.nextTryAt = now + retryWait(settings.delivery.retry, batch.failures, clock)
       this.#enter('retrying', failure)
     } else {
       // Batches that were on their way when the leg parked are no probes of their own.
       if (this.#mode === 'parked' && this.#flying.size === 0) this.#probes += 1
       batch.nextTryAt =
-        now + Math.max(probeWait(settings.mirror.retry, this.#probes), failure.retryAfterMs ?? 0)
+        now + Math.max(probeWait(settings.delivery.retry, this.#probes), failure.retryAfterMs ?? 0)
       this.#enter('parked', failure)
     }
   }
@@ -432,8 +495,8 @@ export class Leg {
     if (this.#mode === mode || (mode === 'retrying' && this.#mode === 'parked')) return
     this.#mode = mode
     const { kind, status, message } = failure
-    const what = mode === 'parked' ? 'mirror parked: items wait on disk' : 'mirror retrying'
-    this.#host.log.warn({ mirror: this.mirror, leg: this.name, kind, status, error: message }, what)
+    const what = mode === 'parked' ? `${this.#noun} parked: items wait on disk` : `${this.#noun} retrying`
+    this.#host.log.warn({ ...this.labels, kind, status, error: message }, what)
     if (mode !== 'parked' || this.outage) return
     this.outage = true
     this.#host.news(this, { kind: 'parked', failure: { kind, status, message } })
@@ -464,7 +527,8 @@ export class Leg {
 
   /** Frames that cannot be read are dropped; the others of the batch wait again, for a batch of their own. */
   #corrupt(batch: Batch, failure: Failure): void {
-    const bad = failure.corrupt
+    const bad = batch.segment.log === null ? failure.corrupt : this.#expired(batch, failure)
+    if (bad === null) return
     const isBad = (offset: number): boolean =>
       bad.some((frame) => offset >= frame.offset && offset < frame.offset + frame.length)
     const lost = batch.frames.filter(({ offset }) => isBad(offset))
@@ -479,7 +543,7 @@ export class Leg {
         this.#lost(batch.segment, items)
       }
       if (gone || items === 0) {
-        this.queue.settleRange(batch.segment, frame.offset, frame.offset + frame.length, frame.length)
+        this.queue.settleRange(batch.segment, frame.offset, frame.offset + frame.length, frame.bytes)
       } else if (items === frame.items) whole.push(frame)
       else this.#failed.push(this.#batchOfRest(batch.segment, frame, rest))
     }
@@ -489,16 +553,27 @@ export class Leg {
     if (batch.segment.closed) void this.removeFinished()
   }
 
+  /** Retention took entries of a batch; null when the others wait again, otherwise nothing else is known. */
+  #expired(batch: Batch, { corrupt }: Failure): readonly FrameMeta[] | null {
+    const untouched = batch.parts.length === 1 && batch.parts[0]?.[0] === 0
+    const standing = batch.from + (corrupt[0]?.length ?? 0)
+    if (!untouched || standing <= batch.from) return []
+    this.ledger.removeBatch(batch.id)
+    this.queue.putBack(batch.segment, batch.frames)
+    this.expireTo(batch.segment, standing)
+    return null
+  }
+
   /** A frame of which some items were delivered under its old batch. */
   #batchOfRest(segment: Segment, frame: Frame, rest: [number, number][]): Batch {
-    const run = { segment, frames: [frame], items: frame.items, bytes: frame.length }
+    const run = { segment, frames: [frame], items: frame.items, bytes: frame.bytes }
     return { ...makeBatch(this.ledger.key, run), parts: rest }
   }
 
   /** Recorders have ended: their segments grow no more. */
   closeSegments(ended: (writer: number) => boolean): void {
-    for (const { name, closed } of [...this.queue.segments]) {
-      if (!closed && ended(writerOf(name))) this.segmentClosed(name)
+    for (const { name, closed, log } of [...this.queue.segments]) {
+      if (!closed && log === null && ended(writerOf(name))) this.segmentClosed(name)
     }
   }
 
@@ -540,9 +615,10 @@ export class Leg {
   noteSegment(segment: Segment): void {
     const items = segment.settledItems + segment.pendingItems + segment.flyingItems
     this.ledger.putSegment(segment.name, {
-      items: segment.closed ? items : null,
+      items: segment.closed || segment.log !== null ? items : null,
       settled: segment.settled,
       settled_items: segment.settledItems,
+      ...(segment.log !== null && { log: { ...segment.log } }),
     })
   }
 
@@ -556,10 +632,10 @@ export class Leg {
     const wanted = this.#mode === 'retrying' && oldest?.unanswered === true && settings.url.startsWith('http')
     if (!wanted || oldest === null) return Number.POSITIVE_INFINITY
     const now = Date.now()
-    if (this.#nextConnectProbeAt === 0) this.#nextConnectProbeAt = now + settings.mirror.retry.probe_ms
+    if (this.#nextConnectProbeAt === 0) this.#nextConnectProbeAt = now + settings.delivery.retry.probe_ms
     if (this.#nextConnectProbeAt > now) return this.#nextConnectProbeAt
-    this.#nextConnectProbeAt = now + settings.mirror.retry.probe_ms
-    const timeoutMs = Math.min(PROBE_TIMEOUT_MS, settings.mirror.timeout_ms)
+    this.#nextConnectProbeAt = now + settings.delivery.retry.probe_ms
+    const timeoutMs = Math.min(PROBE_TIMEOUT_MS, settings.delivery.timeout_ms)
     void this.#host.probe({ url: settings.url, timeoutMs }).then((reachable) => {
       const back = reachable && oldest.unreachable
       if (!reachable) oldest.unreachable = true

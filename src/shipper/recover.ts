@@ -1,21 +1,27 @@
 /** Rebuilds a leg from what an earlier process left: its segment files and its records in the store. */
 import { readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import path from 'node:path'
+import type { DeliveryConfig } from '../config/schema.ts'
+import { deliveryKinds } from '../contract/resources.ts'
 import type { FrameMeta, IndexedFrame, IndexResult } from '../contract/tasks.ts'
-import type { BatchRecord, SegmentRecord, Store, StoredLeg } from '../store/store.ts'
+import type { BatchRecord, LogRun, SegmentRecord, Store, StoredLeg } from '../store/store.ts'
 import { type Batch, makeBatch } from './batch.ts'
 import { Leg, type LegHost } from './leg.ts'
 import { LegLedger, type MemoryCounts } from './ledger.ts'
+import { type Owner, ownerKey, ownerOf } from './owners.ts'
 import { LegQueue, type Segment } from './segments.ts'
+import { spoolFolders } from './targets.ts'
 
 export interface LegIdentity {
-  readonly mirror: string
+  readonly owner: Owner
   readonly name: string
   readonly folder: string
+  /** Bounds of its batches before it is configured: what is read again must fit into them. */
+  readonly batch?: DeliveryConfig['batch'] | undefined
 }
 
-export function legKey({ mirror, name }: { readonly mirror: string; readonly name: string }): string {
-  return `${mirror}/${name}`
+export function legKey(owner: Owner, name: string): string {
+  return `${ownerKey(owner)}/${name}`
 }
 
 /** Reads a leg back. After it the counts go on exactly where they stood durably. */
@@ -24,7 +30,7 @@ export async function recoverLeg(
   host: LegHost,
   memory: () => MemoryCounts,
 ): Promise<Leg> {
-  const key = legKey(identity)
+  const key = legKey(identity.owner, identity.name)
   const stored = host.store.leg(key)
   const queue = new LegQueue()
   const ledger = new LegLedger(key, host.store, memory, stored.record)
@@ -37,6 +43,13 @@ export async function recoverLeg(
     const segment = recoverSegment(leg, name, { record, partlySettled: partlySettled(stored, name) }, index)
     reopenBatches(leg, segment, stored, reopened)
     // Only now: what an open batch has settled stood twice before.
+    leg.noteSegment(segment)
+    queue.unloadRead(segment)
+  }
+  for (const [name, { log, ...record }] of stored.segments) {
+    if (log === undefined) continue
+    const segment = await recoverRun(leg, name, { log, record }, stored)
+    reopenBatches(leg, segment, stored, reopened)
     leg.noteSegment(segment)
     queue.unloadRead(segment)
   }
@@ -110,7 +123,8 @@ function recoverSegment(
   leg.queue.grow(segment, statSync(path.join(leg.folder, name)).size)
   const isSettled = ({ offset }: FrameMeta): boolean =>
     segment.settled.some(([from, to]) => offset >= from && offset < to)
-  for (const frame of index.frames) if (!isSettled(frame)) leg.queue.add(segment, { ...frame, arrivedAt: 0 })
+  for (const frame of index.frames)
+    if (!isSettled(frame)) leg.queue.add(segment, { ...frame, bytes: frame.length, arrivedAt: 0 })
   const corrupt = index.corrupt.filter((frame) => !isSettled(frame))
   let lost = 0
   for (const frame of corrupt) {
@@ -124,6 +138,31 @@ function recoverSegment(
   segment.settledItems += missing
   if (lost + missing > 0 || index.skipped > 0) segment.damaged = true
   leg.account('spool_corrupt', lost + missing)
+  return segment
+}
+
+/** A run of the log: what of it waits is read again now where a batch was open, or later. */
+async function recoverRun(
+  leg: Leg,
+  name: string,
+  { log, record }: { readonly log: LogRun; readonly record: SegmentRecord },
+  stored: StoredLeg,
+): Promise<Segment> {
+  const segment = leg.queue.segment(name, record, log)
+  segment.closed = log.end !== null && log.scanned >= log.end
+  const waiting = (record.items ?? 0) - record.settled_items + partlySettled(stored, name)
+  const batches = stored.batches.filter((batch) => batch.segment === name)
+  if (segment.closed && batches.length === 0) {
+    if (waiting > 0) leg.queue.addUnread(segment, waiting, log.bytes)
+    segment.oldest = log.oldest
+    segment.newest = log.newest
+    return segment
+  }
+  for (const frame of await leg.sourceOf(segment).index(segment, batches))
+    leg.queue.add(segment, { ...frame, arrivedAt: 0 })
+  const missing = Math.max(0, waiting - segment.pendingItems)
+  segment.settledItems += missing
+  leg.account('expired', missing)
   return segment
 }
 
@@ -201,15 +240,17 @@ async function framesAfter(
   }
 }
 
-/** Keys of legs that the store or the spool folder knows, whether configured or not. */
-export function knownLegs(store: Store, spoolDir: string): { mirror: string; name: string }[] {
+/** Legs that the store or the spool folders know, whether configured or not. */
+export function knownLegs(store: Store, dataDir: string): { owner: Owner; name: string }[] {
   const keys = new Set(store.legs())
-  for (const mirror of foldersIn(spoolDir)) {
-    for (const name of foldersIn(path.join(spoolDir, mirror))) keys.add(legKey({ mirror, name }))
+  for (const kind of deliveryKinds) {
+    const root = path.join(dataDir, spoolFolders[kind])
+    for (const owner of foldersIn(root))
+      for (const name of foldersIn(path.join(root, owner))) keys.add(legKey({ kind, name: owner }, name))
   }
   return [...keys].map((key) => {
-    const [mirror = '', name = ''] = key.split('/')
-    return { mirror, name }
+    const [owner = '', name = ''] = key.split('/')
+    return { owner: ownerOf(owner), name }
   })
 }
 

@@ -8,12 +8,17 @@
  */
 import { limits } from '../contract/limits.ts'
 import type { FrameMeta } from '../contract/tasks.ts'
-import type { SegmentRecord } from '../store/store.ts'
+import type { LogRun, SegmentRecord } from '../store/store.ts'
 
 export interface Frame extends FrameMeta {
+  /** What it adds to a batch; of a spool the same as `length`, of the log `length` counts ids. */
+  readonly bytes: number
   /** When main learned of it, Unix milliseconds; 0 for what an earlier process left. */
   readonly arrivedAt: number
 }
+
+/** A frame as it was read again. */
+export type ReadFrame = Omit<Frame, 'arrivedAt'>
 
 export interface Segment {
   readonly name: string
@@ -34,6 +39,8 @@ export interface Segment {
   /** Some frame could not be read: the file is kept aside instead of deleted. */
   damaged: boolean
   removing: boolean
+  /** Null for a file of the spool. */
+  readonly log: LogRun | null
 }
 
 export interface Run {
@@ -63,20 +70,18 @@ export class LegQueue {
   waitingBytes = 0
   /** Bytes of all files. */
   fileBytes = 0
+  /** Segments that are files. */
+  fileCount = 0
 
   get segments(): IterableIterator<Segment> {
     return this.#segments.values()
   }
-  get segmentCount(): number {
-    return this.#segments.size
-  }
-
   get(name: string): Segment | undefined {
     return this.#segments.get(name)
   }
 
   /** The segment of a name, made when it is new. */
-  segment(name: string, record?: SegmentRecord): Segment {
+  segment(name: string, record?: SegmentRecord, log: LogRun | null = null): Segment {
     const known = this.#segments.get(name)
     if (known !== undefined) return known
     const segment: Segment = {
@@ -93,8 +98,10 @@ export class LegQueue {
       newest: 0,
       damaged: false,
       removing: false,
+      log,
     }
     this.#segments.set(name, segment)
+    if (log === null) this.fileCount += 1
     return segment
   }
 
@@ -102,7 +109,7 @@ export class LegQueue {
   add(segment: Segment, frame: Frame): void {
     this.#wait(segment, frame)
     segment.pending?.push(frame)
-    this.grow(segment, frame.offset + frame.length)
+    if (segment.log === null) this.grow(segment, frame.offset + frame.length)
     if (segment.closed || this.#segments.size <= LOADED_AHEAD) return
     this.#unloadBehindHead()
   }
@@ -120,23 +127,36 @@ export class LegQueue {
 
   #wait(segment: Segment, frame: Frame): void {
     segment.pendingItems += frame.items
-    segment.pendingBytes += frame.length
+    segment.pendingBytes += frame.bytes
     segment.oldest = Math.min(segment.oldest, frame.oldest)
     segment.newest = Math.max(segment.newest, frame.newest)
     this.waitingItems += frame.items
-    this.waitingBytes += frame.length
+    this.waitingBytes += frame.bytes
   }
 
   /** Frames of a segment read again from its file: those that are neither settled nor flying. */
   load(
     segment: Segment,
-    frames: readonly FrameMeta[],
+    frames: readonly ReadFrame[],
     flying: readonly { from: number; to: number }[],
   ): void {
     const busy = [...segment.settled.map(([from, to]) => ({ from, to })), ...flying]
     segment.pending = frames
       .filter((frame) => !busy.some(({ from, to }) => frame.offset >= from && frame.offset < to))
       .map((frame) => ({ ...frame, arrivedAt: 0 }))
+    // Of what was not in memory the bytes may have been a guess.
+    const bytes = segment.pending.reduce((sum, frame) => sum + frame.bytes, 0)
+    this.waitingBytes += bytes - segment.pendingBytes
+    segment.pendingBytes = bytes
+  }
+
+  /** What waits in a segment whose frames are read when their turn comes. */
+  addUnread(segment: Segment, items: number, bytes: number): void {
+    segment.pending = null
+    segment.pendingItems += items
+    segment.pendingBytes += bytes
+    this.waitingItems += items
+    this.waitingBytes += bytes
   }
 
   #unloadBehindHead(): void {
@@ -174,7 +194,7 @@ export class LegQueue {
     if (inside.length === 0) return null
     segment.pending = (segment.pending ?? []).filter(({ offset }) => offset < from || offset >= to)
     const items = inside.reduce((sum, frame) => sum + frame.items, 0)
-    const bytes = inside.reduce((sum, frame) => sum + frame.length, 0)
+    const bytes = inside.reduce((sum, frame) => sum + frame.bytes, 0)
     const run = { segment, frames: inside, items, bytes }
     this.#fly(segment, run)
     return run
@@ -195,9 +215,6 @@ export class LegQueue {
 
   /** Items that were waiting turn out to be gone from their file; `pending` holds those that are there. */
   settlePending(segment: Segment, items: number): void {
-    const bytes = (segment.pending ?? []).reduce((sum, { length }) => sum + length, 0)
-    this.waitingBytes -= segment.pendingBytes - bytes
-    segment.pendingBytes = bytes
     segment.pendingItems -= items
     segment.settledItems += items
     this.waitingItems -= items
@@ -209,12 +226,27 @@ export class LegQueue {
     this.waitingBytes -= bytes
   }
 
+  /** The first waiting frame loses what is gone of it; `left` is the rest, if any. The items lost. */
+  cutFirst(segment: Segment, left: Frame | null): number {
+    const frame = segment.pending?.shift()
+    if (frame === undefined) return 0
+    const items = frame.items - (left?.items ?? 0)
+    const bytes = frame.bytes - (left?.bytes ?? 0)
+    segment.pendingItems -= items
+    segment.pendingBytes -= bytes
+    segment.settledItems += items
+    this.waitingItems -= items
+    this.settleRange(segment, frame.offset, left?.offset ?? frame.offset + frame.length, bytes)
+    if (left !== null) segment.pending?.unshift(left)
+    return items
+  }
+
   /** Frames of a batch that is dissolved wait again. */
   putBack(segment: Segment, frames: readonly Frame[]): void {
     for (const frame of frames) {
       segment.flyingItems -= frame.items
       segment.pendingItems += frame.items
-      segment.pendingBytes += frame.length
+      segment.pendingBytes += frame.bytes
     }
     if (segment.pending !== null) {
       segment.pending = [...segment.pending, ...frames].sort((a, b) => a.offset - b.offset)
@@ -230,10 +262,10 @@ export class LegQueue {
       const frame = frames.shift() as Frame
       items += frame.items
       segment.pendingItems -= frame.items
-      segment.pendingBytes -= frame.length
+      segment.pendingBytes -= frame.bytes
       segment.settledItems += frame.items
       this.waitingItems -= frame.items
-      this.settleRange(segment, frame.offset, frame.offset + frame.length, frame.length)
+      this.settleRange(segment, frame.offset, frame.offset + frame.length, frame.bytes)
     }
     return items
   }
@@ -247,7 +279,7 @@ export class LegQueue {
       segment.settled = mergeRange(segment.settled, frame.offset, frame.offset + frame.length)
     }
     // Not loaded means closed and nothing flying: the whole file is done.
-    if (segment.pending === null) segment.settled = [[0, segment.size]]
+    if (segment.pending === null) segment.settled = [wholeOf(segment)]
     segment.pending = []
     segment.pendingItems = 0
     segment.pendingBytes = 0
@@ -263,7 +295,9 @@ export class LegQueue {
   }
 
   forget(segment: Segment): void {
-    if (this.#segments.delete(segment.name)) this.fileBytes -= segment.size
+    if (!this.#segments.delete(segment.name)) return
+    this.fileBytes -= segment.size
+    if (segment.log === null) this.fileCount -= 1
   }
 
   /** Start of the oldest exchange that waits and is in no batch, Unix milliseconds; null when none does. */
@@ -273,6 +307,11 @@ export class LegQueue {
     }
     return null
   }
+}
+
+/** Offsets of everything that was found in a segment. */
+function wholeOf({ log, size }: Segment): [from: number, to: number] {
+  return log === null ? [0, size] : [log.from, log.scanned]
 }
 
 function unload(segment: Segment): void {
@@ -288,11 +327,11 @@ function headRun(segment: Segment, pending: readonly Frame[], bounds: RunLimits)
   for (const frame of pending) {
     const last = frames.at(-1)
     const follows = last === undefined || last.offset + last.length === frame.offset
-    const fits = items + frame.items <= bounds.maxItems && bytes + frame.length <= bounds.maxBytes
+    const fits = items + frame.items <= bounds.maxItems && bytes + frame.bytes <= bounds.maxBytes
     if (!follows || (last !== undefined && !fits)) break
     frames.push(frame)
     items += frame.items
-    bytes += frame.length
+    bytes += frame.bytes
   }
   return frames.length === 0 ? null : { segment, frames, items, bytes }
 }

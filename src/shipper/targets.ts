@@ -1,17 +1,29 @@
 /** What the recorder and the shipper need of a configured mirror: plain data for their tasks. */
 import { createHash } from 'node:crypto'
 import path from 'node:path'
-import type { ConnectionConfig, MirrorConfig } from '../config/schema.ts'
+import type {
+  ConnectionConfig,
+  DeliveryConfig,
+  MirrorConfig,
+  StreamConfig,
+} from '../config/schema.ts'
+import type { DeliveryKind } from '../contract/resources.ts'
 import type { RecordMirror, Target } from '../contract/tasks.ts'
 import { legSpoolBytes } from './janitor.ts'
+import { type Owner, ownerKey } from './owners.ts'
 import { segmentBytesFor } from './segments.ts'
 
 /**
  * How to reach the destination of a mirror. Holds what was written as a secret: lives in memory, goes to the
  * shipper threads, nowhere else.
  */
-export function targetOf(mirror: MirrorConfig, connection: ConnectionConfig | undefined): Target {
+export function targetOf(
+  owner: Owner,
+  mirror: DeliveryConfig,
+  connection: ConnectionConfig | undefined,
+): Target {
   const target = {
+    owner: ownerKey(owner),
     mirror: mirror.name,
     sink: mirror.sink,
     format: mirror.item_format,
@@ -33,24 +45,44 @@ export function targetOf(mirror: MirrorConfig, connection: ConnectionConfig | un
   return { key, ...target }
 }
 
+type RecordLegs = readonly { readonly index: number; readonly name: string; readonly folder: string }[]
+
 /** What the recorder does for one mirror. */
 export function recordMirror(
   mirror: MirrorConfig,
   environment: string,
   slot: number,
-  legs: readonly { readonly index: number; readonly name: string; readonly folder: string }[],
+  legs: RecordLegs,
 ): RecordMirror {
-  const { batch, capture, redact, spool } = mirror
+  const { item_format: format, message } = mirror
+  const rules = recordRules(mirror, environment, legs)
+  return { slot, format, ...(message !== undefined && { message }), ...rules }
+}
+
+/** What it does for a stream of exchanges. */
+export function recordStream(
+  stream: StreamConfig,
+  environment: string,
+  slot: number,
+  legs: RecordLegs,
+): RecordMirror {
+  const format = stream.events.includes('api_details') ? 'api_details' : 'api_summary'
+  return { slot, format, ...recordRules(stream, environment, legs) }
+}
+
+function recordRules(
+  delivery: MirrorConfig | StreamConfig,
+  environment: string,
+  legs: RecordLegs,
+): Omit<RecordMirror, 'slot' | 'format'> {
+  const { batch, capture, redact, spool } = delivery
   return {
-    slot,
-    legs: legs.map(({ index, name, folder }, at) => ({
+    legs: legs.map(({ index, name, folder }) => ({
       leg: index,
       name,
-      half: mirror.legs[at]?.half ?? 'exchange',
+      half: delivery.legs.find((leg) => leg.name === name)?.half ?? 'exchange',
       folder,
     })),
-    format: mirror.item_format,
-    ...(mirror.message !== undefined && { message: mirror.message }),
     environment,
     bodyBytes: capture.body_bytes,
     requestBody: capture.request_body,
@@ -65,12 +97,15 @@ export function recordMirror(
     },
     frameItems: batch.max_items,
     frameBytes: batch.max_bytes,
-    itemBytes: mirror.item_bytes_max,
-    segmentBytes: segmentBytesFor(legSpoolBytes(mirror)),
+    itemBytes: delivery.item_bytes_max,
+    segmentBytes: segmentBytesFor(legSpoolBytes(delivery)),
     fsyncMs: spool.fsync_ms,
   }
 }
 
-export function legFolder(dataDir: string, mirror: string, leg: string): string {
-  return path.join(dataDir, 'spool', mirror, leg)
+/** Below the data folder: a folder per owner, and in it one per leg. */
+export const spoolFolders: Readonly<Record<DeliveryKind, string>> = { mirrors: 'spool', streams: 'streams' }
+
+export function legFolder(dataDir: string, { kind, name }: Owner, leg: string): string {
+  return path.join(dataDir, spoolFolders[kind], name, leg)
 }

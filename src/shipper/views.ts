@@ -1,18 +1,18 @@
-/** A mirror and its legs as the admin port shows them (contract §4). */
-import type { Counts, LegState, LegView, MirrorView } from '../admin/commands.ts'
-import type { MirrorConfig } from '../config/schema.ts'
+/** A mirror or stream and its legs as the admin port shows them (contract §4). */
+import type { Counts, DeliveryView, LegState, LegView } from '../admin/commands.ts'
+import type { DeliveryConfig } from '../config/schema.ts'
 import type { DropReason } from '../contract/errors.ts'
 import type { Leg } from './leg.ts'
 
 /** From best to worst: a mirror is in the state of its worst leg. */
 const byHarm: readonly LegState[] = ['idle', 'delivering', 'retrying', 'parked', 'paused', 'disabled']
 
-export function mirrorView(
+export function deliveryView(
   name: string,
-  config: MirrorConfig | undefined,
+  config: DeliveryConfig | undefined,
   legs: readonly Leg[],
   isFromApi: boolean,
-): MirrorView {
+): DeliveryView {
   const views = legs.map(legView)
   const state = views.reduce<LegState>(
     (worst, leg) => (byHarm.indexOf(leg.state) > byHarm.indexOf(worst) ? leg.state : worst),

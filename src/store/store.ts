@@ -8,7 +8,7 @@
 import { statfsSync } from 'node:fs'
 import path from 'node:path'
 import { type Database, type RootDatabase, open } from 'lmdb'
-import type { NewActivity } from '../contract/activity.ts'
+import type { ActivityFilter, NewActivity } from '../contract/activity.ts'
 import { type DropReason, StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import { StoredActivityLog } from './activity/log.ts'
@@ -30,6 +30,22 @@ export interface LegRecord {
   last_error: string | null
 }
 
+/** A run of ids of the activity log in place of a file: offsets within the segment are ids. */
+export interface LogRun {
+  readonly from: number
+  /** Ids below were looked at: what matched is in frames. */
+  scanned: number
+  /** End of its last frame: what did not match since then belongs to the next one. */
+  framed: number
+  /** Where it ends; null while the log grows into it. */
+  end: number | null
+  filter: ActivityFilter
+  /** Of all entries that matched: bytes, and times in Unix milliseconds. */
+  bytes: number
+  oldest: number
+  newest: number
+}
+
 /** Byte ranges of a segment whose items need nothing more: delivered, dead-lettered or dropped. */
 export interface SegmentRecord {
   /** All items of the segment, once it is closed. */
@@ -37,6 +53,8 @@ export interface SegmentRecord {
   /** Merged, ascending, [from, to) offsets. */
   settled: [from: number, to: number][]
   settled_items: number
+  /** For a segment that is no file. */
+  log?: LogRun
 }
 
 /** A batch on its way, written before its first send: after a crash it is sent again under the same id. */

@@ -2,17 +2,20 @@
  * The metrics of contract §4: a Prometheus registry that reads its source at scrape time, on main, so that
  * the data threads only increment shared counters. Labels come from the configuration and fixed lists alone.
  */
-import type { MirrorView } from '../admin/commands.ts'
+import type { DeliveryView } from '../admin/commands.ts'
 import { Buckets, Distribution, Families } from './family.ts'
 import { type ActivityFigures, addActivityFamilies } from './metrics-activity.ts'
 import { addHttpFamilies, type HttpSource } from './metrics-http.ts'
-import { addMirrorFamilies, type AttemptOutcome, MirrorTally } from './metrics-mirror.ts'
+import { addDeliveryFamilies, type AttemptOutcome, DeliveryTally } from './metrics-delivery.ts'
 import { addProcessFamilies } from './metrics-process.ts'
 import { addSecretFamilies, type SecretsTally } from './metrics-secrets.ts'
 
 /** What is read at scrape time. */
 export interface MetricsSource extends HttpSource {
-  mirrors(): readonly MirrorView[]
+  mirrors(): readonly DeliveryView[]
+  streams(): readonly DeliveryView[]
+  /** The key under which attempts of a stream are counted; a mirror's is its name. */
+  streamKey(name: string): string
   activity(): ActivityFigures
   secrets(): SecretsTally
   /** Memory of the capture path, bytes. */
@@ -29,14 +32,15 @@ export type ReloadOutcome = (typeof reloadResults)[number]
 export class Metrics {
   readonly #source: MetricsSource
   readonly #families = new Families()
-  readonly #mirrors = new MirrorTally()
+  readonly #deliveries = new DeliveryTally()
   readonly #captureLag = new Distribution(captureLagBuckets)
   readonly #reloads: Record<ReloadOutcome, number> = { applied: 0, rejected: 0 }
   readonly #closeProcess: () => void
   #notRedactable = 0
   #activityFailed = 0
   /** Read once per scrape, so that the identity holds among its numbers. */
-  #views: readonly MirrorView[] = []
+  #mirrors: readonly DeliveryView[] = []
+  #streams: readonly DeliveryView[] = []
 
   constructor(source: MetricsSource, build: { readonly version: string }) {
     this.#source = source
@@ -45,7 +49,9 @@ export class Metrics {
       { labels: { version: build.version, node: process.version }, value: 1 },
     ])
     addHttpFamilies(families, source)
-    addMirrorFamilies(families, () => this.#views, this.#mirrors)
+    const tally = this.#deliveries
+    addDeliveryFamilies(families, 'mirror', { views: () => this.#mirrors, tally, key: (name) => name })
+    addDeliveryFamilies(families, 'stream', { views: () => this.#streams, tally, key: source.streamKey })
     this.#addCaptureFamilies(families, source)
     addActivityFamilies(families, () => source.activity())
     addSecretFamilies(families, () => source.secrets())
@@ -81,13 +87,13 @@ export class Metrics {
   }
 
   /** One delivery attempt of a leg. */
-  countAttempt(mirror: string, leg: string, outcome: AttemptOutcome): void {
-    this.#mirrors.countAttempt(mirror, leg, outcome)
+  countAttempt(owner: string, leg: string, outcome: AttemptOutcome): void {
+    this.#deliveries.countAttempt(owner, leg, outcome)
   }
 
   /** `items` items acknowledged, `seconds` after they were captured. */
-  observeDelivery(mirror: string, leg: string, seconds: number, items: number): void {
-    this.#mirrors.observeDelivery(mirror, leg, seconds, items)
+  observeDelivery(owner: string, leg: string, seconds: number, items: number): void {
+    this.#deliveries.observeDelivery(owner, leg, seconds, items)
   }
 
   /** One slab, `seconds` from sealed to on disk. */
@@ -110,8 +116,10 @@ export class Metrics {
   /** Prometheus text, with its content type. */
   async text(): Promise<{ type: string; text: string }> {
     const registry = await this.#families.registry()
-    this.#views = this.#source.mirrors()
-    this.#mirrors.keepOnly(new Set(this.#views.map(({ name }) => name)))
+    this.#mirrors = this.#source.mirrors()
+    this.#streams = this.#source.streams()
+    const keys = this.#streams.map(({ name }) => this.#source.streamKey(name))
+    this.#deliveries.keepOnly(new Set([...this.#mirrors.map(({ name }) => name), ...keys]))
     return { type: registry.contentType, text: await registry.metrics() }
   }
 

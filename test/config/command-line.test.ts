@@ -40,7 +40,7 @@ describe('check', () => {
     expect(await run(['check', '--config', file])).toEqual({
       code: 0,
       stdout: 'ok: 1 collection, 0 mirrors\n',
-      stderr: `warning: ${file}:2:23 connections[0].name: no mirror uses this connection\n`,
+      stderr: `warning: ${file}:2:23 connections[0].name: no mirror or stream uses this connection\n`,
     })
   })
 

@@ -49,7 +49,10 @@ mirrors: [{ name: m, sink: narrow, token: "\${secret:vault:a#b}" }]
     secret_options: ['token'],
     secret_fields: ['/options/token'],
   })
-  expect(targetOf(mirror as MirrorConfig, undefined).templates).toEqual(['/options/token'])
+  const owner = { kind: 'mirrors', name: 'out' } as const
+  expect(targetOf(owner, mirror as MirrorConfig, undefined).templates).toEqual([
+    '/options/token',
+  ])
 
   const other = await load(text.replace('token:', 'token: abcdefghijklmnop, level:'))
   expect(other.ok, 'a value that is needed when the file is read').toBe(false)

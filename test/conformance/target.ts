@@ -9,6 +9,7 @@ export function target(
 ): Target {
   return {
     key: 'key-1',
+    owner: 'mirror-1',
     mirror: 'mirror-1',
     sink: 'salt',
     format: 'pair',

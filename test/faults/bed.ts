@@ -3,7 +3,7 @@
  * misbehaves.
  */
 import { expect } from 'vitest'
-import type { MirrorView } from '../../src/admin/commands.ts'
+import type { DeliveryView } from '../../src/admin/commands.ts'
 import { Client } from '../support/client.ts'
 import { startCollector, type TestCollector } from '../support/collector.ts'
 import {
@@ -29,11 +29,11 @@ export interface Bed {
   send(count: number, body?: string): Promise<void>
   /** Exchanges that were answered so far, over all gateways of this bed. */
   readonly answered: number
-  view(): Promise<MirrorView>
+  view(): Promise<DeliveryView>
   /** Waits for a view with this property; the identity must hold in it. */
-  sees(what: string, is: (view: MirrorView) => boolean): Promise<MirrorView>
+  sees(what: string, is: (view: DeliveryView) => boolean): Promise<DeliveryView>
   /** Everything that was sent is at the collector as pairs, and the account says so. */
-  expectAllDelivered(): Promise<MirrorView>
+  expectAllDelivered(): Promise<DeliveryView>
   /** Another gateway over the same folder. */
   restart(config?: Record<string, unknown>): Promise<TestGateway>
 }
@@ -112,7 +112,7 @@ function bedOn(gateway: TestGateway, ends: Ends & Pick<Bed, 'config' | 'mirror'>
       await Promise.all(Array.from({ length: LANES }, lane))
     },
     view: () => bed.gateway.admin.mirror(mirror),
-    async sees(what: string, is: (view: MirrorView) => boolean) {
+    async sees(what: string, is: (view: DeliveryView) => boolean) {
       const seen = await until(
         async () => {
           const view = await bed.view()
@@ -152,5 +152,5 @@ function bedOn(gateway: TestGateway, ends: Ends & Pick<Bed, 'config' | 'mirror'>
 /** All legs are on disk and in this state. */
 export const allLegs =
   (state: string) =>
-  (view: MirrorView): boolean =>
+  (view: DeliveryView): boolean =>
     view.legs.every((leg) => leg.state === state && leg.durable_items === leg.counts.waiting)

@@ -1,6 +1,7 @@
 /** Every route of the contract's table does what it says, and answers as its document says. */
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { deliveryKinds, resourceKinds } from '../../src/contract/resources.ts'
 import {
   FakeCommands,
   rejected,
@@ -23,9 +24,9 @@ interface Route {
 }
 
 /** Definitions by API: the same four verbs for each kind. */
-const resourceRoutes = ['collections', 'connections', 'mirrors'].flatMap((kind): Route[] => {
+const resourceRoutes = resourceKinds.flatMap((kind): Route[] => {
   const one = `/api/${kind}/{name}`
-  const name = { mirrors: 'salt', collections: 'orders' }[kind] ?? 'SALT Security'
+  const name = { collections: 'orders', connections: 'SALT Security', mirrors: 'salt', streams: 'salt' }[kind]
   return [
     {
       ...{ method: 'POST', path: `/api/${kind}`, role: 'admin', status: 201 },
@@ -37,8 +38,28 @@ const resourceRoutes = ['collections', 'connections', 'mirrors'].flatMap((kind):
   ]
 })
 
+const deliveryRoutes = deliveryKinds.flatMap((kind): Route[] => {
+  const one = `/api/${kind}/{name}`
+  const act = (method: Route['method'], path: string, role: Route['role'], call: string): Route => ({
+    ...{ method, path: `${one}/${path}`, role, call: `${call} ${kind} salt` },
+  })
+  return [
+    { method: 'GET', path: `/api/${kind}`, role: 'viewer' },
+    { method: 'GET', path: one, role: 'viewer' },
+    { method: 'GET', path: `${one}/dead-letters`, role: 'viewer' },
+    act('POST', 'pause', 'operator', 'pause'),
+    act('POST', 'resume', 'operator', 'resume'),
+    act('POST', 'replay', 'operator', 'replay'),
+    act('POST', 'test', 'operator', 'test'),
+    act('POST', 'dead-letters/replay', 'operator', 'replayDeadLetters'),
+    act('DELETE', 'dead-letters', 'admin', 'deleteDeadLetters'),
+    act('DELETE', 'backlog', 'admin', 'purgeBacklog'),
+  ]
+})
+
 const routes: readonly Route[] = [
   ...resourceRoutes,
+  ...deliveryRoutes,
   { method: 'GET', path: '/api/connections', role: 'viewer' },
   { method: 'GET', path: '/api/connections/{name}', role: 'viewer' },
   { method: 'GET', path: '/api/config/export', role: 'admin' },
@@ -49,30 +70,10 @@ const routes: readonly Route[] = [
   { method: 'GET', path: '/api/status', role: 'viewer' },
   { method: 'GET', path: '/api/collections', role: 'viewer' },
   { method: 'GET', path: '/api/collections/{name}', role: 'viewer' },
-  { method: 'GET', path: '/api/mirrors', role: 'viewer' },
-  { method: 'GET', path: '/api/mirrors/{name}', role: 'viewer' },
-  { method: 'POST', path: '/api/mirrors/{name}/pause', role: 'operator', call: 'pauseMirror salt' },
-  { method: 'POST', path: '/api/mirrors/{name}/resume', role: 'operator', call: 'resumeMirror salt' },
-  { method: 'POST', path: '/api/mirrors/{name}/replay', role: 'operator', call: 'replayMirror salt' },
-  { method: 'POST', path: '/api/mirrors/{name}/test', role: 'operator', call: 'testMirror salt' },
-  { method: 'GET', path: '/api/mirrors/{name}/dead-letters', role: 'viewer' },
   {
     ...{ method: 'POST', path: '/api/secrets_management/clear_cache', role: 'operator' },
     call: 'clearSecrets',
   },
-  {
-    method: 'POST',
-    path: '/api/mirrors/{name}/dead-letters/replay',
-    role: 'operator',
-    call: 'replayDeadLetters salt',
-  },
-  {
-    method: 'DELETE',
-    path: '/api/mirrors/{name}/dead-letters',
-    role: 'admin',
-    call: 'deleteDeadLetters salt',
-  },
-  { method: 'DELETE', path: '/api/mirrors/{name}/backlog', role: 'admin', call: 'purgeBacklog salt' },
   {
     method: 'POST',
     path: '/api/connections/{name}/disconnect',
@@ -139,6 +140,7 @@ const elsewhere = ['DELETE /api/session']
 
 const names: Readonly<Record<string, string>> = {
   mirrors: 'salt',
+  streams: 'salt',
   collections: 'orders',
   connections: encodeURIComponent('SALT Security'),
 }

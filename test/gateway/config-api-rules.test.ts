@@ -1,7 +1,7 @@
 /** What definitions by API may not do, and how it is said: conflicts, versions, problems, and dry runs. */
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { MirrorView } from '../../src/admin/commands.ts'
+import type { DeliveryView } from '../../src/admin/commands.ts'
 import { mirrorConfig, startTestGateway, type TestGateway } from '../support/gateway.ts'
 import { ask, saltMirror } from '../support/resources.ts'
 
@@ -180,7 +180,7 @@ describe('PUT and PATCH', () => {
     expect(Object.keys(put.json['definition'] as object).sort()).toEqual(
       ['connection', 'name', 'request_url', 'response_url', 'sink'].sort(),
     )
-    expect((await gateway.admin.json<MirrorView>('GET', '/api/mirrors/patched')).managed_by).toBe('api')
+    expect((await gateway.admin.json<DeliveryView>('GET', '/api/mirrors/patched')).managed_by).toBe('api')
   })
 
   test('names stay, and what is not there is not made', async () => {

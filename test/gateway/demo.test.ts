@@ -9,7 +9,7 @@ import { checkAccount } from '../../demo/accounting.ts'
 import { Collector } from '../../demo/collector.ts'
 import { Load } from '../../demo/load.ts'
 import { SampleApi } from '../../demo/sample-api.ts'
-import type { Counts, MirrorView } from '../../src/admin/commands.ts'
+import type { Counts, DeliveryView } from '../../src/admin/commands.ts'
 import { onEnd } from '../support/cleanup.ts'
 import { tempDir } from '../support/files.ts'
 import { until } from '../support/wait.ts'
@@ -132,7 +132,7 @@ describe('the account', () => {
   const input = (leg: Counts, distinct = 10, more = {}) => ({
     answered: 10,
     client_errors: 0,
-    mirror: { legs: [{ name: 'requests', counts: leg }] } as MirrorView,
+    mirror: { legs: [{ name: 'requests', counts: leg }] } as DeliveryView,
     collector: {
       totals: () => ({ items: distinct, distinct, batches: 1, duplicate_batches: 0 }),
       pairs: distinct,

@@ -1,6 +1,6 @@
 /** The counts go on exactly over a clean restart, and what was waiting is delivered afterwards. */
 import { expect, test } from 'vitest'
-import type { MirrorView } from '../../src/admin/commands.ts'
+import type { DeliveryView } from '../../src/admin/commands.ts'
 import { Client } from '../support/client.ts'
 import { faults, startCollector } from '../support/collector.ts'
 import { mirrorConfig, startTestGateway } from '../support/gateway.ts'
@@ -15,7 +15,7 @@ async function sendMany(port: number, count: number): Promise<void> {
   }
 }
 
-const countsOf = (view: MirrorView) => view.legs.map(({ name, counts }) => ({ name, ...counts }))
+const countsOf = (view: DeliveryView) => view.legs.map(({ name, counts }) => ({ name, ...counts }))
 
 async function setUp() {
   const upstream = await startUpstream()

@@ -49,6 +49,8 @@ const source = {
     { name: 'users', slot: 4, upstreams: [] },
   ],
   mirrors: () => [mirrorView('salt')],
+  streams: () => [],
+  streamKey: (name) => `stream:${name}`,
   captureBuffer: () => ({ used: 1024, limit: 4096 }),
   activity: () => ({ entries: [['dev', 2]], appendSeconds, storeBytes: 1 }),
   secrets: () => ({ entries: 2, reads: [{ provider: 'vault', result: 'denied', count: 3 }] }),

@@ -18,6 +18,8 @@ const refusals: readonly (readonly [where: RegExp, sentence: RegExp])[] = [
   [/timeout_ms = its maximum/, /must let 4 attempts of timeout_ms 3600000 fit into/],
   [/spool\.max_bytes = its minimum/, /must be at least \d+ for \d legs? of batch.max_bytes/],
   [/spool\.retention_ms = its minimum/, /must be above batch.max_wait_ms/],
+  [/\.start = a text/, /must be now, beginning or a time/],
+  [/\.message = a text/, /must be valid JSON/],
   [/tls\.(ca|cert|key)_file = a text/, /must be a file that can be read/],
   [/workspace\.environment = /, /workspace.environment must be dev, the one of this client/],
 ]

@@ -1,6 +1,6 @@
 /** What people do to a running gateway: pause, resume, disconnect, stop all capture, test, purge. */
 import { beforeEach, expect, test } from 'vitest'
-import type { MirrorView, StatusView, TestResult } from '../../src/admin/commands.ts'
+import type { DeliveryView, StatusView, TestResult } from '../../src/admin/commands.ts'
 import { Client } from '../support/client.ts'
 import { faults, startCollector, type TestCollector } from '../support/collector.ts'
 import { mirrorConfig, startTestGateway, type TestGateway } from '../support/gateway.ts'
@@ -59,7 +59,7 @@ async function send(count: number): Promise<void> {
 const post = (path: string) => gateway.admin.call('POST', path)
 
 /** Waits until this many exchanges wait on disk. */
-const waiting = (name: string, exchanges: number): Promise<MirrorView> =>
+const waiting = (name: string, exchanges: number): Promise<DeliveryView> =>
   until(
     async () => {
       const view = await gateway.admin.mirror(name)
@@ -168,7 +168,7 @@ test('purge throws the backlog away and counts it', async () => {
   // A batch on its way at that moment is not taken back: it waits again when it has failed.
   const purged = await until(
     async () => {
-      const view = await gateway.admin.json<MirrorView>('DELETE', `/api/mirrors/${names.salt}/backlog`)
+      const view = await gateway.admin.json<DeliveryView>('DELETE', `/api/mirrors/${names.salt}/backlog`)
       return view.counts.waiting === 0 && view
     },
     { what: 'nothing is left to purge' },

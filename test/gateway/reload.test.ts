@@ -1,7 +1,7 @@
 /** A reload swaps everything that may change under open connections, and loses nothing on the way. */
 import type { ServerResponse } from 'node:http'
 import { expect, test } from 'vitest'
-import type { MirrorView } from '../../src/admin/commands.ts'
+import type { DeliveryView } from '../../src/admin/commands.ts'
 import { Client, RawClient } from '../support/client.ts'
 import { startCollector } from '../support/collector.ts'
 import { mirrorConfig, startTestGateway, type TestGateway } from '../support/gateway.ts'
@@ -226,7 +226,7 @@ test('the backlog of a removed mirror can be purged, and says so', async () => {
     async () => {
       const { status, text } = await gateway.admin.call('DELETE', '/api/mirrors/salt/backlog')
       // A batch on its way at that moment waits again when it has failed.
-      return status === 404 || (JSON.parse(text) as MirrorView).counts.waiting === 0
+      return status === 404 || (JSON.parse(text) as DeliveryView).counts.waiting === 0
     },
     { what: 'nothing is left to purge' },
   )

@@ -10,6 +10,7 @@ const exchange: SealedExchange = {
   durationMs: 8.125,
   upstreamMs: 7.5,
   outcome: 'client_aborted',
+  errorCode: 'upstream_timeout',
   collection: 'orders',
   upstream: 'http://127.0.0.1:3000',
   clientIp: '192.0.2.1',

@@ -31,6 +31,7 @@ export function exchangeOf(changes: Partial<CapturedExchange> = {}): CapturedExc
     durationMs: 8.1,
     upstreamMs: 7.6,
     outcome: 'complete',
+    errorCode: null,
     collection: 'orders',
     upstream: 'http://10.0.0.7:3000',
     clientIp: '192.0.2.1',

@@ -50,6 +50,7 @@ export interface RigOptions extends MirrorChanges {
 }
 
 const legName = 'requests'
+const owner = { kind: 'mirrors', name: 'salt' } as const
 
 async function mirrorOf(collector: TestCollector, changes: MirrorChanges): Promise<MirrorConfig> {
   const text = `
@@ -136,7 +137,7 @@ export class Rig {
       Life,
       'leg'
     >
-    const identity = { mirror: 'salt', name: legName, folder: this.spool }
+    const identity = { owner, name: legName, folder: this.spool }
     const leg = await recoverLeg(identity, this.#host(life), () => life.memory)
     this.#life = Object.assign(life, { leg })
     this.configure()
@@ -150,6 +151,8 @@ export class Rig {
     const never = new Promise<ShipResult>(() => {})
     return {
       store: life.store,
+      dataDir: this.folder,
+      feed: life.store.activity.feed,
       log: createLog({ level: 'silent', format: 'json' }),
       ship: async (task) => {
         life.sent.push(task)
@@ -174,7 +177,7 @@ export class Rig {
       spool: { ...this.mirror.spool, ...spool },
     } as MirrorConfig
     const url = this.mirror.legs[0]?.url ?? ''
-    this.leg.configure({ mirror: this.mirror, url, target: targetOf(this.mirror, undefined) })
+    this.leg.configure({ delivery: this.mirror, url, target: targetOf(owner, this.mirror, undefined) })
   }
 
   /** Captures items and brings them to the disk, as one frame; their ids. */

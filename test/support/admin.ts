@@ -5,9 +5,11 @@ import {
   type Commands,
   ConflictError,
   type DeadLetterView,
-  type MirrorView,
+  type DeliveryView,
   type ReloadResult,
 } from '../../src/admin/commands.ts'
+import type { DeliveryCommands } from '../../src/admin/delivery-commands.ts'
+import type { DeliveryKind } from '../../src/contract/resources.ts'
 import type {
   ConnectionView,
   ResourceCommands,
@@ -46,7 +48,7 @@ export function adminConfig(over: Partial<AdminConfig> = {}): AdminConfig {
 
 const counts = { captured: 6, delivered: 3, waiting: 1, dead_lettered: 1, dropped: { expired: 1 } }
 
-export function mirrorView(name: string): MirrorView {
+export function mirrorView(name: string): DeliveryView {
   const leg = {
     name: 'requests',
     url: 'https://collector.example.com/requests',
@@ -102,6 +104,7 @@ const connection: ConnectionView = {
   case_sensitive_headers: false,
   proxy_url: null,
   used_by: ['salt'],
+  used_by_streams: [],
 }
 
 /** Knows one thing of each kind, and makes any change. */
@@ -136,6 +139,49 @@ class FakeResources implements ResourceCommands {
   }
 }
 
+/** Knows one mirror, or stream, and notes what is done to it. */
+class FakeDeliveries implements DeliveryCommands {
+  readonly #commands: FakeCommands
+  readonly #kind: DeliveryKind
+
+  constructor(commands: FakeCommands, kind: DeliveryKind) {
+    this.#commands = commands
+    this.#kind = kind
+  }
+  list() {
+    return [mirrorView('salt')]
+  }
+  view(name: string) {
+    if (this.#commands.failure !== null) throw this.#commands.failure
+    return name === 'salt' ? mirrorView(name) : null
+  }
+  async #act(call: string, name: string) {
+    const view = this.view(name)
+    if (view !== null) this.#commands.calls.push(`${call} ${this.#kind} ${name}`)
+    return view
+  }
+  pause = (name: string) => this.#act('pause', name)
+  resume = (name: string) => this.#act('resume', name)
+  replay = (name: string) => this.#act('replay', name)
+  purgeBacklog = (name: string) => this.#act('purgeBacklog', name)
+  replayDeadLetters = (name: string) => this.#act('replayDeadLetters', name)
+  deleteDeadLetters = (name: string) => this.#act('deleteDeadLetters', name)
+  async test(name: string) {
+    const known = await this.#act('test', name)
+    return (
+      known && {
+        legs: [{ name: 'requests', ok: false, status: 401, latency_ms: 1.5, error: 'unauthorized' }],
+      }
+    )
+  }
+  deadLetters(name: string, { after, size }: { after: string | null; size: number }) {
+    if (name !== 'salt') return null
+    const { letters } = this.#commands
+    const from = after === null ? 0 : Number(after)
+    return { data: letters.slice(from, from + size), total: letters.length }
+  }
+}
+
 /** Notes every call as `name argument …`; behaviour can be set by assigning over it. */
 export class FakeCommands implements Commands {
   readonly calls: string[] = []
@@ -143,14 +189,24 @@ export class FakeCommands implements Commands {
   adminConfig: AdminConfig = adminConfig()
   readiness: 'ready' | 'starting' | 'draining' = 'ready'
   reloadResult: ReloadResult = { ok: true, generation: 2, hash: '0123456789abcdef', warnings: ['a warning'] }
-  /** Thrown by every command on a mirror. */
+  /** Thrown by every command on a mirror or stream. */
   failure: Error | null = null
+  readonly deliveries = {
+    mirrors: new FakeDeliveries(this, 'mirrors'),
+    streams: new FakeDeliveries(this, 'streams'),
+  }
   readonly letters = Array.from({ length: 120 }, (_, index) => deadLetter(index + 1))
 
   config(): Config {
     // The other sections are not asked for by the admin port.
     const workspace = { id: 12345, name: 'Alex', email: 'alex@example.com', time_zone: 'UTC' }
-    const sections = { workspace, collections: [], mirrors: [], connections: [] } as unknown as Config
+    const sections = {
+      workspace,
+      collections: [],
+      mirrors: [],
+      streams: [],
+      connections: [],
+    } as unknown as Config
     return { ...sections, environment: 'dev', admin: this.adminConfig }
   }
   admin() {
@@ -177,7 +233,7 @@ export class FakeCommands implements Commands {
         last_rejected: { at: '2026-11-21T08:00:00.000Z', problems: [problem] },
       },
       capture: { paused: false, buffer_used_bytes: 0, buffer_limit_bytes: 67_108_864 },
-      totals: { ...counts, requests: 3, rejected: 0, connections_open: 1 },
+      totals: { ...counts, streams: counts, requests: 3, rejected: 0, connections_open: 1 },
       listen: { host: '127.0.0.1', port: 8080 },
       secrets: { entries: 0, providers: [] },
     }
@@ -197,50 +253,6 @@ export class FakeCommands implements Commands {
         upstreams: [{ ...upstream, requests_in_flight: 0, requests: 3, failures: 0 }],
       },
     ]
-  }
-  mirrors() {
-    return [mirrorView('salt')]
-  }
-  mirror(name: string) {
-    if (this.failure !== null) throw this.failure
-    return name === 'salt' ? mirrorView(name) : null
-  }
-  async #act(call: string, name: string) {
-    if (this.failure !== null) throw this.failure
-    if (name !== 'salt') return null
-    this.calls.push(`${call} ${name}`)
-    return mirrorView(name)
-  }
-  pauseMirror(name: string) {
-    return this.#act('pauseMirror', name)
-  }
-  resumeMirror(name: string) {
-    return this.#act('resumeMirror', name)
-  }
-  replayMirror(name: string) {
-    return this.#act('replayMirror', name)
-  }
-  purgeBacklog(name: string) {
-    return this.#act('purgeBacklog', name)
-  }
-  replayDeadLetters(name: string) {
-    return this.#act('replayDeadLetters', name)
-  }
-  deleteDeadLetters(name: string) {
-    return this.#act('deleteDeadLetters', name)
-  }
-  async testMirror(name: string) {
-    const known = await this.#act('testMirror', name)
-    return (
-      known && {
-        legs: [{ name: 'requests', ok: false, status: 401, latency_ms: 1.5, error: 'unauthorized' }],
-      }
-    )
-  }
-  deadLetters(name: string, { after, size }: { after: string | null; size: number }) {
-    if (name !== 'salt') return null
-    const from = after === null ? 0 : Number(after)
-    return { data: this.letters.slice(from, from + size), total: this.letters.length }
   }
   async setConnection(name: string, connected: boolean) {
     if (name !== 'SALT Security') return null

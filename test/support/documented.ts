@@ -125,6 +125,11 @@ export class Documented {
       await this.#made('/api/mirrors', { name, sink: 'blackhole' })
       return name
     },
+    streams: async () => {
+      const name = this.#name()
+      await this.#made('/api/streams', { name, sink: 'blackhole', events: ['activity'] })
+      return name
+    },
     clients: async () => {
       const { id } = await this.#made<{ id: number }>('/api/clients', { name: this.#name(), role: 'viewer' })
       return String(id)

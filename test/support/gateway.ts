@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import { stringify } from 'yaml'
 import { AdminClient } from '../../demo/admin-client.ts'
 import { GatewayProcess, type LogLine } from '../../demo/gateway-process.ts'
-import type { MirrorView } from '../../src/admin/commands.ts'
+import type { DeliveryView } from '../../src/admin/commands.ts'
 import { onEnd, onFileEnd } from './cleanup.ts'
 import { tempDir } from './files.ts'
 import { expectIdentity, until } from './wait.ts'
@@ -42,7 +42,7 @@ export interface TestGateway {
    * Waits until a mirror has captured so many exchanges in all and nothing is waiting; asserts that it
    * captured no more than that, and the identity.
    */
-  delivered(exchanges: number, mirror?: string, within_ms?: number): Promise<MirrorView>
+  delivered(exchanges: number, mirror?: string, within_ms?: number): Promise<DeliveryView>
   /** SIGTERM unless told otherwise; resolves with the exit code. */
   stop(signal?: NodeJS.Signals, within_ms?: number): Promise<number | null>
   kill9(): Promise<void>
@@ -171,7 +171,7 @@ async function delivered(
   mirror: string,
   exchanges: number,
   within_ms: number,
-): Promise<MirrorView> {
+): Promise<DeliveryView> {
   const view = await until(
     async () => {
       // An answer reaches its client a moment before its exchange is counted.

@@ -1,7 +1,7 @@
 /** Bounded waiting, and the identity that every mirror must keep. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect } from 'vitest'
-import type { Counts, MirrorView } from '../../src/admin/commands.ts'
+import type { Counts, DeliveryView } from '../../src/admin/commands.ts'
 
 export interface Wait {
   /** What is waited for; ends the sentence when it does not come. */
@@ -42,7 +42,7 @@ export const accountOf = (counts: Counts): number =>
   counts.delivered + counts.waiting + counts.dead_lettered + droppedOf(counts)
 
 /** captured = delivered + waiting + dead_lettered + Σ dropped per leg; the mirror is the sum of its legs. */
-export function expectIdentity(mirror: MirrorView): void {
+export function expectIdentity(mirror: DeliveryView): void {
   for (const leg of mirror.legs) {
     expect(accountOf(leg.counts), `${mirror.name}/${leg.name}: ${JSON.stringify(leg.counts)}`).toBe(
       leg.counts.captured,

@@ -34,7 +34,7 @@ function bodies(draft: Draft, share: number): void {
   const shareName = `a thread's share of capture.buffer_bytes (${share})`
   const half = Math.floor(share / 2)
   const heads = 2 * draft.file.listen.limits.header_bytes
-  for (const { value, pointer } of draft.mirrors()) {
+  for (const { value, pointer } of [...draft.mirrors(), ...draft.streams()]) {
     if (!draft.sound(`${pointer}/capture`)) continue
     const { request_body, response_body, body_bytes } = value.capture
     const count = Number(request_body) + Number(response_body)

@@ -11,9 +11,10 @@ export function checkNames(draft: Draft): void {
   unique(draft, draft.collections())
   unique(draft, draft.connections())
   unique(draft, draft.mirrors())
+  unique(draft, draft.streams())
   unique(draft, draft.adminClients())
   mirrorsOfCollections(draft)
-  connectionsOfMirrors(draft)
+  connectionsInUse(draft)
 }
 
 function unique(draft: Draft, entries: readonly Entry<Named>[]): void {
@@ -53,18 +54,18 @@ function mirrorsOfCollections(draft: Draft): void {
   }
 }
 
-function connectionsOfMirrors(draft: Draft): void {
+function connectionsInUse(draft: Draft): void {
   const known = namesOf(draft.connections())
   const used = new Set<string>()
-  for (const { value, pointer } of draft.mirrors()) {
+  for (const { value, pointer } of [...draft.mirrors(), ...draft.streams()]) {
     const at = `${pointer}/connection`
     if (value.connection === undefined || !draft.sound(at)) continue
     used.add(value.connection)
     if (!known.includes(value.connection)) unknown(draft, at, 'a connection', value.connection, known)
   }
   for (const { value, pointer } of draft.connections()) {
-    if (draft.sound(`${pointer}/name`, '/mirrors') && !used.has(value.name)) {
-      draft.warn(`${pointer}/name`, 'no mirror uses this connection')
+    if (draft.sound(`${pointer}/name`, '/mirrors', '/streams') && !used.has(value.name)) {
+      draft.warn(`${pointer}/name`, 'no mirror or stream uses this connection')
     }
   }
 }

@@ -22,6 +22,7 @@ import { Chains } from './chains.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { databases } from './format.ts'
 import { IdempotencyKeys } from './idempotency.ts'
+import { ActivityFeed } from './feed.ts'
 import { ActivityReader } from './reader.ts'
 import { type Removed, Retention } from './retention.ts'
 import { ActivityWriter, type Appended } from './writer.ts'
@@ -59,6 +60,8 @@ export class StoredActivityLog implements ActivityLog {
   readonly #checkpoints: Checkpoints
   readonly #reader: ActivityReader
   readonly #retention: Retention
+  /** For who follows the log. */
+  readonly feed: ActivityFeed
   readonly #appendSeconds = new Distribution(appendBuckets)
   readonly #file: string
   #host: ActivityHost | null = null
@@ -83,7 +86,9 @@ export class StoredActivityLog implements ActivityLog {
       settle: (committed) => this.#settle(committed),
       observe: (seconds) => this.#appendSeconds.observe(seconds),
     })
-    this.#reader = new ActivityReader({ entries, blocks: this.#blocks, now: () => this.#writer })
+    const source = { entries, blocks: this.#blocks, now: () => this.#writer }
+    this.#reader = new ActivityReader(source)
+    this.feed = new ActivityFeed(source)
     this.#retention = new Retention(entries, this.#blocks, this.#writer)
   }
 
@@ -115,6 +120,7 @@ export class StoredActivityLog implements ActivityLog {
       return
     }
     this.#blocks.keep()
+    this.feed.follower?.grown()
     if (signed === null) return
     signed()
     this.#checkpointNow = false
@@ -203,6 +209,8 @@ export class StoredActivityLog implements ActivityLog {
     this.#retentionAt = Date.now() + RETENTION_EVERY_MS
     const now = Date.now()
     const settings = host.settings()
+    // What was not looked at could not be counted when it is gone.
+    await this.feed.follower?.caughtUp()
     const removed = await this.#retention.run((environment) => now - settings.keepMs(environment))
     for (let old = this.#checkpoints.thinnable(); old.length > 0; old = this.#checkpoints.thinnable()) {
       const sequences = old
@@ -210,6 +218,8 @@ export class StoredActivityLog implements ActivityLog {
     }
     if (removed.length === 0) return
     host.log.info({ removed }, 'old activity removed')
+    for (const { environment, lastId } of removed)
+      await this.feed.follower?.removed(environment, lastId)
     await this.#writer.append(removed.map((one) => retentionEntry(one, settings)))
     await this.checkpoint()
   }

@@ -1,5 +1,5 @@
-/** Metric families of mirrors: counts and states as the admin port shows them, attempts and delivery lag. */
-import type { LegState, LegView, MirrorView } from '../admin/commands.ts'
+/** Metric families of mirrors and streams: counts and states as the admin port shows them, attempts, lag. */
+import type { LegState, LegView, DeliveryView } from '../admin/commands.ts'
 import { dropReasons, type OutcomeKind } from '../contract/errors.ts'
 import { Buckets, Distribution, type Families, type Sample } from './family.ts'
 
@@ -36,30 +36,30 @@ interface LegTally {
 
 const newLeg = (): LegTally => ({ attempts: new Map(), lag: new Distribution(lagBuckets) })
 
-/** What is counted per leg while the process lives. Mirrors that are gone are forgotten at a scrape. */
-export class MirrorTally {
-  readonly #mirrors = new Map<string, Map<string, LegTally>>()
+/** What is counted per leg while the process lives, by its owner's key. Who is gone is forgotten. */
+export class DeliveryTally {
+  readonly #owners = new Map<string, Map<string, LegTally>>()
 
-  countAttempt(mirror: string, leg: string, outcome: AttemptOutcome): void {
-    const { attempts } = this.#leg(mirror, leg)
+  countAttempt(owner: string, leg: string, outcome: AttemptOutcome): void {
+    const { attempts } = this.#leg(owner, leg)
     attempts.set(outcome, (attempts.get(outcome) ?? 0) + 1)
   }
 
-  observeDelivery(mirror: string, leg: string, seconds: number, items: number): void {
-    this.#leg(mirror, leg).lag.observe(seconds, items)
+  observeDelivery(owner: string, leg: string, seconds: number, items: number): void {
+    this.#leg(owner, leg).lag.observe(seconds, items)
   }
 
-  read(mirror: string, leg: string): LegTally {
-    return this.#mirrors.get(mirror)?.get(leg) ?? newLeg()
+  read(owner: string, leg: string): LegTally {
+    return this.#owners.get(owner)?.get(leg) ?? newLeg()
   }
 
-  keepOnly(names: ReadonlySet<string>): void {
-    for (const name of this.#mirrors.keys()) if (!names.has(name)) this.#mirrors.delete(name)
+  keepOnly(owners: ReadonlySet<string>): void {
+    for (const owner of this.#owners.keys()) if (!owners.has(owner)) this.#owners.delete(owner)
   }
 
-  #leg(mirror: string, leg: string): LegTally {
-    const legs = this.#mirrors.get(mirror) ?? new Map<string, LegTally>()
-    this.#mirrors.set(mirror, legs)
+  #leg(owner: string, leg: string): LegTally {
+    const legs = this.#owners.get(owner) ?? new Map<string, LegTally>()
+    this.#owners.set(owner, legs)
     const tally = legs.get(leg) ?? newLeg()
     legs.set(leg, tally)
     return tally
@@ -67,80 +67,90 @@ export class MirrorTally {
 }
 
 interface NamedLeg {
-  readonly labels: { readonly mirror: string; readonly leg: string }
+  readonly labels: Readonly<Record<string, string>>
   readonly view: LegView
+  readonly tally: LegTally
 }
 
-export function addMirrorFamilies(
+/** `noun`: `mirror` or `stream`, first word of the families and name of their label. */
+export function addDeliveryFamilies(
   families: Families,
-  mirrors: () => readonly MirrorView[],
-  tally: MirrorTally,
+  noun: string,
+  source: {
+    readonly views: () => readonly DeliveryView[]
+    readonly tally: DeliveryTally
+    readonly key: (name: string) => string
+  },
 ): void {
   const legs = (): NamedLeg[] =>
-    mirrors().flatMap(({ name, legs }) =>
-      legs.map((view) => ({ labels: { mirror: name, leg: view.name }, view })),
+    source.views().flatMap(({ name, legs }) =>
+      legs.map((view) => ({
+        labels: { [noun]: name, leg: view.name },
+        view,
+        tally: source.tally.read(source.key(name), view.name),
+      })),
     )
   const one = (value: (view: LegView) => number) => () =>
     legs().map(({ labels, view }) => ({ labels, value: value(view) }))
-  addCounts(families, legs, one)
+  addCounts(families, noun, legs, one)
   families.gauge(
-    'mirror_waiting_bytes',
+    `${noun}_waiting_bytes`,
     'Bytes on disk that wait for delivery.',
     one((leg) => leg.waiting_bytes),
   )
   families.gauge(
-    'mirror_oldest_waiting_seconds',
+    `${noun}_oldest_waiting_seconds`,
     'Age of the oldest item that waits for delivery; 0 when none does.',
     one((leg) => ageSeconds(leg.oldest_waiting_at)),
   )
   families.gauge(
-    'mirror_durable_items',
+    `${noun}_durable_items`,
     'Items that would survive a kill now.',
     one((leg) => leg.durable_items),
   )
-  families.gauge('mirror_state', '1 for the state that the leg is in, 0 for the others.', () =>
+  families.gauge(`${noun}_state`, '1 for the state that the leg is in, 0 for the others.', () =>
     legs().flatMap(({ labels, view }) =>
       legStates.map((state) => ({ labels: { ...labels, state }, value: view.state === state ? 1 : 0 })),
     ),
   )
-  families.counter('mirror_attempts_total', 'Delivery attempts since the start, by outcome.', () =>
-    legs().flatMap(({ labels }) => attempts(labels, tally)),
+  families.counter(`${noun}_attempts_total`, 'Delivery attempts since the start, by outcome.', () =>
+    legs().flatMap(attempts),
   )
   families.histogram(
-    'mirror_delivery_lag_seconds',
+    `${noun}_delivery_lag_seconds`,
     'Time from capture to acknowledgement, of items.',
-    (name) =>
-      legs().flatMap(({ labels }) => [...tally.read(labels.mirror, labels.leg).lag.samples(name, labels)]),
+    (name) => legs().flatMap(({ labels, tally }) => [...tally.lag.samples(name, labels)]),
   )
 }
 
 /** The five numbers of the identity: captured = delivered + waiting + dead-lettered + dropped. */
 function addCounts(
   families: Families,
+  noun: string,
   legs: () => NamedLeg[],
   one: (value: (view: LegView) => number) => () => Sample[],
 ): void {
   families.counter(
-    'mirror_captured_total',
+    `${noun}_captured_total`,
     'Items captured for a leg.',
     one(({ counts }) => counts.captured),
   )
   families.counter(
-    'mirror_delivered_total',
+    `${noun}_delivered_total`,
     'Items acknowledged.',
     one(({ counts }) => counts.delivered),
   )
   families.gauge(
-    'mirror_waiting_items',
+    `${noun}_waiting_items`,
     'Items that wait, in memory and on disk.',
     one(({ counts }) => counts.waiting),
   )
   families.gauge(
-    'mirror_dead_lettered_total',
+    `${noun}_dead_lettered_total`,
     'Items among the dead letters now: part of the identity, so it falls when they are replayed or deleted.',
     one(({ counts }) => counts.dead_lettered),
   )
-  families.counter('mirror_dropped_total', 'Items dropped, by reason.', () =>
+  families.counter(`${noun}_dropped_total`, 'Items dropped, by reason.', () =>
     legs().flatMap(({ labels, view }) =>
       dropReasons.map((reason) => ({
         labels: { ...labels, reason },
@@ -150,8 +160,7 @@ function addCounts(
   )
 }
 
-function attempts(labels: NamedLeg['labels'], tally: MirrorTally): Sample[] {
-  const { attempts: counted } = tally.read(labels.mirror, labels.leg)
+function attempts({ labels, tally: { attempts: counted } }: NamedLeg): Sample[] {
   return attemptOutcomes.map((outcome) => ({
     labels: { ...labels, outcome },
     value: counted.get(outcome) ?? 0,

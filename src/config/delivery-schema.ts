@@ -1,7 +1,16 @@
-/** One schema per sink: what every mirror has, and the sink's own keys beside it. */
+/** One schema per sink: what every mirror or stream has, and the sink's own keys beside it. */
 import type { TSchema } from 'typebox'
 import type { SinkDefinition } from '../contract/plugin.ts'
+import { type DeliveryKind, deliveryKinds, resourceNouns } from '../contract/resources.ts'
 import { GatewaySchema, MirrorCommon } from './schema.ts'
+import { StreamCommon } from './schema-stream.ts'
+
+const commonKeys = Object.freeze({ mirrors: MirrorCommon, streams: StreamCommon })
+
+/** Whether a stream may use a sink: one that takes whole events, not halves of exchanges. */
+export function takesEvents(sink: SinkDefinition): boolean {
+  return sink.formats.includes('exchange') || sink.formats.includes('ndjson')
+}
 
 /** JSON Schema as plain data, for ajv and for the generated files. */
 export interface JsonSchema {
@@ -25,18 +34,20 @@ export function plainSchema(schema: TSchema): JsonSchema {
   return JSON.parse(JSON.stringify(schema)) as JsonSchema
 }
 
-/** Schema of a mirror that uses this sink; its batch defaults are within the sink's own limits. */
-export function mirrorSchema(sink: SinkDefinition): JsonSchema {
-  const schema = plainSchema(MirrorCommon)
+/** Schema of a mirror or stream that uses this sink; its batch defaults are within the sink's own limits. */
+export function deliverySchema(kind: DeliveryKind, sink: SinkDefinition): JsonSchema {
+  const schema = plainSchema(commonKeys[kind])
   const own = plainSchema(sink.options)
   const properties = schema.properties ?? {}
   for (const [key, option] of Object.entries(own.properties ?? {})) {
-    if (key in properties) throw new Error(`sink ${sink.name}: option ${key} is a key of every mirror`)
+    if (key in properties)
+      throw new Error(`sink ${sink.name}: option ${key} is a key of every ${resourceNouns[kind]}`)
     properties[key] = option
   }
   schema.required = [...(schema.required ?? []), ...(own.required ?? [])]
   properties['sink'] = { ...properties['sink'], type: 'string', enum: [sink.name] }
-  properties['format'] = { enum: [...sink.formats], description: properties['format']?.description }
+  if (kind === 'mirrors')
+    properties['format'] = { enum: [...sink.formats], description: properties['format']?.description }
   const batch = properties['batch']?.properties ?? {}
   lowerDefault(batch['max_items'], sink.limits.batch_items)
   lowerDefault(batch['max_bytes'], sink.limits.batch_bytes)
@@ -48,17 +59,19 @@ function lowerDefault(schema: JsonSchema | undefined, limit: number): void {
     schema.default = Math.min(schema.default, limit)
 }
 
-/** Schema of the file with mirrors and providers left open: each is validated by the schema of its kind. */
+/** Schema of the file with mirrors, streams and providers left open: each has the schema of its kind. */
 export function fileSchema(): JsonSchema {
   const schema = plainSchema(GatewaySchema)
-  const mirrors = schema.properties?.['mirrors']
-  if (mirrors !== undefined) mirrors.items = { type: 'object' }
+  for (const kind of deliveryKinds) {
+    const list = schema.properties?.[kind]
+    if (list !== undefined) list.items = { type: 'object' }
+  }
   const providers = schema.properties?.['secrets']?.properties?.['providers']
   if (providers !== undefined) providers.items = { type: 'object' }
   return schema
 }
 
-/** Schema of a mirror whose sink is not known: what it shares with all others. */
-export function openMirrorSchema(): JsonSchema {
-  return { ...plainSchema(MirrorCommon), additionalProperties: true }
+/** Schema of a mirror or stream whose sink is not known: what it shares with all others. */
+export function openDeliverySchema(kind: DeliveryKind): JsonSchema {
+  return { ...plainSchema(commonKeys[kind]), additionalProperties: true }
 }

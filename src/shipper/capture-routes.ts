@@ -1,0 +1,135 @@
+/** The way of captured items to their legs: which of them a slot feeds, and what came of a slab. */
+import type { Config, MirrorConfig, StreamConfig } from '../config/schema.ts'
+import { limits } from '../contract/limits.ts'
+import type { RecordMirror, RecordPlan, RecordResult } from '../contract/tasks.ts'
+import { legSpoolBytes, makeRoom, roomOf } from './janitor.ts'
+import type { Leg, LegHost } from './leg.ts'
+import type { Legs } from './legs.ts'
+import { takeOver } from './recover.ts'
+import { recordMirror, recordStream } from './targets.ts'
+
+/** Plans of earlier configurations that slabs on their way may still name. */
+const PLANS_KEPT = 8
+
+/** What a slab holds, as its data thread noted it: slot, exchanges, slot, exchanges … */
+type SlabCounts = readonly number[]
+
+/** Counter slots of what takes exchanges. */
+export interface CaptureSlots {
+  mirror(mirror: MirrorConfig): number
+  stream(stream: StreamConfig): number
+}
+
+export class CaptureRoutes {
+  readonly #host: LegHost
+  readonly #legs: Legs
+  readonly #legsOfSlot = new Map<number, Leg[]>()
+  readonly #plans = new Map<number, string>()
+
+  constructor(host: LegHost, legs: Legs) {
+    this.#host = host
+    this.#legs = legs
+  }
+
+  /** Makes legs ready for a configuration: its captures may come from now on. */
+  async prepare(config: Config, slots: CaptureSlots): Promise<void> {
+    const mirrors: RecordMirror[] = []
+    for (const mirror of config.mirrors) {
+      const owner = { kind: 'mirrors', name: mirror.name } as const
+      const legs: Leg[] = []
+      for (const { name } of mirror.legs) legs.push(await this.#legs.open(owner, name, mirror))
+      const slot = slots.mirror(mirror)
+      mirrors.push(recordMirror(mirror, config.environment, slot, this.#feed(legs, slot)))
+    }
+    for (const stream of config.streams) {
+      const { name, legs } = stream
+      if (!legs.some((leg) => leg.name === 'api')) continue
+      const leg = await this.#legs.open({ kind: 'streams', name }, 'api', stream)
+      const slot = slots.stream(stream)
+      mirrors.push(recordStream(stream, config.environment, slot, this.#feed([leg], slot)))
+    }
+    const plan: RecordPlan = { generation: config.generation, mirrors }
+    this.#plans.set(config.generation, JSON.stringify(plan))
+    for (const generation of this.#plans.keys()) {
+      if (generation <= config.generation - PLANS_KEPT) this.#plans.delete(generation)
+    }
+  }
+
+  #feed(legs: readonly Leg[], slot: number): { index: number; name: string; folder: string }[] {
+    for (const leg of legs) this.#legs.feed(leg, slot)
+    this.#legsOfSlot.set(slot, [...legs])
+    return legs.map((leg) => ({
+      index: this.#legs.list.indexOf(leg),
+      name: leg.name,
+      folder: leg.folder,
+    }))
+  }
+
+  planOf(generation: number): string {
+    return this.#plans.get(generation) ?? ([...this.#plans.values()].at(-1) as string)
+  }
+
+  /** Bytes that the recorder may still write, by leg index; and the legs whose segments may grow old. */
+  recorderBounds(diskLow: boolean): { room: Record<number, number>; parked: number[] } {
+    const room: Record<number, number> = {}
+    const parked: number[] = []
+    this.#legs.list.forEach((leg, index) => {
+      // What was on its way when its mirror was removed joins the backlog.
+      if (leg.settings === null) room[index] = limits.segment_bytes
+      else room[index] = roomOf(leg, leg.settings.delivery, diskLow)
+      if (leg.parked) parked.push(index)
+    })
+    return { room, parked }
+  }
+
+  /** What came of one slab. */
+  recorded(result: Omit<RecordResult, 'slab'>, counts: SlabCounts): void {
+    const { list } = this.#legs
+    const missing = new Map<Leg, number>()
+    for (let at = 0; at < counts.length; at += 2) {
+      for (const leg of this.#legsOfSlot.get(counts[at] as number) ?? [])
+        missing.set(leg, counts[at + 1] as number)
+    }
+    const settle = (index: number, items: number): Leg | undefined => {
+      const leg = list[index]
+      if (leg !== undefined) missing.set(leg, (missing.get(leg) ?? 0) - items)
+      return leg
+    }
+    for (const { leg, reason, items } of result.drops)
+      settle(leg, items)?.ledger.dropBeforeDisk(reason, items)
+    for (const frame of result.frames) settle(frame.leg, frame.items)?.frame(frame)
+    // A slab that could not be read to its end: what the recorder did not account for is lost.
+    for (const [leg, items] of missing) if (items > 0) leg.ledger.dropBeforeDisk('capture_error', items)
+    for (const { leg, segment } of result.closed) list[leg]?.segmentClosed(segment)
+    // At once, not with the next housekeeping: until there is room the newest would be dropped instead.
+    for (const { leg } of result.closed) makeRoomFor(list[leg])
+  }
+
+  /** Exchanges of a slot that died in memory. */
+  lost(slot: number, exchanges: number): void {
+    for (const leg of this.#legsOfSlot.get(slot) ?? [])
+      this.#crashed(leg, exchanges, 'items lost with a thread')
+  }
+
+  /** Settles a slab whose recorder died: what it had written is taken over, the rest is counted. */
+  async settleCrash(slab: { thread: number; sequence: number; counts: SlabCounts }): Promise<void> {
+    for (let at = 0; at < slab.counts.length; at += 2) {
+      for (const leg of this.#legsOfSlot.get(slab.counts[at] as number) ?? []) {
+        const found = await takeOver(leg, this.#host, slab)
+        const missing = (slab.counts[at + 1] as number) - found
+        if (missing > 0) this.#crashed(leg, missing, 'items lost with a recorder thread')
+      }
+    }
+  }
+
+  #crashed(leg: Leg, items: number, what: string): void {
+    leg.ledger.dropBeforeDisk('worker_crash', items)
+    this.#host.log.error({ ...leg.labels, items }, what)
+  }
+}
+
+/** With drop_oldest, when a segment of a leg was finished. */
+export function makeRoomFor(leg: Leg | undefined): void {
+  const mirror = leg?.settings?.delivery
+  if (leg !== undefined && mirror?.spool.when_full === 'drop_oldest') makeRoom(leg, legSpoolBytes(mirror))
+}

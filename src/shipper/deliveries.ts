@@ -1,0 +1,330 @@
+/**
+ * All mirrors and streams of the gateway on main: their legs, and what people ask of them. One that the
+ * configuration no longer names keeps its backlog until it is purged or comes back.
+ */
+import { statfs } from 'node:fs/promises'
+import path from 'node:path'
+import type { DeadLetterView, DeliveryView } from '../admin/commands.ts'
+import type { Config, DeliveryConfig, StreamConfig } from '../config/schema.ts'
+import type { ActivityFilter, NewActivity } from '../contract/activity.ts'
+import { limits } from '../contract/limits.ts'
+import type { DeliveryKind } from '../contract/resources.ts'
+import { activityTypes } from '../contract/stream-events.ts'
+import { syncFile } from '../queue/spool.ts'
+import type { Counters } from '../telemetry/counters.ts'
+import { CaptureRoutes, type CaptureSlots } from './capture-routes.ts'
+import { deleteDeadLetters, replayDeadLetters } from './dead-letters.ts'
+import { housekeep, purge } from './janitor.ts'
+import type { Leg, LegHost } from './leg.ts'
+import { Legs, ownersOf } from './legs.ts'
+import { LogLegs } from './log-legs.ts'
+import { isSame, type Owner, ownerKey } from './owners.ts'
+import { targetOf } from './targets.ts'
+import { deliveryView } from './views.ts'
+
+export class Deliveries {
+  readonly #host: LegHost
+  readonly #dataDir: string
+  readonly #legs: Legs
+  readonly captures: CaptureRoutes
+  readonly logLegs: LogLegs
+  #configs: { readonly owner: Owner; readonly delivery: DeliveryConfig }[] = []
+  /** Keys of those that the API defined. */
+  #fromApi: ReadonlySet<string> = new Set()
+  /** Keys of those that a person paused. */
+  readonly #paused: Set<string>
+  readonly #disconnected: Set<string>
+  #diskLow = false
+
+  constructor(host: LegHost, dataDir: string, counters: () => readonly Counters[]) {
+    this.#host = host
+    this.#dataDir = dataDir
+    this.#legs = new Legs(host, dataDir, counters)
+    this.captures = new CaptureRoutes(host, this.#legs)
+    this.logLegs = new LogLegs(host.feed, host.log)
+    this.#paused = new Set(host.store.settingsOn('paused:'))
+    this.#disconnected = new Set(host.store.settingsOn('disconnected:'))
+  }
+
+  /** Reads back every leg that an earlier process left. */
+  recover(config: Config): Promise<void> {
+    return this.#legs.recover(config)
+  }
+
+  /**
+   * Makes legs ready for a configuration; its captures may come from now on. `apply` then lets them
+   * deliver.
+   */
+  async prepare(config: Config, slots: CaptureSlots): Promise<void> {
+    await this.captures.prepare(config, slots)
+    for (const stream of config.streams) {
+      for (const { name } of stream.legs)
+        await this.#legs.open({ kind: 'streams', name: stream.name }, name, stream)
+    }
+  }
+
+  /** Lets deliveries follow a configuration; resolves when streams know where they stand in the log. */
+  async apply(config: Config): Promise<void> {
+    this.#configs = ownersOf(config)
+    const { api } = config
+    const defined = (kind: DeliveryKind) => api[kind].map((name) => ownerKey({ kind, name }))
+    this.#fromApi = new Set([...defined('mirrors'), ...defined('streams')])
+    const connections = new Map(config.connections.map((connection) => [connection.name, connection]))
+    for (const leg of this.#legs.list) {
+      const delivery = this.#configOf(leg.owner)
+      const spec = delivery?.legs.find(({ name }) => name === leg.name)
+      if (delivery === undefined || spec === undefined) {
+        leg.configure(null)
+        this.logLegs.leave(leg, true)
+        continue
+      }
+      leg.paused = this.#isPaused(leg.owner, delivery)
+      const target = targetOf(leg.owner, delivery, connections.get(delivery.connection ?? ''))
+      leg.configure({ delivery, url: spec.url, target })
+    }
+    for (const stream of config.streams) await this.#follow(stream, config)
+  }
+
+  async #follow(stream: StreamConfig, { environment }: Config): Promise<void> {
+    const leg = this.#legs.find({ kind: 'streams', name: stream.name }, 'activity')
+    if (leg === undefined || leg.settings === null) return
+    if (stream.enabled) await this.logLegs.follow(leg, filterOf(stream, environment), stream.start)
+    else this.logLegs.leave(leg, false)
+  }
+
+  #configOf(owner: Owner): DeliveryConfig | undefined {
+    return this.#configs.find((one) => isSame(one.owner, owner))?.delivery
+  }
+
+  /** Secrets may have other values now: legs that wait for those are tried at once. */
+  retryWithSecrets(): void {
+    for (const leg of this.#legs.list) if (leg.parked && leg.settings?.target.templates.length) leg.replay()
+  }
+
+  isDisconnected(connection: string): boolean {
+    return this.#disconnected.has(connection)
+  }
+
+  #isPaused(owner: Owner, { connection }: DeliveryConfig): boolean {
+    return this.#paused.has(ownerKey(owner)) || this.#disconnected.has(connection ?? '')
+  }
+
+  recorderBounds(): ReturnType<CaptureRoutes['recorderBounds']> {
+    return this.captures.recorderBounds(this.#diskLow)
+  }
+
+  /** Segments of recorders that are no longer alive are never appended to again. */
+  closeAbandoned(alive: ReadonlySet<number>): void {
+    for (const leg of this.#legs.list) leg.closeSegments((writer) => !alive.has(writer))
+  }
+
+  /** Once a second: retention, spool caps, free disk, and what waits to be written to the store. */
+  async housekeep(): Promise<void> {
+    const now = Date.now()
+    await this.#checkDisk()
+    for (const leg of this.#legs.list) {
+      if (leg.settings !== null) housekeep(leg, leg.settings.delivery, now)
+      leg.reportDrops()
+      if (leg.ledger.needsFlush) await leg.ledger.flush()
+      await this.#boundDeadLetters(leg)
+    }
+  }
+
+  async #checkDisk(): Promise<void> {
+    try {
+      const { bavail, blocks, bsize } = await statfs(this.#dataDir)
+      const floor = Math.min(limits.disk_free_min_bytes, blocks * bsize * limits.disk_free_min_share)
+      const low = bavail * bsize < floor
+      if (low && !this.#diskLow)
+        this.#host.log.error({ free_bytes: bavail * bsize }, 'disk nearly full: spooling stops')
+      if (!low && this.#diskLow) this.#host.log.info({ free_bytes: bavail * bsize }, 'disk has room again')
+      this.#diskLow = low
+    } catch (error) {
+      this.#host.log.error({ err: error }, 'free disk space cannot be read')
+    }
+  }
+
+  async #boundDeadLetters(leg: Leg): Promise<void> {
+    const tooMany = leg.ledger.deadLettered - limits.dead_letters_per_leg_max
+    if (tooMany > 0) await deleteDeadLetters(leg, this.#host.store, 'spool_full', tooMany)
+  }
+
+  views(kind: DeliveryKind): DeliveryView[] {
+    const owners = [...this.#configs, ...this.#legs.list].map(({ owner }) => owner)
+    const names = new Set(owners.filter((owner) => owner.kind === kind).map(({ name }) => name))
+    return [...names].map((name) => this.view({ kind, name })).filter((view) => view !== null)
+  }
+
+  /** Null for a name that neither the configuration nor any backlog knows. */
+  view(owner: Owner): DeliveryView | null {
+    const config = this.#configOf(owner)
+    const legs = this.#legsOf(owner)
+    if (config === undefined && !legs.some(holdsItems)) return null
+    return deliveryView(owner.name, config, legs, this.#fromApi.has(ownerKey(owner)))
+  }
+
+  #legsOf(owner: Owner): Leg[] {
+    const order = this.#configOf(owner)?.legs.map((leg) => leg.name) ?? []
+    // Legs of an earlier sink show up only while something of theirs is left.
+    return this.#legs
+      .of(owner)
+      .filter((leg) => order.length === 0 || order.includes(leg.name) || holdsItems(leg))
+      .sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
+  }
+
+  /** The legs that a configured mirror or stream has now, in its order. */
+  activeLegs(owner: Owner): { config: DeliveryConfig; legs: Leg[] } | null {
+    const config = this.#configOf(owner)
+    if (config === undefined) return null
+    const legs = config.legs.map((leg) => this.#legs.find(owner, leg.name)).filter((leg) => leg !== undefined)
+    return { config, legs }
+  }
+
+  isPaused(owner: Owner): boolean {
+    return this.#paused.has(ownerKey(owner))
+  }
+
+  /** `entries` tell of it, in the same transaction. */
+  async setPaused(owner: Owner, paused: boolean, entries: readonly NewActivity[]): Promise<void> {
+    const key = ownerKey(owner)
+    await this.#keep(`paused:${key}`, paused, entries)
+    if (paused) this.#paused.add(key)
+    else this.#paused.delete(key)
+    this.#refreshPaused()
+  }
+
+  async setConnected(name: string, connected: boolean, entries: readonly NewActivity[] = []): Promise<void> {
+    await this.#keep(`disconnected:${name}`, !connected, entries)
+    if (connected) this.#disconnected.delete(name)
+    else this.#disconnected.add(name)
+    this.#refreshPaused()
+  }
+
+  #keep(name: string, on: boolean, entries: readonly NewActivity[]): Promise<void> {
+    return this.#host.store.apply([{ type: 'setting', name, value: on ? true : null }], entries)
+  }
+
+  #refreshPaused(): void {
+    for (const leg of this.#legs.list) {
+      if (leg.settings === null) continue
+      leg.paused = this.#isPaused(leg.owner, leg.settings.delivery)
+      leg.pump()
+    }
+  }
+
+  /** These three resolve with the count of items. */
+  async purge(owner: Owner): Promise<number> {
+    const items = await this.#sum(owner, (leg) => purge(leg, 'purged'))
+    if (this.#configOf(owner) === undefined)
+      for (const leg of this.#legs.of(owner)) this.logLegs.leave(leg, true)
+    return items
+  }
+
+  async #sum(owner: Owner, act: (leg: Leg) => Promise<number>): Promise<number> {
+    let items = 0
+    for (const leg of this.#legs.of(owner)) items += await act(leg)
+    return items
+  }
+
+  deadLetters(
+    owner: Owner,
+    page: { after: string | null; size: number },
+  ): { data: DeadLetterView[]; total: number } {
+    const legs = this.#legs.of(owner)
+    const [afterLeg = '', afterId = '0'] = (page.after ?? '').split(':')
+    const data: DeadLetterView[] = []
+    for (const leg of legs.toSorted((a, b) => a.name.localeCompare(b.name))) {
+      if (leg.name < afterLeg) continue
+      const from = leg.name === afterLeg ? Number(afterId) : 0
+      for (const { id, letter } of this.#host.store.deadLetters(leg.ledger.key, from)) {
+        if (data.length === page.size) break
+        data.push({
+          id: `${leg.name}:${id}`,
+          leg: leg.name,
+          at: new Date(letter.at).toISOString(),
+          reason: letter.reason,
+          status: letter.status,
+          answer: letter.answer,
+          batch_id: letter.batch_id,
+          item: parseItem(letter.item),
+        })
+      }
+    }
+    return { data, total: legs.reduce((sum, leg) => sum + leg.ledger.deadLettered, 0) }
+  }
+
+  replayDeadLetters(owner: Owner): Promise<number> {
+    return this.#sum(owner, (leg) => replayDeadLetters(leg, this.#host.store))
+  }
+
+  deleteDeadLetters(owner: Owner): Promise<number> {
+    return this.#sum(owner, (leg) => deleteDeadLetters(leg, this.#host.store, 'purged'))
+  }
+
+  /** The recorders have ended: their segments are flushed to the disk and closed for good. */
+  async closeSegments(): Promise<void> {
+    for (const leg of this.#legs.list) {
+      for (const { name, closed, log } of leg.queue.segments)
+        if (!closed && log === null) await this.#sync(path.join(leg.folder, name))
+      leg.closeSegments(() => true)
+    }
+  }
+
+  async #sync(file: string): Promise<void> {
+    try {
+      await syncFile(file)
+    } catch (error) {
+      this.#host.log.error({ file, err: error }, 'spool cannot be flushed')
+    }
+  }
+
+  /** Delivers what a healthy destination takes, at most for `ms`; what remains waits on disk. */
+  async deliverRest(ms: number): Promise<void> {
+    await this.logLegs.stop()
+    const until = Date.now() + ms
+    for (const leg of this.#legs.list) leg.hurry()
+    while (this.#legs.list.some((leg) => leg.willDeliver()) && Date.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, DELIVER_REST_POLL_MS))
+    }
+    for (const leg of this.#legs.list) leg.stop()
+  }
+
+  /** Writes the last state; the counts of the next start continue from it. */
+  async close(): Promise<void> {
+    for (const leg of this.#legs.list) {
+      await leg.removeFinished()
+      leg.ledger.touch()
+      await leg.ledger.flush()
+    }
+  }
+}
+
+const DELIVER_REST_POLL_MS = 20
+
+/** Waiting, on disk or on their way there, or dead-lettered. */
+function holdsItems(leg: Leg): boolean {
+  return leg.ledger.deadLettered > 0 || leg.ledger.counts(leg.queue.waitingItems).waiting > 0
+}
+
+function parseItem(item: string): unknown {
+  try {
+    return JSON.parse(item)
+  } catch {
+    return item
+  }
+}
+
+/** What an activity stream asks the log for. */
+function filterOf({ events, match }: StreamConfig, environment: Config['environment']): ActivityFilter {
+  const kinds = activityTypes(events)
+  const wanted = match.event_types.map((type) => type.toLowerCase())
+  const types =
+    kinds === null ? wanted : wanted.length === 0 ? kinds : kinds.filter((type) => wanted.includes(type))
+  return {
+    environment,
+    ...((kinds !== null || wanted.length > 0) && { includeEventTypes: types }),
+    ...(match.exclude_event_types.length > 0 && { excludeEventTypes: match.exclude_event_types }),
+    ...(match.resource_types.length > 0 && { includeResourceTypes: match.resource_types }),
+    ...(match.exclude_resource_types.length > 0 && { excludeResourceTypes: match.exclude_resource_types }),
+  }
+}
