@@ -71,12 +71,23 @@ function withTemplates(connection: ConnectionConfig, pointer: string, draft: Dra
   return fields.length === 0 ? connection : { ...connection, secret_fields: fields }
 }
 
-function secretsConfig({ file, folder, providers }: Draft): SecretsConfig {
-  const listed = file.secrets.providers.map((entry) => {
+function secretsConfig(draft: Draft): SecretsConfig {
+  const { file, folder, providers } = draft
+  const listed = file.secrets.providers.map((entry, at) => {
     const { name, provider } = entry
     const definition = providers.get(provider)
     if (definition === undefined) throw new Error(`provider ${provider} is not known`)
-    return { name, provider, options: withPaths(providerOptions(entry, definition), definition, folder) }
+    const options = withPaths(providerOptions(entry, definition), definition, folder)
+    const templates = Object.keys(options).flatMap((key) => {
+      const template = draft.templateAt(pointerTo(`/secrets/providers/${at}`, key))
+      return template === null || definition.pathOptions?.includes(key) === true ? [] : [[key, template]]
+    })
+    return {
+      name,
+      provider,
+      options,
+      ...(templates.length > 0 && { templates: Object.fromEntries(templates) }),
+    }
   })
   const implicit = providers.has(IMPLICIT) && !listed.some(({ name }) => name === IMPLICIT)
   const { key_file, ...rest } = file.secrets

@@ -31,6 +31,8 @@ export interface DraftInput {
   readonly broken: readonly string[]
   /** Pointers of texts whose references to secrets stay what they are. */
   readonly deferred: ReadonlySet<string>
+  /** Options of providers that hold references to secrets, as templates. */
+  readonly templates: ReadonlyMap<string, string>
   readonly sinks: readonly SinkDefinition[]
   readonly providers: readonly ProviderDefinition[]
   /** Folder that relative paths start from. */
@@ -133,6 +135,11 @@ export class Draft {
   /** Whether a value is not known before it is needed: it holds a reference to a secret. */
   isDeferred(pointer: string): boolean {
     return this.#input.deferred.has(pointer)
+  }
+
+  /** An option of a provider as a template; null when it holds no reference to a secret. */
+  templateAt(pointer: string): string | null {
+    return this.#input.templates.get(pointer) ?? null
   }
 
   /** Whether the file itself says it, rather than a default. */

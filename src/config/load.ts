@@ -145,7 +145,7 @@ async function examine(parsed: ParsedText, options: LoadOptions): Promise<Examin
   const fill = (text: string): string => fillEnvironment(text, env)
   const named = new NamedProviders({ tree: parsed.value, definitions: providers, folder, fill })
   const resolved = await resolveReferences(parsed.value, env, named, deliveryFields(parsed.value, sinks))
-  const { value: tree, raw, findings: references, deferred } = resolved
+  const { value: tree, raw, findings: references, deferred, templates } = resolved
   const lost = parsed.findings.filter((finding) => finding.lost === true)
   const unresolved = new Set([...references, ...lost].map(({ pointer }) => pointer))
   const schema = (
@@ -171,7 +171,7 @@ async function examine(parsed: ParsedText, options: LoadOptions): Promise<Examin
       .filter((finding) => brokenAt === null || isCertain(finding, brokenAt)),
   ]
   const draft = new Draft({
-    ...{ tree, places, raw, deferred, sinks, providers, folder },
+    ...{ tree, places, raw, deferred, templates, sinks, providers, folder },
     broken: [...unresolved, ...schema.filter(({ breaks }) => breaks).map(({ pointer }) => pointer)],
     threads: threads ?? Math.max(1, availableParallelism() - 1),
   })

@@ -22,12 +22,16 @@ export interface Resolved {
   readonly findings: readonly { readonly pointer: string; readonly message: string }[]
   /** Pointers whose values are templates: their references are resolved by each delivery. */
   readonly deferred: ReadonlySet<string>
+  /** Options of providers that hold references to secrets, as templates: what they stand for may change. */
+  readonly templates: ReadonlyMap<string, string>
 }
 
 /** `$${` is a literal `${`; `$` alone means nothing. */
 const pattern = /\$\$\{|\$\{([^}]*)\}?|\{\{\s*workato:([^{}]*)(?:\}\}?)?/g
 const anyReference = /\$\{|\{\{\s*workato:/
 const environmentPattern = /^env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?$/s
+/** What a provider of secrets signs in with: read with the file, and looked at again while it is used. */
+const providerOption = /^\/secrets\/providers\/\d+\/[^/]+$/
 const own = 'write $${ for a literal ${'
 
 /**
@@ -47,8 +51,10 @@ export async function resolveReferences(
   const values = new Map<string, string>()
   const findings: { pointer: string; message: string }[] = []
   const deferred = new Set<string>()
+  const templates = new Map<string, string>()
   for (const [pointer, { parts, problems }] of texts) {
-    const defers = isDelivered(pointer) && parts.some((part) => typeof part !== 'string')
+    const refers = parts.some((part) => typeof part !== 'string')
+    const defers = isDelivered(pointer) && refers
     if (defers && problems.length === 0) {
       values.set(pointer, templateOf(parts))
       deferred.add(pointer)
@@ -56,6 +62,7 @@ export async function resolveReferences(
     }
     const filled = defers ? { text: '', problems: [] } : await fillLocally(parts, providers)
     values.set(pointer, filled.text)
+    if (refers && providerOption.test(pointer)) templates.set(pointer, templateOf(parts))
     for (const message of new Set([...problems, ...filled.problems])) findings.push({ pointer, message })
   }
   const raw = new Map<string, string>()
@@ -64,7 +71,7 @@ export async function resolveReferences(
     if (replaced !== undefined) raw.set(pointer, text)
     return replaced ?? text
   })
-  return { value, raw, findings, deferred }
+  return { value, raw, findings, deferred, templates }
 }
 
 /** A text with `${env:NAME}` replaced, whatever else it holds; what is not set is left out. */

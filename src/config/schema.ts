@@ -117,6 +117,8 @@ export interface ProviderConfig {
   readonly name: string
   readonly provider: string
   readonly options: Readonly<Record<string, unknown>>
+  /** Texts of `options` that hold references to secrets of this machine, as templates. */
+  readonly templates?: Readonly<Record<string, string>>
 }
 
 export type SecretsConfig = Omit<GatewayFile['secrets'], 'providers'> & {

@@ -2,11 +2,14 @@
 import { limits } from '../contract/limits.ts'
 import type { SecretReference } from '../contract/secret-reference.ts'
 import { type ProviderDefinition, SecretError, type SecretProvider } from '../contract/secrets.ts'
+import { OwnCredentials } from './own-credentials.ts'
 
 export interface ProviderSettings {
   readonly name: string
   readonly provider: string
   readonly options: Readonly<Record<string, unknown>>
+  /** Texts of `options` that hold references to secrets of this machine, as templates. */
+  readonly templates?: Readonly<Record<string, string>>
 }
 
 /** How a provider is doing, for people. */
@@ -30,12 +33,24 @@ export interface ReadCount {
   readonly count: number
 }
 
-interface Open {
-  readonly settings: ProviderSettings
-  /** What it was made from: another text is another provider. */
-  readonly identity: string
+/** A provider as it was made from one state of its credentials. */
+interface Instance {
   readonly provider: SecretProvider
   readonly unwatch: () => void
+  reading: number
+  /** Another one took its place: it ends with its last read. */
+  replaced: boolean
+}
+
+interface Open {
+  readonly settings: ProviderSettings
+  readonly definition: ProviderDefinition
+  /** What it was made from: another text is another provider. */
+  readonly identity: string
+  readonly credentials: OwnCredentials
+  instance: Instance
+  /** Its credentials are being looked at. */
+  renewing: Promise<void> | null
   readonly counts: Map<ReadResult, number>
   state: ProviderView['state']
   since: number
@@ -60,7 +75,7 @@ export class Providers {
       const settings = wanted.get(name)
       if (settings !== undefined && JSON.stringify(settings) === open.identity) continue
       this.#open.delete(name)
-      end(open)
+      end(open.instance)
       this.#changed(name)
     }
     for (const [name, settings] of wanted) {
@@ -71,17 +86,56 @@ export class Providers {
   #create(settings: ProviderSettings): Open {
     const definition = this.#definitions.get(settings.provider)
     if (definition === undefined) throw new Error(`provider ${settings.provider} is not known`)
-    const provider = opened(definition, settings.options)
+    const { name, options, templates = {} } = settings
+    const readLocal = (reference: SecretReference): Promise<string> => this.#readLocal(reference)
     return {
       settings,
+      definition,
       identity: JSON.stringify(settings),
-      provider,
-      unwatch: provider.watch?.(() => this.#changed(settings.name)) ?? (() => {}),
+      credentials: new OwnCredentials({ options, templates, definition, readLocal }),
+      instance: this.#instance(name, definition, options),
+      renewing: null,
       counts: new Map(),
       state: 'unused',
       since: 0,
       lastError: null,
     }
+  }
+
+  #instance(name: string, definition: ProviderDefinition, options: ProviderSettings['options']): Instance {
+    const provider = opened(definition, options)
+    const unwatch = provider.watch?.(() => this.#tell(name)) ?? (() => {})
+    return { provider, unwatch, reading: 0, replaced: false }
+  }
+
+  /** What a provider holds may be another now, and with it what other providers sign in with. */
+  #tell(name: string): void {
+    this.#changed(name)
+    for (const { settings, credentials } of this.#open.values())
+      if (credentials.comesFrom(name)) this.#changed(settings.name)
+  }
+
+  async #readLocal(reference: SecretReference): Promise<string> {
+    const open = this.#open.get(reference.provider)
+    if (open?.definition.local !== true) throw new SecretError('unavailable', 'it is not of this machine')
+    return open.instance.provider.read(reference, AbortSignal.timeout(limits.secret_load_ms))
+  }
+
+  /** Makes a provider anew when what it signs in with is another now; reads join a look on its way. */
+  #renew(open: Open): Promise<void> {
+    open.renewing ??= this.#look(open).finally(() => {
+      open.renewing = null
+    })
+    return open.renewing
+  }
+
+  async #look(open: Open): Promise<void> {
+    const { settings, definition, credentials } = open
+    if (!(await credentials.look()) || this.#open.get(settings.name) !== open) return
+    const before = open.instance
+    open.instance = this.#instance(settings.name, definition, credentials.options)
+    before.replaced = true
+    if (before.reading === 0) await end(before)
   }
 
   /** The value; throws a `SecretError`, whatever the provider throws. */
@@ -92,7 +146,7 @@ export class Providers {
     const patience = AbortSignal.timeout(timeoutMs)
     const either = AbortSignal.any([signal, patience])
     try {
-      const value = await Promise.race([open.provider.read(reference, either), aborted(either)])
+      const value = await Promise.race([this.#read(open, reference, either), aborted(either)])
       note(open, 'ok', null)
       return value
     } catch (error) {
@@ -103,6 +157,20 @@ export class Providers {
         : failureOf(error)
       note(open, error instanceof SecretError || patience.aborted ? failure.kind : 'error', failure)
       throw failure
+    }
+  }
+
+  /** Once more when it was refused and its credentials turn out to be others meanwhile. */
+  async #read(open: Open, reference: SecretReference, signal: AbortSignal): Promise<string> {
+    await this.#renew(open)
+    const { instance } = open
+    try {
+      return await readFrom(instance, reference, signal)
+    } catch (error) {
+      if (!(error instanceof SecretError && error.kind === 'denied')) throw error
+      await this.#renew(open)
+      if (open.instance === instance) throw error
+      return await readFrom(open.instance, reference, signal)
     }
   }
 
@@ -125,7 +193,7 @@ export class Providers {
   async close(): Promise<void> {
     const all = [...this.#open.values()]
     this.#open.clear()
-    await Promise.all(all.map(end))
+    await Promise.all(all.map(({ instance }) => end(instance)))
   }
 }
 
@@ -139,7 +207,21 @@ function opened(definition: ProviderDefinition, options: ProviderSettings['optio
   }
 }
 
-async function end({ provider, unwatch }: Open): Promise<void> {
+async function readFrom(
+  instance: Instance,
+  reference: SecretReference,
+  signal: AbortSignal,
+): Promise<string> {
+  instance.reading += 1
+  try {
+    return await instance.provider.read(reference, signal)
+  } finally {
+    instance.reading -= 1
+    if (instance.replaced && instance.reading === 0) await end(instance)
+  }
+}
+
+async function end({ provider, unwatch }: Instance): Promise<void> {
   unwatch()
   try {
     await provider.close()

@@ -14,6 +14,8 @@ export interface SecretsBedOptions {
   mirror?: Record<string, unknown>
   cache?: Record<string, number>
   secrets?: Record<string, unknown>
+  /** Changes to the provider of Vault. */
+  vault?: Record<string, unknown>
   env?: Record<string, string>
   rest?: Record<string, unknown>
 }
@@ -34,6 +36,7 @@ export async function startSecretsBed(options: SecretsBedOptions) {
       {
         ...{ name: 'vault', provider: 'vault', kv_version: 2 },
         ...{ address: vault.url, token: '${env:VAULT_TOKEN}', ca_file: caFile },
+        ...options.vault,
       },
       { name: 'mounted', provider: 'file', root },
     ],
