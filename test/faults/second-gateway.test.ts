@@ -8,35 +8,28 @@ import { onEnd } from '../support/cleanup.ts'
 import { startBed } from './bed.ts'
 import { minimal, refusedStart } from './refused-start.ts'
 
-test('the same data folder', async () => {
-  const bed = await startBed()
-  const { exitCode, message } = await refusedStart({ ...minimal, data_dir: bed.gateway.dataDir })
-  expect(exitCode).toBe(3)
-  expect(message).toContain(`data_dir ${bed.gateway.dataDir} is in use by another mirrorgate`)
-  await bed.send(20)
-  await bed.expectAllDelivered()
-})
-
-test('the same port, also where several threads share one', async () => {
+test('the same data folder, port or admin port, also where several threads share a port', async () => {
   const bed = await startBed({ rest: { listen: { threads: 2 } } })
+  const { dataDir, port, adminPort } = bed.gateway
+  const ofFolder = await refusedStart({ ...minimal, data_dir: dataDir })
+  expect(ofFolder).toMatchObject({
+    exitCode: 3,
+    message: expect.stringContaining(`data_dir ${dataDir} is in use by another mirrorgate`),
+  })
   for (const threads of [1, 2]) {
-    const listen = { host: '127.0.0.1', port: bed.gateway.port, threads }
-    const { exitCode, message } = await refusedStart({ ...minimal, listen })
-    expect([exitCode, message]).toEqual([
-      3,
-      expect.stringContaining(`port ${bed.gateway.port}: the port is taken`),
-    ])
+    const listen = { host: '127.0.0.1', port, threads }
+    expect(await refusedStart({ ...minimal, listen })).toMatchObject({
+      exitCode: 3,
+      message: expect.stringContaining(`port ${port}: the port is taken`),
+    })
   }
+  const ofAdmin = await refusedStart({ ...minimal, admin: { port: adminPort } })
+  expect(ofAdmin.exitCode).toBe(3)
+  expect(ofAdmin.message).toContain(String(adminPort))
+  expect(ofAdmin.message).toContain('admin')
+  // The first one noticed nothing of all that.
   await bed.send(20)
   await bed.expectAllDelivered()
-})
-
-test('the same admin port', async () => {
-  const bed = await startBed()
-  const { exitCode, message } = await refusedStart({ ...minimal, admin: { port: bed.gateway.adminPort } })
-  expect(exitCode).toBe(3)
-  expect(message).toContain(String(bed.gateway.adminPort))
-  expect(message).toContain('admin')
 })
 
 test('a start that failed leaves the data folder as it was: the next one is not called unclean', async () => {

@@ -1,20 +1,17 @@
 /** A collector that is down or hangs costs clients nothing: all are answered, everything waits on disk. */
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { sharedGateway } from '../faults/bed.ts'
 import { Client, RawClient } from '../support/client.ts'
-import { faults, startCollector } from '../support/collector.ts'
+import { faults } from '../support/collector.ts'
 import { bytesUnder } from '../support/files.ts'
-import { mirrorConfig, startTestGateway } from '../support/gateway.ts'
-import { startUpstream } from '../support/upstream.ts'
 import { expectIdentity, until } from '../support/wait.ts'
 
+const startBed = sharedGateway()
+
 async function setUp(mirror: Record<string, unknown> = {}) {
-  const upstream = await startUpstream()
-  const collector = await startCollector()
-  const gateway = await startTestGateway({
-    config: mirrorConfig({ upstream: upstream.url, collector: collector.url, mirror }),
-  })
-  return { upstream, collector, gateway, client: new Client(gateway.port, 8) }
+  const bed = await startBed({ mirror })
+  return { ...bed, client: new Client(bed.gateway.port, 8) }
 }
 
 /** Sends so many requests, eight at a time; resolves with the number of answers that were 200. */
@@ -37,13 +34,13 @@ async function sendMany(client: Client, count: number): Promise<number> {
 }
 
 test('refused: every client is answered, the backlog is on disk, and all of it arrives later', async () => {
-  const { collector, gateway, client } = await setUp()
+  const { collector, gateway, mirror, client } = await setUp()
   await collector.stop()
   expect(await sendMany(client, 500)).toBe(500)
 
   const parked = await until(
     async () => {
-      const view = await gateway.admin.mirror('salt')
+      const view = await gateway.admin.mirror(mirror)
       return view.state === 'parked' && view.legs.every(({ durable_items }) => durable_items === 500) && view
     },
     { what: 'both legs are parked with all items on disk' },
@@ -54,13 +51,13 @@ test('refused: every client is answered, the backlog is on disk, and all of it a
     [500, 0, 500],
   ])
   expect(parked.legs.every(({ last_error }) => last_error !== null)).toBe(true)
-  expect(await bytesUnder(join(gateway.dataDir))).toBeGreaterThan(500 * 2 * 100)
+  expect(await bytesUnder(join(gateway.dataDir, 'spool', mirror))).toBeGreaterThan(500 * 2 * 100)
   const ready = await gateway.admin.call('GET', '/readyz')
   expect(ready.status).toBe(200)
 
   await collector.start()
-  await gateway.admin.replay('salt')
-  const view = await gateway.delivered(500)
+  await gateway.admin.replay(mirror)
+  const view = await gateway.delivered(500, mirror)
   expect(view.legs.map(({ counts }) => counts.delivered)).toEqual([500, 500])
   expect([
     collector.pairs,
@@ -70,19 +67,19 @@ test('refused: every client is answered, the backlog is on disk, and all of it a
 })
 
 test('back without a word: the probe finds it, nobody has to ask', async () => {
-  const { collector, gateway, client } = await setUp()
+  const { collector, gateway, mirror, client } = await setUp()
   await collector.stop()
   expect(await sendMany(client, 50)).toBe(50)
-  await until(async () => (await gateway.admin.mirror('salt')).state === 'parked', {
+  await until(async () => (await gateway.admin.mirror(mirror)).state === 'parked', {
     what: 'the mirror is parked',
   })
   await collector.start()
-  await gateway.delivered(50)
+  await gateway.delivered(50, mirror)
   expect(collector.pairs).toBe(50)
 })
 
 test('hung: a second request on the same connection is answered like the first (trap A2)', async () => {
-  const { collector, gateway } = await setUp({ timeout_ms: 60_000 })
+  const { collector, gateway, mirror } = await setUp({ timeout_ms: 60_000 })
   collector.fault = faults.hangBeforeHead
   const client = await RawClient.connect(gateway.port)
   await client.request('GET /orders/1 HTTP/1.1\r\nHost: a\r\n\r\n')
@@ -91,19 +88,19 @@ test('hung: a second request on the same connection is answered like the first (
     const { status } = await client.request(`GET /orders/${at} HTTP/1.1\r\nHost: a\r\n\r\n`)
     expect(status).toBe(200)
   }
-  const held = await gateway.admin.mirror('salt')
+  const held = await gateway.admin.mirror(mirror)
   expectIdentity(held)
   expect(held.legs.map(({ counts }) => counts.delivered)).toEqual([0, 0])
 })
 
 test('hung, then mended: what timed out is sent again under the same batch id', async () => {
-  const { collector, gateway, client } = await setUp({ timeout_ms: 300 })
+  const { collector, gateway, mirror, client } = await setUp({ timeout_ms: 300 })
   collector.fault = faults.hangBeforeHead
   expect(await sendMany(client, 100)).toBe(100)
   await until(() => collector.deliveries.length > 0, { what: 'a delivery was begun' })
   const first = collector.deliveries[0]?.batchId
   collector.fault = null
-  await gateway.delivered(100)
+  await gateway.delivered(100, mirror)
   expect(collector.pairs).toBe(100)
   const accepted = [...collector.accepted('requests'), ...collector.accepted('responses')]
   expect(accepted.map(({ batchId }) => batchId)).toContain(first)
