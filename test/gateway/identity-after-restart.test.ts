@@ -24,7 +24,7 @@ async function setUp() {
   return { collector, config, gateway: await startTestGateway({ config }) }
 }
 
-test('a clean stop with a backlog: the same counts and metrics after it, each item arrives once', async () => {
+test('a clean stop with a backlog: the same counts and metrics after it, each item once', async () => {
   const { collector, config, gateway: first } = await setUp()
   await sendMany(first.port, 100)
   await first.delivered(100)
