@@ -19,7 +19,7 @@ const rules: ItemRules = {
   requestBody: true,
   responseBody: true,
   decode: true,
-  redact: { defaults: true, mode: 'mask', headers: [], query: [], jsonFields: [] },
+  redact: { defaults: true, mode: 'mask', headers: [], query: [], jsonFields: [], detect: [] },
 }
 
 const orders = {

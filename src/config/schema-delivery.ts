@@ -74,16 +74,22 @@ export const Redact = section(
     defaults: flag(true, 'Whether the built-in names of credentials are redacted.'),
     mode: Type.Enum(['mask', 'remove', 'hash'], {
       default: 'mask',
-      laterValues: ['hash'],
-      description: 'mask replaces the value, remove takes the field away.',
+      description:
+        'mask replaces the value, remove takes the field away, hash leaves a token: one value, one token.',
     }),
+    hash_secret: Type.Optional(
+      text('Key of the tokens of mode hash. Default: data_dir/redaction-key, made at first use.', {
+        minLength: 16,
+        secret: true,
+      }),
+    ),
     headers: strings('More header names.', token),
     query: strings('More query and form parameter names.'),
     json_fields: strings('More JSON field names, or JSON pointers that begin with /.'),
     detect: Type.Array(Type.Enum(['card_number', 'ssn', 'email', 'jwt']), {
       default: [],
-      later: true,
-      description: 'Built-in detectors.',
+      uniqueItems: true,
+      description: 'Values that are redacted by what they look like, whatever their field is called.',
     }),
   },
   'What is taken out of items before they leave the process.',

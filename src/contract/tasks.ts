@@ -45,6 +45,9 @@ export interface RecordMirror {
     readonly headers: readonly string[]
     readonly query: readonly string[]
     readonly jsonFields: readonly string[]
+    readonly detect: readonly ('card_number' | 'ssn' | 'email' | 'jwt')[]
+    /** Of mode `hash`; a secret. */
+    readonly hashKey?: string
   }
   /** A frame holds at most this many items and bytes (mirror's batch, sink's own). */
   readonly frameItems: number

@@ -152,7 +152,8 @@ export class ItemEncoder {
   #requestPart(exchange: CapturedExchange): Part {
     const { method, scheme, host, target } = exchange
     const mark = target.indexOf('?')
-    const path = mark === -1 ? target : target.slice(0, mark)
+    const asked = mark === -1 ? target : target.slice(0, mark)
+    const path = this.#redactor.path(asked)
     const sent = mark === -1 ? '' : target.slice(mark + 1)
     const query = this.#redactor.query(sent)
     const read = this.#headers.read(exchange.requestHeaders)
@@ -168,7 +169,7 @@ export class ItemEncoder {
     }
     return {
       text: JSON.stringify(fields).slice(0, -1),
-      redacted: read.redacted || query !== sent,
+      redacted: read.redacted || query !== sent || path !== asked,
       trailers: trailers.pairs,
       trailersRedacted: trailers.redacted,
       contentType: read.contentType,

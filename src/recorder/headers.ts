@@ -4,7 +4,7 @@
  */
 import type { HeaderPairs } from '../contract/exchange.ts'
 import { limits } from '../contract/limits.ts'
-import { REDACTED, type Redactor } from './redact.ts'
+import type { Redactor } from './redact.ts'
 
 export interface ReadHeaders {
   /** Case, order and duplicates as sent. */
@@ -54,7 +54,7 @@ export class HeaderReader {
       const name = list[at] as string
       const value = list[at + 1] as string
       const bits = this.#known.get(name) ?? this.#look(name)
-      if (bits === 0) {
+      if (bits === 0 && !this.#redactor.detects) {
         pairs.push([name, value])
         continue
       }
@@ -62,10 +62,10 @@ export class HeaderReader {
       if ((bits & CONTENT_ENCODING) !== 0) contentEncoding = joined(contentEncoding, value)
       if ((bits & REDACT) !== 0) {
         redacted = true
-        if (this.#redactor.mode === 'mask') pairs.push([name, REDACTED])
+        if (this.#redactor.mode !== 'remove') pairs.push([name, this.#redactor.substitute(value)])
         continue
       }
-      const shown = (bits & URL_VALUE) === 0 ? value : this.#redactor.url(value)
+      const shown = (bits & URL_VALUE) === 0 ? this.#redactor.header(value) : this.#redactor.url(value)
       if ((bits & TRACEPARENT) !== 0) traceparent ??= value
       redacted ||= shown !== value
       pairs.push([name, shown])

@@ -1,8 +1,5 @@
 /** Redaction of name=value pairs: queries, URLs in headers, form bodies, names of multipart fields. */
-
-export const REDACTED = '[redacted]'
-
-export type RedactMode = 'mask' | 'remove'
+import type { RedactMode, Substitute } from './substitute.ts'
 
 /**
  * Redacts the values of parameters by name. Methods return the very same string when nothing was to be
@@ -11,16 +8,18 @@ export type RedactMode = 'mask' | 'remove'
 export class PairRedactor {
   readonly #names: ReadonlySet<string>
   readonly #mode: RedactMode
+  readonly #substitute: Substitute
 
   /** `names` in lower case. */
-  constructor(names: ReadonlySet<string>, mode: RedactMode) {
+  constructor(names: ReadonlySet<string>, mode: RedactMode, substitute: Substitute) {
     this.#names = names
     this.#mode = mode
+    this.#substitute = substitute
   }
 
   /** Whether a parameter of this name, as it stands in a URL or form, is to be redacted. */
   matches(name: string): boolean {
-    const plain = decodeName(name).trim().toLowerCase()
+    const plain = decoded(name).trim().toLowerCase()
     if (this.#names.has(plain)) return true
     // user[password]=…: the convention of many frameworks for nested fields.
     return plain.includes('[') && plain.split(/[[\]]+/).some((part) => this.#names.has(part))
@@ -38,7 +37,9 @@ export class PairRedactor {
         continue
       }
       hit = true
-      if (this.#mode === 'mask') kept.push(segment.slice(0, segment.indexOf('=', at) + 1) + REDACTED)
+      const value = segment.indexOf('=', at) + 1
+      if (this.#mode !== 'remove')
+        kept.push(segment.slice(0, value) + this.#substitute(decoded(segment.slice(value))))
       else if (at > 1) kept.push(segment.slice(0, at - 1))
     }
     return hit ? kept.join('&') : text
@@ -88,9 +89,9 @@ export class PairRedactor {
   }
 }
 
-function decodeName(name: string): string {
-  if (!name.includes('%') && !name.includes('+')) return name
-  const spaced = name.replaceAll('+', ' ')
+function decoded(text: string): string {
+  if (!text.includes('%') && !text.includes('+')) return text
+  const spaced = text.replaceAll('+', ' ')
   try {
     return decodeURIComponent(spaced)
   } catch {

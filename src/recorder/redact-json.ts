@@ -2,7 +2,7 @@
 import type { Edit } from '../render/json-text.ts'
 import { skipValue } from '../render/json-text.ts'
 import { PointerWalk } from './redact-pointer.ts'
-import { REDACTED, type RedactMode } from './redact-form.ts'
+import type { RedactMode, Substitute } from './substitute.ts'
 
 /**
  * In JSON a quote, a name and a quote, followed by a colon, are a key wherever they stand: inside a string
@@ -13,15 +13,17 @@ export class JsonRedactor {
   readonly #keys: RegExp | null
   readonly #pointers: PointerWalk | null
   readonly #mode: RedactMode
+  readonly #substitute: Substitute
   readonly #suspects: RegExp
 
   /** `fields`: names, or JSON pointers (RFC 6901) that begin with a slash. */
-  constructor(fields: readonly string[], mode: RedactMode) {
+  constructor(fields: readonly string[], mode: RedactMode, substitute: Substitute) {
     const names = fields.filter((field) => !field.startsWith('/'))
     const pointers = fields.filter((field) => field.startsWith('/'))
     this.#keys = names.length === 0 ? null : keyPattern(names)
     this.#pointers = pointers.length === 0 ? null : new PointerWalk(pointers)
     this.#mode = mode
+    this.#substitute = substitute
     this.#suspects = suspectPattern([...names, ...(this.#pointers?.watched ?? [])])
   }
 
@@ -54,7 +56,7 @@ export class JsonRedactor {
       edits.sort((a, b) => a.start - b.start)
     }
     if (edits.length === 0) return text
-    return this.#mode === 'mask' ? mask(text, edits) : remove(text, edits)
+    return this.#mode === 'remove' ? remove(text, edits) : replace(text, edits, this.#substitute)
   }
 }
 
@@ -71,16 +73,28 @@ function keyEdits(keys: RegExp, text: string): Edit[] {
   return edits
 }
 
-function mask(text: string, edits: readonly Edit[]): string {
+function replace(text: string, edits: readonly Edit[], substitute: Substitute): string {
   let out = ''
   let from = 0
   for (const { value, end } of edits) {
     // Inside a value that is gone already.
     if (value < from) continue
-    out += `${text.slice(from, value)}"${REDACTED}"`
+    out += `${text.slice(from, value)}"${substitute(plainValue(text.slice(value, end)))}"`
     from = end
   }
   return out + text.slice(from)
+}
+
+/** A string without quotes and escapes, so that it has the same substitute wherever it stands. */
+function plainValue(json: string): string {
+  if (json.startsWith('"')) {
+    try {
+      return JSON.parse(json) as string
+    } catch {
+      // Cut, or broken.
+    }
+  }
+  return json.trim()
 }
 
 /** Takes members away with one of the commas beside them. */

@@ -1,7 +1,9 @@
 /** What is taken out of an item before it leaves the process: names of one mirror, compiled once. */
 import type { RecordMirror } from '../contract/tasks.ts'
-import { PairRedactor, REDACTED, type RedactMode } from './redact-form.ts'
+import { Detector } from './detect.ts'
+import { PairRedactor } from './redact-form.ts'
 import { JsonRedactor } from './redact-json.ts'
+import { type RedactMode, type Substitute, substituteOf } from './substitute.ts'
 
 /** Built-in names (design, Recorder), in lower case: sets are asked, never patterns (trap F5). */
 export const defaultHeaders = [
@@ -61,6 +63,9 @@ export class Redactor {
   readonly #query: PairRedactor
   readonly #form: PairRedactor
   readonly #json: JsonRedactor
+  readonly #detector: Detector | null
+  readonly #named: boolean
+  readonly #substitute: Substitute
 
   constructor(rules: RecordMirror['redact']) {
     const names = (defaults: readonly string[], extra: readonly string[]): string[] => [
@@ -73,12 +78,26 @@ export class Redactor {
       defaultJsonFields,
       rules.jsonFields.filter((field) => !field.startsWith('/')),
     )
-    this.mode = rules.mode === 'remove' ? 'remove' : 'mask'
-    this.fields = rules.defaults || rules.query.length > 0 || rules.jsonFields.length > 0
+    const substitute = substituteOf(rules.mode, rules.hashKey)
+    this.mode = rules.mode
+    this.#named = rules.defaults || rules.query.length > 0 || rules.jsonFields.length > 0
+    this.fields = this.#named || rules.detect.length > 0
+    this.#substitute = substitute
     this.#headers = new Set(names(defaultHeaders, rules.headers))
-    this.#query = new PairRedactor(new Set(query), this.mode)
-    this.#form = new PairRedactor(new Set([...query, ...fields]), this.mode)
-    this.#json = new JsonRedactor([...fields, ...pointers], this.mode)
+    this.#query = new PairRedactor(new Set(query), this.mode, substitute)
+    this.#form = new PairRedactor(new Set([...query, ...fields]), this.mode, substitute)
+    this.#json = new JsonRedactor([...fields, ...pointers], this.mode, substitute)
+    this.#detector = rules.detect.length === 0 ? null : new Detector(rules.detect, substitute)
+  }
+
+  /** Whether every value must be looked at, whatever its name. */
+  get detects(): boolean {
+    return this.#detector !== null
+  }
+
+  /** What stands in the place of a header's value. */
+  substitute(value: string): string {
+    return this.#substitute(value)
   }
 
   /** `name` in lower case. */
@@ -87,14 +106,24 @@ export class Redactor {
     return urlHeaders.has(name) ? 'url' : 'keep'
   }
 
-  /** The very same string when nothing was to be done. */
+  /** The very same string when nothing was to be done; so with all that follow. */
   query(text: string): string {
-    return this.#query.pairs(text)
+    const named = this.#query.pairs(text)
+    return this.#detector === null ? named : this.#detector.parts(named, true)
   }
 
-  /** The very same string when nothing was to be done. */
+  path(text: string): string {
+    return this.#detector === null ? text : this.#detector.parts(text, false)
+  }
+
   url(text: string): string {
-    return this.#query.url(text)
+    const named = this.#query.url(text)
+    return this.#detector === null ? named : this.#detector.parts(named, true)
+  }
+
+  /** The value of a header that no name gives away. */
+  header(value: string): string {
+    return this.#detector === null ? value : this.#detector.text(value, false)
   }
 
   /**
@@ -104,10 +133,19 @@ export class Redactor {
   body(bytes: Buffer, utf8: boolean, contentType: string): RedactedBody {
     if (!this.fields) return untouched
     const kind = kindOf(contentType)
-    if (!utf8) return this.#binary(bytes, kind)
-    if (kind === 'form' || kind === 'multipart') return this.#pairs(bytes, kind)
+    if (!utf8) return this.#binary(bytes, kind, contentType)
     // UTF-16 of plain characters is valid UTF-8 full of zeros.
     if (kind === 'json' && bytes.includes(0)) return notRedactable
+    const named = this.#named ? this.#byName(bytes, kind) : untouched
+    if (this.#detector === null || named.kind === 'not_redactable') return named
+    const text = named.kind === 'text' ? named.text : bytes.toString('utf8')
+    const detected =
+      kind === 'form' ? this.#detector.parts(text, true) : this.#detector.text(text, kind === 'json')
+    return detected === text ? named : { kind: 'text', text: detected }
+  }
+
+  #byName(bytes: Buffer, kind: BodyKind): RedactedBody {
+    if (kind === 'form' || kind === 'multipart') return this.#pairs(bytes, kind)
     if (!this.#json.suspects(bytes.toString('latin1'))) return untouched
     const text = bytes.toString('utf8')
     return changed(text, this.#json.redact(text, kind === 'json'))
@@ -121,11 +159,14 @@ export class Redactor {
     return changed(text, this.#json.redact(pairs, false))
   }
 
-  #binary(bytes: Buffer, kind: BodyKind): RedactedBody {
+  #binary(bytes: Buffer, kind: BodyKind, contentType: string): RedactedBody {
     if (kind === 'json' || kind === 'form') return notRedactable
     const text = bytes.toString('latin1')
     if (this.#json.holdsName(text)) return notRedactable
-    return kind === 'multipart' && this.#form.hasField(text) ? notRedactable : untouched
+    if (kind === 'multipart' && this.#form.hasField(text)) return notRedactable
+    // Text of another character set; in pictures and archives, finds would be chance.
+    const isText = /text\/|xml|csv/i.test(contentType)
+    return isText && this.#detector?.holds(text) === true ? notRedactable : untouched
   }
 }
 
@@ -144,6 +185,3 @@ function kindOf(contentType: string): BodyKind {
   if (type.includes('multipart/')) return 'multipart'
   return type.includes('json') ? 'json' : 'other'
 }
-
-/** What stands in the place of a value. */
-export { REDACTED }

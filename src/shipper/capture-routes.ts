@@ -34,19 +34,21 @@ export class CaptureRoutes {
   /** Makes legs ready for a configuration: its captures may come from now on. */
   async prepare(config: Config, slots: CaptureSlots): Promise<void> {
     const mirrors: RecordMirror[] = []
+    const { environment } = config
+    const gateway = { environment, generatedKey: () => this.#host.store.redactionKey() }
     for (const mirror of config.mirrors) {
       const owner = { kind: 'mirrors', name: mirror.name } as const
       const legs: Leg[] = []
       for (const { name } of mirror.legs) legs.push(await this.#legs.open(owner, name, mirror))
       const slot = slots.mirror(mirror)
-      mirrors.push(recordMirror(mirror, config.environment, slot, this.#feed(legs, slot)))
+      mirrors.push(recordMirror(mirror, gateway, slot, this.#feed(legs, slot)))
     }
     for (const stream of config.streams) {
       const { name, legs } = stream
       if (!legs.some((leg) => leg.name === 'api')) continue
       const leg = await this.#legs.open({ kind: 'streams', name }, 'api', stream)
       const slot = slots.stream(stream)
-      mirrors.push(recordStream(stream, config.environment, slot, this.#feed([leg], slot)))
+      mirrors.push(recordStream(stream, gateway, slot, this.#feed([leg], slot)))
     }
     const plan: RecordPlan = { generation: config.generation, mirrors }
     this.#plans.set(config.generation, JSON.stringify(plan))

@@ -1,12 +1,7 @@
 /** What the recorder and the shipper need of a configured mirror: plain data for their tasks. */
 import { createHash } from 'node:crypto'
 import path from 'node:path'
-import type {
-  ConnectionConfig,
-  DeliveryConfig,
-  MirrorConfig,
-  StreamConfig,
-} from '../config/schema.ts'
+import type { ConnectionConfig, DeliveryConfig, MirrorConfig, StreamConfig } from '../config/schema.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
 import type { RecordMirror, Target } from '../contract/tasks.ts'
 import { legSpoolBytes } from './janitor.ts'
@@ -47,32 +42,39 @@ export function targetOf(
 
 type RecordLegs = readonly { readonly index: number; readonly name: string; readonly folder: string }[]
 
+/** Of the gateway, whatever is recorded. */
+interface RecordGateway {
+  readonly environment: string
+  /** Key of redaction by hash, where a mirror or stream has none of its own. */
+  generatedKey(): string
+}
+
 /** What the recorder does for one mirror. */
 export function recordMirror(
   mirror: MirrorConfig,
-  environment: string,
+  gateway: RecordGateway,
   slot: number,
   legs: RecordLegs,
 ): RecordMirror {
   const { item_format: format, message } = mirror
-  const rules = recordRules(mirror, environment, legs)
+  const rules = recordRules(mirror, gateway, legs)
   return { slot, format, ...(message !== undefined && { message }), ...rules }
 }
 
 /** What it does for a stream of exchanges. */
 export function recordStream(
   stream: StreamConfig,
-  environment: string,
+  gateway: RecordGateway,
   slot: number,
   legs: RecordLegs,
 ): RecordMirror {
   const format = stream.events.includes('api_details') ? 'api_details' : 'api_summary'
-  return { slot, format, ...recordRules(stream, environment, legs) }
+  return { slot, format, ...recordRules(stream, gateway, legs) }
 }
 
 function recordRules(
   delivery: MirrorConfig | StreamConfig,
-  environment: string,
+  { environment, generatedKey }: RecordGateway,
   legs: RecordLegs,
 ): Omit<RecordMirror, 'slot' | 'format'> {
   const { batch, capture, redact, spool } = delivery
@@ -94,6 +96,8 @@ function recordRules(
       headers: redact.headers,
       query: redact.query,
       jsonFields: redact.json_fields,
+      detect: redact.detect,
+      ...(redact.mode === 'hash' && { hashKey: redact.hash_secret ?? generatedKey() }),
     },
     frameItems: batch.max_items,
     frameBytes: batch.max_bytes,

@@ -14,6 +14,7 @@ import { limits } from '../contract/limits.ts'
 import { StoredActivityLog } from './activity/log.ts'
 import { type ClientCommand, ClientTable, isClientCommand } from './clients.ts'
 import { commitReason } from './commit-reason.ts'
+import { redactionKey } from './redaction-key.ts'
 import { type ResourceCommand, ResourceTable } from './resources.ts'
 import { type TagCommand, TagTable } from './tags.ts'
 
@@ -120,8 +121,11 @@ export class Store {
   /** The activity log, in the same environment. */
   readonly activity: StoredActivityLog
 
+  readonly #dataDir: string
+
   constructor(dataDir: string) {
     assertRoom(dataDir)
+    this.#dataDir = dataDir
     this.#env = openEnvironment(dataDir)
     this.#legs = this.#env.openDB({ name: 'legs' })
     this.#segments = this.#env.openDB({ name: 'segments' })
@@ -132,6 +136,11 @@ export class Store {
     this.clients = new ClientTable(this.#env)
     this.tags = new TagTable(this.#env)
     this.resources = new ResourceTable(this.#env)
+  }
+
+  /** The key of this data folder for redaction by hash; made when it is first asked for. */
+  redactionKey(): string {
+    return redactionKey(this.#dataDir)
   }
 
   /**

@@ -64,7 +64,7 @@ export function mirrorOf(changes: Partial<RecordMirror> = {}): RecordMirror {
     requestBody: true,
     responseBody: true,
     decode: true,
-    redact: { defaults: true, mode: 'mask', headers: [], query: [], jsonFields: [] },
+    redact: { defaults: true, mode: 'mask', headers: [], query: [], jsonFields: [], detect: [] },
     frameItems: 500,
     frameBytes: 4_000_000,
     itemBytes: 4_000_000,

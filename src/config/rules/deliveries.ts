@@ -82,6 +82,12 @@ function redaction(draft: Draft, { value, pointer }: Entry<DeliveryDraft>): void
   const at = `${pointer}/redact`
   if (!value.redact.defaults)
     draft.warn(`${at}/defaults`, 'the built-in names of credentials are not redacted')
+  if (value.redact.hash_secret !== undefined) {
+    if (value.redact.mode !== 'hash')
+      draft.problemAtKey(`${at}/hash_secret`, `must stand beside mode: hash, got "${value.redact.mode}"`)
+    else if (draft.isClear(`${at}/hash_secret`))
+      draft.warn(`${at}/hash_secret`, 'holds a secret in clear text, use ${env:NAME}')
+  }
   for (const [index, field] of value.redact.json_fields.entries()) {
     const here = pointerTo(`${at}/json_fields`, index)
     // RFC 6901 §3.

@@ -40,8 +40,8 @@ function writeKey(file: string): void {
   writeWhole(file, privateKey.export({ type: 'pkcs8', format: 'pem' }))
 }
 
-/** Whole or not at all, and on the disk before anything is signed with it. */
-function writeWhole(file: string, content: string | Buffer): void {
+/** Whole or not at all, for the owner only, and on the disk before anything is made with it. */
+export function writeWhole(file: string, content: string | Buffer): void {
   const next = `${file}.new`
   const descriptor = fs.openSync(next, 'w', 0o600)
   try {
