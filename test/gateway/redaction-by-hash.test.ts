@@ -1,4 +1,4 @@
-/** Redaction by hash: tokens that stay the same over items, mirrors and restarts, and a key that stays inside. */
+/** Redaction by hash: tokens stay the same over items, mirrors and restarts, and the key stays inside. */
 import { createHmac } from 'node:crypto'
 import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

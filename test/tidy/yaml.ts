@@ -15,7 +15,7 @@ interface Example {
 /** A value for each variable that an example names without a default: what it holds is the reader's. */
 function environmentOf(text: string): Record<string, string> {
   return Object.fromEntries(
-    [...text.matchAll(/\$\{env:(\w+)\}/g)].map(([, name = '']) => [name, 'example-value']),
+    [...text.matchAll(/\$\{env:(\w+)\}/g)].map(([, name = '']) => [name, 'an-example-value']),
   )
 }
 
