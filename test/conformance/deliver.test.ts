@@ -216,7 +216,7 @@ describe('which sinks stay open', () => {
   test('one per target', async () => {
     await deliver(task())
     await deliver(task())
-    await deliver(task({ target: aim('other', { mirror: 'mirror-2' }) }))
+    await deliver(task({ target: aim('other', { owner: 'mirror-2', mirror: 'mirror-2' }) }))
     expect(created).toEqual(['a', 'other'])
     expect(closed).toEqual([])
   })

@@ -11,7 +11,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { MirrorConfig } from '../../src/config/schema.ts'
 import type { ShipResult, ShipTask } from '../../src/contract/tasks.ts'
 import { indexSegment, SegmentWriter } from '../../src/queue/spool.ts'
-import { configureSinks, deliver } from '../../src/shipper/deliver.ts'
+import { closeSinks, configureSinks, deliver } from '../../src/shipper/deliver.ts'
 import { housekeep } from '../../src/shipper/janitor.ts'
 import type { Leg, LegHost } from '../../src/shipper/leg.ts'
 import { probe } from '../../src/shipper/probe.ts'
@@ -270,6 +270,8 @@ export class Rig {
   async #end(): Promise<void> {
     this.leg.stop()
     await this.#close()
+    // How many are open decides which of them are closed: the next file begins with none.
+    await closeSinks()
   }
 
   /** Names of its segment files, oldest first. */
