@@ -12,21 +12,18 @@ import { admit } from './admit.ts'
 import { gatewayAnswer, rejectedCell } from './answer.ts'
 import { clock, type Open } from './clock.ts'
 import type { ClientConnection, ClientSocket, Expectation } from './connection.ts'
-import { type Answered, Attempt, type FailureKind, type ForwardRequest, type Upstream } from './forward.ts'
+import { type Answered, Attempt, type FailureKind } from './forward.ts'
 import { claimedOrigin, type Origin, type Scheme } from './forwarded.ts'
-import {
-  addGatewayFields,
-  idForUpstream,
-  type RequestHead,
-  readRequestHead,
-  readResponseHead,
-} from './headers.ts'
-import type { ClientResponse, ResponseOwner } from './response.ts'
+import { addGatewayFields, idForUpstream, type RequestHead, readRequestHead } from './headers.ts'
+import type { ResponseHead } from './response-head.ts'
+import { type ClientResponse, JOINED_BYTES_MAX, type ResponseOwner } from './response.ts'
 import { upstreamTarget } from './route.ts'
 import { countUpstreamError, type Ended, seal } from './seal.ts'
 import type { Collection, Snapshot } from './snapshot.ts'
 import { openTap, slotsOf, type Tap } from './tap.ts'
 import { type ClientRequest, Upload, type UploadOwner } from './upload.ts'
+import type { Upstream } from './upstream-pool.ts'
+import type { ForwardRequest } from './upstream-request.ts'
 
 /** Where an exchange stands; decides whose silence its deadline measures. */
 const phase = {
@@ -54,10 +51,10 @@ const UNSEEN = Number.POSITIVE_INFINITY
 
 const answerTo: Readonly<Record<FailureKind, GatewayErrorCode>> = {
   unreachable: 'upstream_unreachable',
+  stale: 'upstream_reset',
   reset: 'upstream_reset',
   truncated: 'upstream_reset',
   protocol: 'upstream_protocol_error',
-  invalid: 'bad_request',
 }
 
 export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwner {
@@ -96,6 +93,10 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   #forward: ForwardRequest | null = null
   #attempt: Attempt | null = null
   #retries = 0
+  /** A connection that had been idle was closed already: the next try gets a new one. */
+  #fresh = false
+  /** The client waits for a 100 before it sends its body. */
+  #expects = false
   /** The end of the connection is the gateway's own doing. */
   #cut = false
   #queueSize = 0
@@ -131,7 +132,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.res.attach(this)
     try {
       const trusted = connection.trusted(snapshot)
-      const head = readRequestHead(req.rawHeaders, trusted)
+      const head = readRequestHead(req.rawHeaders, trusted, expects === 'continue')
       this.requestId = idForUpstream(head, this.id)
       this.clientIp = connection.address
       if (trusted) this.#believe(claimedOrigin(head, connection.address, snapshot.trusts))
@@ -142,7 +143,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
       }
       if (collection !== null) this.#openTap(collection)
       if (code !== null) this.#answer(code, 'rejected')
-      else this.#send(head, collection as Collection, trusted, expects)
+      else this.#send(head, collection as Collection, trusted)
     } catch (error) {
       this.#crash(error)
     }
@@ -162,7 +163,8 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     }
   }
 
-  #send(head: RequestHead, collection: Collection, trusted: boolean, expects: Expectation): void {
+  #send(head: RequestHead, collection: Collection, trusted: boolean): void {
+    const { hostFromClient } = collection
     const fields = addGatewayFields(head, {
       peer: this.connection.address,
       trusted,
@@ -171,31 +173,46 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
       host: this.host,
       requestId: this.requestId,
       httpVersion: this.version,
-      hostForUpstream: collection.hostFromClient ? this.host : '',
+      hostFromClient,
     })
-    const path = upstreamTarget(this.target, collection)
-    this.#forward = { method: this.method, path, fields, hasBody: this.#upload !== null }
+    this.#forward = {
+      method: this.method,
+      path: upstreamTarget(this.target, collection),
+      fields,
+      hostAt: head.hostAt,
+      ownHost: !hostFromClient,
+      expectAt: head.expectAt,
+      hasBody: this.#upload !== null,
+      chunked: head.chunked,
+      trailer: head.trailer,
+    }
+    this.#expects = head.expectAt !== -1
     this.#retries = collection.retryAttempts
     collection.retryBudget.request()
-    // RFC 9110 §10.1.1: the route and the limits allow the body, so the client may send it.
-    if (expects === 'continue' && this.#upload !== null) this.res.writeContinue()
     this.#try(collection, null)
   }
 
   #try(collection: Collection, not: Upstream | null): void {
     const upstream = collection.balancer.pick(clock.now, not)
-    const attempt = new Attempt(upstream, this.#forward as ForwardRequest, this)
+    const attempt = new Attempt(upstream, this.#forward as ForwardRequest, this, this.#fresh)
     this.#attempt = attempt
     this.#phase = phase.sending
     this.#touchedAt = UNSEEN
     this.upstreamName = upstream.name
     if (this.forwardedAt === 0) this.forwardedAt = performance.now()
+    // RFC 9110 §10.1.1: an HTTP/1.0 upstream is not asked, it could not say.
+    if (this.#expects && upstream.old) this.#continue()
     if (upstream.take(attempt)) return
     this.#attempt = null
     this.#answer('overloaded', 'rejected')
   }
 
-  retry(not: Upstream): void {
+  #continue(): void {
+    this.#expects = false
+    this.res.writeContinue()
+  }
+
+  retry(not: Upstream | null): void {
     if (this.#phase !== phase.sending || this.#attempt !== null) return
     try {
       this.#try(this.collection as Collection, not)
@@ -208,18 +225,11 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
 
   onUploadWanted(): void {
     this.#touchedAt = UNSEEN
-    if (this.uploaded) process.nextTick(sendEnd, this)
-    else this.#upload?.read()
+    this.#upload?.read()
   }
 
   onUploadPaused(): void {
     this.#upload?.pause()
-  }
-
-  onUploadStopped(): void {
-    if (this.uploaded) return
-    if (this.#phase >= phase.answering) this.#upload?.discard()
-    else this.#upload?.pause()
   }
 
   onUploadChunk(chunk: Buffer): void {
@@ -246,12 +256,8 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   onUploadEnd(): void {
     const { rawTrailers } = this.req
     if (rawTrailers.length > 0) this.requestTrailers = rawTrailers
-    this.sendEnd()
+    this.#attempt?.sendEnd(rawTrailers)
     if (this.#phase === phase.discarding) this.#leave()
-  }
-
-  sendEnd(): void {
-    this.#attempt?.sendEnd()
   }
 
   /** The parser broke inside the body of this request. */
@@ -266,40 +272,37 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
 
   // ── answer ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  onInterim(status: number, fields: string[]): void {
+  onInterim({ status, keep }: ResponseHead): void {
     this.#touchedAt = UNSEEN
     if (this.version !== '1.1' || this.#phase >= phase.answering) return
-    try {
-      this.res.writeInformation(status, readResponseHead(fields).keep)
-    } catch {
-      // An interim answer is a courtesy (RFC 9110 §15.2): one that cannot be written is left out.
-    }
+    if (status === 100 && this.#expects) this.#continue()
+    else this.res.writeInformation(status, keep)
   }
 
-  onAnswerHead(status: number, reason: string, fields: string[]): void {
+  onAnswerHead(head: ResponseHead): void {
     this.#touchedAt = UNSEEN
     this.answeredAt = performance.now()
     const attempt = this.#attempt as Attempt
     ;(this.collection as Collection).balancer.succeeded(attempt.upstream)
     if (this.connection.shared.draining !== 'no') this.res.shouldKeepAlive = false
-    const head = readResponseHead(fields)
-    if (!this.res.relayHead(status, reason, head)) return this.#unwritable(status, attempt)
-    this.status = status
-    this.answerFields = head.keep
-    this.#phase = phase.answering
+    try {
+      this.res.relayHead(head)
+      this.status = head.status
+      this.answerFields = head.keep
+      this.#phase = phase.answering
+    } catch (error) {
+      this.#crash(error)
+    }
   }
 
-  #unwritable(status: number, attempt: Attempt): void {
-    attempt.cancel()
-    // After 204 and 304 Node has noted that there is no body: no other answer can be written any more.
-    if (status !== 204 && status !== 304) return this.onFailure('protocol', attempt)
-    this.#blame(attempt.upstream, 'protocol')
-    this.#destroy('upstream_error')
-  }
-
-  onAnswerData(chunk: Buffer): boolean {
+  onAnswerData(lent: Buffer): boolean {
     this.#touchedAt = UNSEEN
     if (this.#phase !== phase.answering) return true
+    let chunk = lent
+    if (lent.length > JOINED_BYTES_MAX) {
+      chunk = Buffer.allocUnsafeSlow(lent.length)
+      lent.copy(chunk)
+    }
     this.res.relayChunk(chunk)
     if (this.tap !== null) this.#captureAnswer(this.tap, chunk)
     return !this.res.full
@@ -318,7 +321,10 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.#phase = phase.flushing
     try {
       this.answerTrailers = trailers
-      if (!this.uploaded) this.#upload?.discard()
+      if (!this.uploaded) {
+        if (!this.res.shouldKeepAlive) this.connection.lingerAtEnd()
+        this.#upload?.discard()
+      }
       this.res.relayEnd(trailers)
     } catch (error) {
       this.#crash(error)
@@ -330,16 +336,22 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.upstreamEndedAt = performance.now()
     if (this.#phase >= phase.flushing) return
     try {
-      if (kind !== 'invalid') this.#blame(attempt.upstream, kind)
+      if (kind === 'stale' && this.#mayRepeat(attempt)) {
+        this.#fresh = true
+        this.#phase = phase.sending
+        process.nextTick(retry, this, null)
+        return
+      }
+      this.#blame(attempt.upstream, kind === 'stale' ? 'reset' : kind)
       if (this.#phase === phase.answering) this.#cutAnswer('upstream_error')
       else if (this.#mayRetry(kind, attempt)) process.nextTick(retry, this, attempt.upstream)
-      else this.#answer(answerTo[kind], kind === 'invalid' ? 'rejected' : 'upstream_error')
+      else this.#answer(answerTo[kind], 'upstream_error')
     } catch (error) {
       this.#crash(error)
     }
   }
 
-  #blame(upstream: Upstream, reason: Exclude<FailureKind, 'invalid'> | 'timeout'): void {
+  #blame(upstream: Upstream, reason: Exclude<FailureKind, 'stale'> | 'timeout'): void {
     const collection = this.collection as Collection
     countUpstreamError(this.connection.shared.cells, collection, reason)
     upstream.countFailure()
@@ -347,9 +359,14 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   }
 
   /** RFC 9110 §9.2.2: again only what was never sent, or is idempotent and has no body that is gone. */
+  #mayRepeat(attempt: Attempt): boolean {
+    if (attempt.answering) return false
+    return !attempt.sent || (this.#upload === null && idempotent.has(this.method))
+  }
+
   #mayRetry(kind: FailureKind, attempt: Attempt): boolean {
-    if ((kind !== 'unreachable' && kind !== 'reset') || this.#retries === 0 || attempt.answering) return false
-    if (attempt.sent && (this.#upload !== null || !idempotent.has(this.method))) return false
+    if ((kind !== 'unreachable' && kind !== 'reset') || this.#retries === 0) return false
+    if (!this.#mayRepeat(attempt)) return false
     if (!(this.collection as Collection).retryBudget.take()) return false
     this.#retries--
     this.#phase = phase.sending
@@ -501,9 +518,6 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   }
 }
 
-function sendEnd(exchange: Exchange): void {
-  exchange.sendEnd()
-}
-function retry(exchange: Exchange, not: Upstream): void {
+function retry(exchange: Exchange, not: Upstream | null): void {
   exchange.retry(not)
 }

@@ -1,6 +1,6 @@
 /**
- * Header fields on their way through: one pass over the client's raw list says what routing needs to know
- * and keeps what the upstream may see; another over the upstream's raw list keeps what the client may see.
+ * Header fields of a request on their way through: one pass over the client's raw list says what routing
+ * needs to know and keeps what the upstream may see. Answers have theirs in `response-head.ts`.
  */
 import { limits } from '../contract/limits.ts'
 import { forwardedElement, type Scheme } from './forwarded.ts'
@@ -24,7 +24,12 @@ export class RequestHead {
   forwardedProto = ''
   forwardedHost = ''
   forwarded = ''
+  trailer = ''
   keep: string[] = []
+  /** Where the value of Host stands in `keep`; -1 = nowhere. */
+  hostAt = -1
+  /** Where the name of Expect does. */
+  expectAt = -1
 }
 
 const saneRequestId = new RegExp(`^[A-Za-z0-9._~:/+=-]{1,${limits.request_id_chars_max}}$`)
@@ -44,7 +49,8 @@ function takeRequestField(head: RequestHead, lower: string, value: string): bool
     case 'host':
       head.hosts++
       head.host = value
-      return true
+      head.hostAt = head.keep.length + 1
+      return false
     case 'connection':
       head.connection = head.connection === '' ? value : `${head.connection},${value}`
       return true
@@ -71,9 +77,14 @@ function takeRequestField(head: RequestHead, lower: string, value: string): bool
     case 'forwarded':
       head.forwarded = head.forwarded === '' ? value : `${head.forwarded}, ${value}`
       return true
-    case 'te':
     case 'expect':
+      if (head.expectAt !== -1) return true
+      head.expectAt = head.keep.length
+      return false
     case 'trailer':
+      head.trailer = head.trailer === '' ? value : `${head.trailer}, ${value}`
+      return true
+    case 'te':
     case 'upgrade':
     case 'keep-alive':
     case 'proxy-connection':
@@ -97,8 +108,11 @@ function claims(name: string): boolean {
   return name.charCodeAt(11) === 0x2d && name.slice(0, 11).toLowerCase() === 'x-forwarded'
 }
 
-/** `trusted`: the fields come from a proxy that is believed. */
-export function readRequestHead(raw: readonly string[], trusted: boolean): RequestHead {
+/**
+ * `trusted`: the fields come from a proxy that is believed. `expects`: the client waits for a 100, if there is
+ * a body.
+ */
+export function readRequestHead(raw: readonly string[], trusted: boolean, expects: boolean): RequestHead {
   const head = new RequestHead()
   const { keep } = head
   for (let i = 0; i < raw.length; i += 2) {
@@ -114,8 +128,23 @@ export function readRequestHead(raw: readonly string[], trusted: boolean): Reque
     if (!trusted && length > 8 && claims(name)) continue
     keep.push(name, value)
   }
-  if (head.connection !== '') dropNominated(head.keep, head.connection)
+  const { length } = keep
+  if (head.connection !== '') dropNominated(keep, head.connection)
+  // RFC 9110 §10.1.1: nothing is expected without a body, or by HTTP/1.0.
+  const bodyless = !head.chunked && head.contentLength <= 0
+  if (head.expectAt !== -1 && (!expects || bodyless)) dropField(keep, 'expect')
+  if (keep.length !== length) locate(head)
   return head
+}
+
+/** Finds Host and Expect again in a list that has changed. */
+function locate(head: RequestHead): void {
+  head.hostAt = head.expectAt = -1
+  for (let i = 0; i < head.keep.length; i += 2) {
+    const name = (head.keep[i] as string).toLowerCase()
+    if (name === 'host') head.hostAt = i + 1
+    else if (name === 'expect') head.expectAt = i
+  }
 }
 
 /** Fields that a Connection header may not take away: without them the message would have other borders. */
@@ -158,14 +187,18 @@ export interface Hop {
   readonly host: string
   readonly requestId: string
   readonly httpVersion: string
-  /** Host for the upstream; empty: the upstream's own. */
-  readonly hostForUpstream: string
+  /** Whether the upstream sees that host; otherwise it sees its own name. */
+  readonly hostFromClient: boolean
 }
 
 /** Completes the kept fields with the gateway's own; the list then is what the upstream gets. */
 export function addGatewayFields(head: RequestHead, hop: Hop): string[] {
   const { keep } = head
-  if (hop.hostForUpstream !== '') keep.push('host', hop.hostForUpstream)
+  if (hop.hostFromClient && hop.host !== '') {
+    // RFC 9112 §3.2.2: an absolute target's authority stands above Host.
+    if (head.hostAt === -1) head.hostAt = keep.push('host', hop.host) - 1
+    else keep[head.hostAt] = hop.host
+  }
   keep.push('x-request-id', hop.requestId)
   keep.push('x-forwarded-for', forwardedFor(head, hop))
   keep.push('x-forwarded-proto', hop.scheme)
@@ -182,64 +215,6 @@ function forwardedFor(head: RequestHead, { trusted, clientIp, peer }: Hop): stri
   if (!trusted) return peer
   const before = head.forwardedFor || (clientIp === peer ? '' : clientIp)
   return before === '' ? peer : `${before}, ${peer}`
-}
-
-/** What the upstream's head says, and the fields of it that go on to the client. */
-export class ResponseHead {
-  chunked = false
-  /** A body that ends only with the connection, unless the status has none. */
-  hasLength = false
-  connection = ''
-  trailer = ''
-  keep: string[] = []
-}
-
-/** Bit n is set when a name of n characters may need more than being kept. */
-const responseLengths = [2, 7, 10, 14, 16, 17, 18].reduce((bits, length) => bits | (1 << length), 0)
-
-/** Takes one field whose name has the length of one that is not simply kept. Returns false when it is. */
-function takeResponseField(head: ResponseHead, lower: string, value: string): boolean {
-  switch (lower) {
-    case 'connection':
-      head.connection = head.connection === '' ? value : `${head.connection},${value}`
-      return true
-    case 'transfer-encoding':
-      head.chunked = true
-      return true
-    case 'trailer':
-      head.trailer = head.trailer === '' ? value : `${head.trailer}, ${value}`
-      return true
-    case 'content-length':
-      head.hasLength = true
-      return false
-    case 'te':
-    case 'upgrade':
-    case 'keep-alive':
-    case 'proxy-connection':
-    case 'proxy-authenticate':
-      return true
-    default:
-      return false
-  }
-}
-
-export function readResponseHead(raw: readonly string[]): ResponseHead {
-  const head = new ResponseHead()
-  const { keep } = head
-  for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i] as string
-    const value = raw[i + 1] as string
-    const length = name.length
-    if (
-      length < 19 &&
-      (responseLengths & (1 << length)) !== 0 &&
-      takeResponseField(head, name.toLowerCase(), value)
-    )
-      continue
-    keep.push(name, value)
-  }
-  if (head.connection !== '') dropNominated(keep, head.connection)
-  return head
 }
 
 /** Removes a field by its lower-case name. */

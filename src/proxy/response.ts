@@ -1,14 +1,12 @@
 /** The answer on its way to the client: one write for head and first chunk, back-pressure, trailers, cuts. */
 import { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { dropField, type ResponseHead, trailerPairs } from './headers.ts'
+import { dropField, trailerPairs } from './headers.ts'
+import type { ResponseHead } from './response-head.ts'
 import type { ClientRequest } from './upload.ts'
 
-/** RFC 9112 §4: what a reason phrase may hold. */
-const reasonForm = /^[\t\x20-\x7e\x80-\xff]*$/
-
-/** Above this the copy costs more than the gather. */
-const JOINED_BYTES_MAX = 4096
+/** Above this the copy into a string costs more than the gather; up to it a chunk is only lent. */
+export const JOINED_BYTES_MAX = 4096
 
 export interface ResponseOwner {
   onResponseDrain(): void
@@ -25,10 +23,12 @@ export class ClientResponse extends ServerResponse<ClientRequest> {
   #bodyless = false
   /** The body ends only with the connection: a cut must then be a reset to be seen. */
   #closeDelimited = false
-  /** The first chunk, until the tick is over: head and body of a small answer then leave in one write. */
-  #held: Buffer | null = null
+  /**
+   * The first chunk, until the tick is over: head and body of a small answer then leave in one write. As
+   * latin1, which keeps every byte, where it is small.
+   */
+  #held: Buffer | string | null = null
   #sameTick = false
-  #hasLength = false
   #listening = false
 
   /** Listens for the end; `owner` hears of it once, whatever becomes of the client. */
@@ -37,27 +37,22 @@ export class ClientResponse extends ServerResponse<ClientRequest> {
     this.on('close', onClose)
   }
 
-  /** Writes the head of an upstream's answer. False: it holds bytes that no head may hold (trap C13). */
-  relayHead(status: number, reason: string, head: ResponseHead): boolean {
-    const { keep } = head
+  /** Writes the head of an upstream's answer. */
+  relayHead(head: ResponseHead): void {
+    const { keep, status } = head
     const { method, httpVersion } = this.req
+    const hasLength = head.length !== -1
     this.#bodyless = method === 'HEAD' || status === 204 || status === 304
-    // RFC 9110 §8.6, RFC 9112 §6.3: no length with 204, none beside chunked.
-    if (head.hasLength && (status === 204 || head.chunked)) dropField(keep, 'content-length')
-    const chunked = !this.#bodyless && httpVersion === '1.1' && (head.chunked || !head.hasLength)
-    this.#closeDelimited = !this.#bodyless && !chunked && (head.chunked || !head.hasLength)
-    this.#hasLength = head.hasLength && !head.chunked
+    // RFC 9110 §8.6: no length with 204.
+    if (hasLength && status === 204) dropField(keep, 'content-length')
+    const chunked = !this.#bodyless && httpVersion === '1.1' && !hasLength
+    this.#closeDelimited = !this.#bodyless && !chunked && !hasLength
     if (head.trailer !== '' && chunked) keep.push('trailer', head.trailer)
     if (this.#closeDelimited) this.shouldKeepAlive = false
     this.sendDate = false
-    try {
-      this.writeHead(status, reasonForm.test(reason) ? reason : '', keep)
-    } catch {
-      return false
-    }
+    this.writeHead(status, head.reason, keep)
     this.#sameTick = true
     process.nextTick(endTick, this)
-    return true
   }
 
   /** What came with the head has come: it leaves now, however long the rest takes (trap A13). */
@@ -72,18 +67,19 @@ export class ClientResponse extends ServerResponse<ClientRequest> {
 
   relayChunk(chunk: Buffer): void {
     if (this.#bodyless) return
+    const piece = chunk.length <= JOINED_BYTES_MAX ? chunk.toString('latin1') : chunk
     if (this.#sameTick && this.#held === null) {
-      this.#held = chunk
+      this.#held = piece
       return
     }
     const held = this.#held
     this.#held = null
     if (held !== null) this.#send(held)
-    this.#send(chunk)
+    this.#send(piece)
   }
 
-  #send(chunk: Buffer): void {
-    if (this.write(chunk) || this.full) return
+  #send(piece: Buffer | string): void {
+    if (this.write(piece, 'latin1') || this.full) return
     this.full = true
     if (this.#listening) return
     this.#listening = true
@@ -95,9 +91,8 @@ export class ClientResponse extends ServerResponse<ClientRequest> {
     const held = this.#held
     this.#held = null
     if (held === null) this.end()
-    // latin1 keeps every byte, and lets Node send head and body as one string: one write instead of a gather.
-    else if (this.#hasLength && held.length <= JOINED_BYTES_MAX) this.end(held.toString('latin1'), 'latin1')
-    else this.end(held)
+    // A string with a length leaves with its head: one write instead of a gather.
+    else this.end(held, 'latin1')
   }
 
   #relayTrailers(trailers: readonly string[]): void {
@@ -113,7 +108,7 @@ export class ClientResponse extends ServerResponse<ClientRequest> {
   cut(socket: Socket): void {
     const held = this.#held
     this.#held = null
-    if (held !== null) this.write(held)
+    if (held !== null) this.write(held, 'latin1')
     else if (this.#sameTick) this.flushHeaders()
     // After Node's own tick, which sends what `write` has gathered.
     setImmediate(closeCut, socket, this.#closeDelimited)

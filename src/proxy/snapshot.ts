@@ -5,10 +5,10 @@
 import { BlockList, isIPv6 } from 'node:net'
 import { type Counters, Counters as Cells } from '../telemetry/counters.ts'
 import { Balancer, RetryBudget } from './balance.ts'
-import { Upstream, type UpstreamSpec, poolKey } from './forward.ts'
 import type { DataPlan } from './messages.ts'
 import { type Routable, Router } from './route.ts'
 import { MirrorRule } from './tap.ts'
+import { Upstream, type UpstreamSpec, poolKey } from './upstream-pool.ts'
 
 type CollectionPlan = DataPlan['collections'][number]
 
@@ -30,9 +30,10 @@ export class UpstreamRegistry {
     return upstream
   }
 
-  /** Ends ejections whose time is over. */
+  /** Ends ejections, and connections, whose time is over. */
   tick(now: number): void {
     for (const upstream of this.#byKey.values()) {
+      upstream.tick(now)
       if (upstream.ejectedUntil === 0 || upstream.ejectedUntil > now) continue
       upstream.ejectedUntil = 0
       upstream.showEjected(false)
@@ -78,7 +79,7 @@ export class Collection implements Routable {
   }
 }
 
-function specs(plan: CollectionPlan, headerBytes: number): UpstreamSpec[] {
+function specs(plan: CollectionPlan, { limits }: DataPlan['listen']): UpstreamSpec[] {
   return plan.upstreams.map(({ url, weight }, index) => ({
     url,
     weight,
@@ -86,7 +87,10 @@ function specs(plan: CollectionPlan, headerBytes: number): UpstreamSpec[] {
     connections: plan.limits.connections_per_upstream,
     pending: plan.limits.pending,
     connectMs: plan.timeouts.connect_ms,
-    headerBytes,
+    headerBytes: limits.header_bytes,
+    headerCount: limits.header_count,
+    tls: null,
+    tlsHash: '',
   }))
 }
 
@@ -123,7 +127,7 @@ export class Snapshot {
     const rules = new Map(data.mirrors.map((mirror) => [mirror.name, new MirrorRule(mirror)]))
     const upstreams: Upstream[] = []
     const collections = data.collections.map((plan) => {
-      const own = specs(plan, data.listen.limits.header_bytes).map((spec) => registry.use(spec))
+      const own = specs(plan, data.listen).map((spec) => registry.use(spec))
       upstreams.push(...own)
       const mirrors = data.capturing ? plan.mirrors.map((name) => rules.get(name)) : []
       return new Collection(

@@ -1,0 +1,180 @@
+/** One connection to an upstream: its socket, the parser of its answers, and the attempt that has it. */
+import type { Socket } from 'node:net'
+import { clock } from './clock.ts'
+import type { Attempt } from './forward.ts'
+import type { ResponseHead } from './response-head.ts'
+import { type ParserBounds, ResponseParser } from './upstream-parser.ts'
+import type { UpstreamAddress } from './upstream-address.ts'
+
+/** What a connection tells the pool that it belongs to. */
+export interface ConnectionOwner {
+  readonly bounds: ParserBounds
+  readonly address: UpstreamAddress
+  onOpen(connection: UpstreamConnection): void
+  /** It may take the next attempt. */
+  onFree(connection: UpstreamConnection): void
+  /** Its attempt is over; whether the connection is free or gone comes after it. */
+  onLeft(): void
+  /** It is no more; comes once. */
+  onGone(connection: UpstreamConnection): void
+}
+
+interface UpstreamSocket extends Socket {
+  upstreamConnection?: UpstreamConnection
+}
+
+/**
+ * An idle connection is kept this long unless the upstream's Keep-Alive says otherwise (trap C3: below the
+ * common 5 s).
+ */
+const IDLE_MS = 4000
+/** So much earlier than the upstream says, for what is under way. */
+const IDLE_MARGIN_MS = 1000
+const IDLE_MS_MAX = 600_000
+
+/**
+ * What is read goes here, whatever connection it comes from: libuv asks for memory, reads and reports in one
+ * go, and all of it is used or copied within the report. Elsewhere than on Unix the read may be under way
+ * for longer.
+ */
+const READ_BYTES = 65_536
+const shared = process.platform === 'win32' ? null : Buffer.allocUnsafeSlow(READ_BYTES)
+
+export class UpstreamConnection {
+  readonly socket: UpstreamSocket
+  readonly parser: ResponseParser
+  /** When a connection that is not open yet is given up, or an idle one is closed. Monotonic milliseconds. */
+  until: number
+  /** It has answered before. */
+  reused = false
+  readonly #owner: ConnectionOwner
+  readonly #bytes = shared ?? Buffer.allocUnsafeSlow(READ_BYTES)
+  #attempt: Attempt | null
+  #open = false
+  #gone = false
+  #persistent = false
+  #idleMs = IDLE_MS
+
+  constructor(owner: ConnectionOwner, attempt: Attempt, connectMs: number) {
+    this.#owner = owner
+    this.#attempt = attempt
+    attempt.attach(this)
+    this.parser = new ResponseParser(owner.bounds)
+    this.until = performance.now() + connectMs
+    const onread = { buffer: this.#bytes, callback: (length: number) => this.#read(length) }
+    this.socket = owner.address.connect(onread)
+    this.socket.upstreamConnection = this
+    this.socket.on(owner.address.readyEvent, onReady)
+    this.socket.on('end', onEnd)
+    this.socket.on('error', onError)
+    this.socket.on('close', onClose)
+    this.socket.on('drain', onDrain)
+  }
+
+  get connecting(): boolean {
+    return !this.#open
+  }
+
+  /** Whether the next attempt may have it. */
+  usable(now: number): boolean {
+    return !this.#gone && now < this.until && this.socket.writable
+  }
+
+  ready(): void {
+    if (this.#gone) return
+    this.#open = true
+    this.#owner.onOpen(this)
+    if (this.#attempt === null) this.#free()
+    else this.#serve(this.#attempt)
+  }
+
+  /** Takes the next attempt. */
+  take(attempt: Attempt): void {
+    this.#attempt = attempt
+    attempt.attach(this)
+    this.#serve(attempt)
+  }
+
+  #serve(attempt: Attempt): void {
+    this.#persistent = false
+    this.parser.begin(attempt.request.method)
+    attempt.begin()
+  }
+
+  #read(length: number): boolean {
+    const attempt = this.#attempt
+    if (attempt === null || !attempt.sent) {
+      // RFC 9112 §9.2: an answer without a request.
+      this.destroy()
+      return true
+    }
+    this.parser.feed(this.#bytes, length)
+    return attempt.read(this.parser, this.#bytes)
+  }
+
+  /** The head of the answer is here: whether another one may follow on this connection. */
+  answered(head: ResponseHead): void {
+    this.#persistent = head.persistent
+    if (!this.#persistent) return
+    const seconds = head.idleSeconds
+    this.#idleMs = seconds === -1 ? IDLE_MS : Math.min(seconds * 1000 - IDLE_MARGIN_MS, IDLE_MS_MAX)
+  }
+
+  /** The attempt is over. `whole`: request and answer were, or nothing of the request was sent. */
+  leave(whole: boolean): void {
+    const untouched = this.#attempt?.sent === false
+    this.#attempt = null
+    this.#owner.onLeft()
+    // It goes on opening, for whoever comes next.
+    if (whole && this.connecting) return
+    const reusable = whole && (untouched || (this.#persistent && this.#idleMs > 0))
+    if (!reusable || this.socket.writableLength > 0 || !this.socket.writable) return this.destroy()
+    this.reused ||= !untouched
+    this.#free()
+  }
+
+  #free(): void {
+    this.until = clock.now + this.#idleMs
+    this.#owner.onFree(this)
+  }
+
+  drained(): void {
+    this.#attempt?.drained()
+  }
+
+  ended(): void {
+    this.#attempt?.ended(this.parser)
+    this.destroy()
+  }
+
+  /** The socket failed, was closed, or took too long to open. */
+  failed(): void {
+    this.#attempt?.broke()
+    this.destroy()
+  }
+
+  destroy(): void {
+    if (this.#gone) return
+    this.#gone = true
+    this.socket.destroy()
+    this.#owner.onGone(this)
+  }
+}
+
+// Shared listeners: one function each for all sockets.
+
+function onReady(this: UpstreamSocket): void {
+  this.upstreamConnection?.ready()
+}
+function onEnd(this: UpstreamSocket): void {
+  this.upstreamConnection?.ended()
+}
+function onError(this: UpstreamSocket): void {
+  this.upstreamConnection?.failed()
+}
+function onClose(this: UpstreamSocket): void {
+  this.upstreamConnection?.failed()
+}
+function onDrain(this: UpstreamSocket): void {
+  this.upstreamConnection?.drained()
+}
