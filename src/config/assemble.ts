@@ -6,13 +6,14 @@ import { sourcesOf } from '../contract/stream-events.ts'
 import { secretOptionsOf } from './delivery-fields.ts'
 import type { DeliveryDraft, Draft, Entry, MirrorDraft, StreamDraft } from './draft.ts'
 import { freeze } from './freeze.ts'
-import { normalHost, normalPrefix } from './rules/collections.ts'
+import { normalHost, normalPrefix, normalUpstream } from './rules/collections.ts'
 import { tlsFiles } from './rules/connections.ts'
 import { defaultThreads } from './rules/memory.ts'
 import { DEFAULT_WITHIN_MS, sinkOptions } from './rules/deliveries.ts'
 import { pointerTo } from './places.ts'
 import { IMPLICIT, withPaths } from './provider-names.ts'
 import type { Config, ConnectionConfig, MirrorConfig, SecretsConfig, StreamConfig } from './schema.ts'
+import type { ClientTlsConfig } from './schema-tls.ts'
 import { providerOptions } from './validate-providers.ts'
 
 export function assemble(draft: Draft, generation: number): Config {
@@ -29,10 +30,10 @@ export function assemble(draft: Draft, generation: number): Config {
       clients: file.admin.clients.map((client) => ({ environment: file.environment, ...client })),
     },
     collections: file.collections.map((collection) => ({
-      ...collection,
+      ...withFiles(collection, draft.folder),
       hosts: collection.hosts.map(normalHost),
       prefix: normalPrefix(collection.prefix),
-      upstreams: collection.upstreams.map((upstream) => ({ ...upstream, url: new URL(upstream.url).origin })),
+      upstreams: collection.upstreams.map((upstream) => ({ ...upstream, url: normalUpstream(upstream.url) })),
     })),
     connections: file.connections.map((connection, at) =>
       withTemplates(withFiles(connection, draft.folder), pointerTo('/connections', at), draft),
@@ -171,14 +172,14 @@ function retryOf(retry: MirrorDraft['retry']): MirrorDraft['retry'] {
   }
 }
 
-function withFiles(connection: ConnectionConfig, folder: string): ConnectionConfig {
-  if (connection.tls === undefined) return connection
-  const tls = { ...connection.tls }
+function withFiles<T extends { tls?: ClientTlsConfig }>(owner: T, folder: string): T {
+  if (owner.tls === undefined) return owner
+  const tls = { ...owner.tls }
   for (const key of tlsFiles) {
     const file = tls[key]
     if (file !== undefined) tls[key] = resolve(folder, file)
   }
-  return { ...connection, tls }
+  return { ...owner, tls }
 }
 
 /** The same data with its keys in order, so that moving lines in the file does not change the hash. */

@@ -101,7 +101,10 @@ function shown(value: unknown, at: readonly string[], referenced: ReadonlySet<st
 /** Of a URL, where it leads: its path and query may be what lets people in. */
 function shownText(text: string, at: readonly string[]): string {
   const key = at.at(-1) ?? ''
-  if (/(^|_)url$/.test(key) && URL.canParse(text)) return new URL(text).origin
+  if (/(^|_)url$/.test(key) && URL.canParse(text)) {
+    const { origin, protocol } = new URL(text)
+    return protocol === 'unix:' ? text.slice(0, TEXT_CHARS_MAX) : origin
+  }
   // What a plugin calls its own keys is its own affair.
   const isKnown = shownKeys.has(key) && (key === 'format' || !at.includes('options'))
   return isKnown ? text.slice(0, TEXT_CHARS_MAX) : MASK

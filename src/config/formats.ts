@@ -39,10 +39,16 @@ function checkProxyUrl(text: string): string | null {
   return url.pathname === '/' && !text.includes('?') ? null : 'must be scheme, host and port alone'
 }
 
+/** What fits `sun_path` of unix(7), less the final zero. */
+const SOCKET_PATH_BYTES_MAX = 107
+
 function checkUpstreamUrl(text: string): string | null {
-  if (/^(https:|unix:)/i.test(text))
-    return 'must be an http URL, https and unix are not available in this version'
-  if (!/^http:\/\//i.test(text)) return 'must be an http URL like http://127.0.0.1:3000'
+  if (/^unix:/i.test(text)) {
+    const bytes = Buffer.byteLength(text) - 'unix:'.length
+    if (!text.startsWith('/', 5) || text.includes('\0')) return 'must be an absolute path after unix:'
+    return bytes <= SOCKET_PATH_BYTES_MAX ? null : `must be a path of at most ${SOCKET_PATH_BYTES_MAX} bytes`
+  }
+  if (!/^https?:\/\//i.test(text)) return 'must be a URL like http://127.0.0.1:3000 or unix:/run/api.sock'
   const rule = checkHttpUrl(text)
   if (rule !== null) return rule.replace(', use headers of the connection', '')
   const url = new URL(text)

@@ -182,7 +182,7 @@ async function examine(parsed: ParsedText, options: LoadOptions): Promise<Examin
 
 async function checkMeaning(draft: Draft): Promise<void> {
   checkListen(draft)
-  checkCollections(draft)
+  await checkCollections(draft)
   await checkConnections(draft)
   await checkSecrets(draft)
   checkMirrors(draft)

@@ -2,10 +2,13 @@
 import { limits } from '../contract/limits.ts'
 import { Type } from '../contract/schema.ts'
 import { count, DAY, entry, flag, HOUR, later, name, section, tagHandles, text } from './fields.ts'
+import { ClientTls } from './schema-tls.ts'
 
 const Upstream = entry(
   {
-    url: text('URL of the upstream: http, host and port.', { format: 'upstream-url' }),
+    url: text('Where it is: http or https with host and port, or unix: and a path.', {
+      format: 'upstream-url',
+    }),
     weight: count(1, 1, 1000, 'Share of requests.'),
     http2: Type.Boolean({ default: false, later: true, description: 'HTTP/2 to this upstream.' }),
   },
@@ -72,7 +75,7 @@ export const Collection = entry(
       },
       'Retries towards upstreams.',
     ),
-    tls: Type.Optional(later('TLS towards https upstreams.')),
+    tls: Type.Optional(ClientTls),
     timeouts: section(
       {
         connect_ms: count(2000, 10, HOUR, 'Time to connect to the upstream.'),

@@ -14,6 +14,7 @@ import {
   statuses,
   timeoutMs,
 } from './schema-delivery.ts'
+import { ClientTls } from './schema-tls.ts'
 
 const connectionNameRule =
   'must begin with a letter or digit and hold only letters, digits, spaces, dot, dash, underscore, at most 64'
@@ -22,17 +23,6 @@ const mediaType = {
   pattern: '^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/(\\*|[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*)$',
   rule: 'must be a media type like application/json or text/*',
 }
-
-const Tls = entry(
-  {
-    ca_file: Type.Optional(text('PEM file with the certificates to trust instead of the system’s.')),
-    cert_file: Type.Optional(text('PEM file with the client certificate.')),
-    key_file: Type.Optional(text('PEM file with its key.')),
-    verify: flag(true, 'Whether the certificate is verified; false is for tests only.'),
-    server_name: Type.Optional(text('Server name (SNI) to ask for and to verify.')),
-  },
-  'TLS options.',
-)
 
 export const Connection = entry(
   {
@@ -52,7 +42,7 @@ export const Connection = entry(
       false,
       'true: header names on the wire exactly as typed; false: lower-case.',
     ),
-    tls: Type.Optional(Tls),
+    tls: Type.Optional(ClientTls),
     proxy_url: Type.Optional(text('http proxy for deliveries.', { format: 'proxy-url' })),
   },
   'A reusable endpoint.',

@@ -78,7 +78,7 @@ export class ProxyServer {
 
   constructor(options: ProxyOptions) {
     this.#options = options
-    this.#registry = new UpstreamRegistry(options.counters)
+    this.#registry = new UpstreamRegistry(options)
     this.#connectionsOpen = new Int32Array(options.connections)
     const { cells } = options.counters
     this.shared = {

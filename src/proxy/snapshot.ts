@@ -3,28 +3,29 @@
  * ended.
  */
 import { BlockList, isIPv6 } from 'node:net'
-import { type Counters, Counters as Cells } from '../telemetry/counters.ts'
+import { Counters as Cells } from '../telemetry/counters.ts'
 import { Balancer, RetryBudget } from './balance.ts'
 import type { DataPlan } from './messages.ts'
 import { type Routable, Router } from './route.ts'
 import { MirrorRule } from './tap.ts'
-import { Upstream, type UpstreamSpec, poolKey } from './upstream-pool.ts'
+import { Upstream, type UpstreamHost, type UpstreamSpec, poolKey } from './upstream-pool.ts'
+import { readTls } from './upstream-tls.ts'
 
 type CollectionPlan = DataPlan['collections'][number]
 
 /** The upstreams of a thread. Those that two plans share live on with their connections. */
 export class UpstreamRegistry {
   readonly #byKey = new Map<string, Upstream>()
-  readonly #counters: Counters
+  readonly #host: UpstreamHost
 
-  constructor(counters: Counters) {
-    this.#counters = counters
+  constructor(host: UpstreamHost) {
+    this.#host = host
   }
 
   use(spec: UpstreamSpec): Upstream {
     const key = poolKey(spec)
     let upstream = this.#byKey.get(key)
-    if (upstream === undefined) this.#byKey.set(key, (upstream = new Upstream(spec, this.#counters)))
+    if (upstream === undefined) this.#byKey.set(key, (upstream = new Upstream(spec, this.#host)))
     else upstream.adopt(spec)
     upstream.users++
     return upstream
@@ -80,17 +81,18 @@ export class Collection implements Routable {
 }
 
 function specs(plan: CollectionPlan, { limits }: DataPlan['listen']): UpstreamSpec[] {
-  return plan.upstreams.map(({ url, weight }, index) => ({
-    url,
-    weight,
+  const isSecure = ({ url }: { readonly url: string }): boolean => url.startsWith('https:')
+  const tls = plan.upstreams.some(isSecure) ? readTls(plan.tls) : null
+  return plan.upstreams.map((upstream, index) => ({
+    url: upstream.url,
+    weight: upstream.weight,
     slot: plan.upstreamSlots[index] as number,
     connections: plan.limits.connections_per_upstream,
     pending: plan.limits.pending,
     connectMs: plan.timeouts.connect_ms,
     headerBytes: limits.header_bytes,
     headerCount: limits.header_count,
-    tls: null,
-    tlsHash: '',
+    tls: isSecure(upstream) ? tls : null,
   }))
 }
 

@@ -1,15 +1,7 @@
 /** Where an upstream is, and how a connection to it is opened: TCP, a Unix socket, TLS. */
-import { connect, isIP, type OnReadOpts, type Socket } from 'node:net'
-import { type ConnectionOptions, connect as connectTls, createSecureContext, type TLSSocket } from 'node:tls'
-
-/** What is presented to an https upstream, and what is asked of it; contents of files, not their paths. */
-export interface UpstreamTls {
-  readonly ca?: Buffer | undefined
-  readonly cert?: Buffer | undefined
-  readonly key?: Buffer | undefined
-  readonly verify: boolean
-  readonly serverName?: string | undefined
-}
+import { connect, isIP, type OnReadOpts, Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
+import type { UpstreamTls } from './upstream-tls.ts'
 
 const TCP = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 } as const
 
@@ -18,46 +10,48 @@ export class UpstreamAddress {
   readonly name: string
   /** What the upstream calls itself in Host. */
   readonly authority: string
-  readonly readyEvent: 'connect' | 'secureConnect'
+  /** Over TLS. */
+  readonly secure: boolean
   readonly #place: { readonly host: string; readonly port: number } | { readonly path: string }
-  readonly #tls: ConnectionOptions | null
+  readonly #tls: ConnectionOptions | Error | null
   /** RFC 8446 §2.2: the last one, so that the next connection needs no full handshake. */
   #session: Buffer | undefined
 
+  /** `tls` for https, and for https alone. */
   constructor(url: string, tls: UpstreamTls | null) {
+    this.secure = url.startsWith('https:')
     if (url.startsWith('unix:')) {
       this.name = url
       this.authority = 'localhost'
       this.#place = { path: url.slice(5) }
       this.#tls = null
     } else {
-      const { origin, host, hostname, port, protocol } = new URL(url)
+      const { origin, host, hostname, port } = new URL(url)
       const plainHost = hostname.replace(/^\[(.*)\]$/, '$1')
-      const secure = protocol === 'https:'
       this.name = origin
       this.authority = host
-      this.#place = { host: plainHost, port: Number(port || (secure ? 443 : 80)) }
-      this.#tls = secure ? tlsOptions(tls, plainHost) : null
+      this.#place = { host: plainHost, port: Number(port || (this.secure ? 443 : 80)) }
+      this.#tls = tls === null ? null : tlsOptions(tls, plainHost)
     }
-    this.readyEvent = this.#tls === null ? 'connect' : 'secureConnect'
   }
 
   connect(onread: OnReadOpts): Socket {
     if (this.#tls === null) return connect({ ...this.#place, ...TCP, onread })
+    if (this.#tls instanceof Error) return new Socket().destroy(this.#tls)
     const options = { ...this.#tls, ...this.#place, ...TCP, onread, session: this.#session }
-    const socket: TLSSocket = connectTls(options)
-    return socket.on('session', (session) => {
+    return connectTls(options).on('session', (session) => {
       this.#session = session
     })
   }
 }
 
-function tlsOptions(tls: UpstreamTls | null, host: string): ConnectionOptions {
+function tlsOptions({ context, verify, serverName }: UpstreamTls, host: string): ConnectionOptions | Error {
+  if (context instanceof Error) return context
   return {
-    secureContext: createSecureContext({ ca: tls?.ca, cert: tls?.cert, key: tls?.key }),
-    rejectUnauthorized: tls?.verify ?? true,
+    secureContext: context,
+    rejectUnauthorized: verify,
     // RFC 6066 §3: the server name is never an address.
-    servername: tls?.serverName ?? (isIP(host) === 0 ? host : ''),
+    servername: serverName ?? (isIP(host) === 0 ? host : ''),
     ALPNProtocols: ['http/1.1'],
   }
 }

@@ -11,6 +11,8 @@ export interface ConnectionOwner {
   readonly bounds: ParserBounds
   readonly address: UpstreamAddress
   onOpen(connection: UpstreamConnection): void
+  /** TLS failed: a certificate that is not trusted, ours that is not taken, files that cannot be used. */
+  onUntrusted(error: Error): void
   /** It may take the next attempt. */
   onFree(connection: UpstreamConnection): void
   /** Its attempt is over; whether the connection is free or gone comes after it. */
@@ -64,7 +66,7 @@ export class UpstreamConnection {
     const onread = { buffer: this.#bytes, callback: (length: number) => this.#read(length) }
     this.socket = owner.address.connect(onread)
     this.socket.upstreamConnection = this
-    this.socket.on(owner.address.readyEvent, onReady)
+    this.socket.on(owner.address.secure ? 'secureConnect' : 'connect', onReady)
     this.socket.on('end', onEnd)
     this.socket.on('error', onError)
     this.socket.on('close', onClose)
@@ -147,6 +149,11 @@ export class UpstreamConnection {
     this.destroy()
   }
 
+  onError(error: Error): void {
+    if (this.#owner.address.secure && isTlsError(error, this.connecting)) this.#owner.onUntrusted(error)
+    this.failed()
+  }
+
   /** The socket failed, was closed, or took too long to open. */
   failed(): void {
     this.#attempt?.broke()
@@ -161,6 +168,12 @@ export class UpstreamConnection {
   }
 }
 
+/** While it opens, what the network says has a system call. RFC 8446 §4.4.2.4: some refusals come later. */
+function isTlsError(error: NodeJS.ErrnoException, connecting: boolean): boolean {
+  if (error.code?.startsWith('ERR_SSL_') === true) return true
+  return connecting && error.syscall === undefined && !(error instanceof AggregateError)
+}
+
 // Shared listeners: one function each for all sockets.
 
 function onReady(this: UpstreamSocket): void {
@@ -169,8 +182,8 @@ function onReady(this: UpstreamSocket): void {
 function onEnd(this: UpstreamSocket): void {
   this.upstreamConnection?.ended()
 }
-function onError(this: UpstreamSocket): void {
-  this.upstreamConnection?.failed()
+function onError(this: UpstreamSocket, error: Error): void {
+  this.upstreamConnection?.onError(error)
 }
 function onClose(this: UpstreamSocket): void {
   this.upstreamConnection?.failed()

@@ -3,9 +3,10 @@ import { type Counters, Counters as Cells, threadCell, upstreamCell } from '../t
 import type { Balanced } from './balance.ts'
 import { clock } from './clock.ts'
 import type { Attempt } from './forward.ts'
-import { UpstreamAddress, type UpstreamTls } from './upstream-address.ts'
+import { UpstreamAddress } from './upstream-address.ts'
 import { type ConnectionOwner, UpstreamConnection } from './upstream-connection.ts'
 import type { ParserBounds } from './upstream-parser.ts'
+import type { UpstreamTls } from './upstream-tls.ts'
 
 export interface UpstreamSpec extends ParserBounds {
   readonly url: string
@@ -16,14 +17,18 @@ export interface UpstreamSpec extends ParserBounds {
   readonly connectMs: number
   /** Null without https. */
   readonly tls: UpstreamTls | null
-  /** Differs where `tls` does. */
-  readonly tlsHash: string
 }
 
 /** What makes two specs the same pool; weight and queue bound may change on the fly. */
 export function poolKey(spec: UpstreamSpec): string {
-  const { slot, url, connections, connectMs, headerBytes, headerCount, tlsHash } = spec
-  return [slot, url, connections, connectMs, headerBytes, headerCount, tlsHash].join(' ')
+  const { slot, url, connections, connectMs, headerBytes, headerCount, tls } = spec
+  return [slot, url, connections, connectMs, headerBytes, headerCount, tls?.hash].join(' ')
+}
+
+/** What an upstream needs of the thread that it is in. */
+export interface UpstreamHost {
+  readonly counters: Counters
+  readonly warn: (kind: string, error: unknown) => void
 }
 
 export class Upstream implements Balanced, ConnectionOwner {
@@ -37,6 +42,7 @@ export class Upstream implements Balanced, ConnectionOwner {
   users = 0
   /** Its last answer was HTTP/1.0. */
   old = false
+  readonly #warn: UpstreamHost['warn']
   readonly #cells: Float64Array
   readonly #cell: number
   readonly #connectionsMax: number
@@ -53,7 +59,8 @@ export class Upstream implements Balanced, ConnectionOwner {
   #pumping = false
   #closing = false
 
-  constructor(spec: UpstreamSpec, counters: Counters) {
+  constructor(spec: UpstreamSpec, { counters, warn }: UpstreamHost) {
+    this.#warn = warn
     this.key = poolKey(spec)
     this.bounds = { headerBytes: spec.headerBytes, headerCount: spec.headerCount }
     this.address = new UpstreamAddress(spec.url, spec.tls)
@@ -135,6 +142,10 @@ export class Upstream implements Balanced, ConnectionOwner {
 
   onOpen(connection: UpstreamConnection): void {
     this.#connecting.delete(connection)
+  }
+
+  onUntrusted(error: Error): void {
+    this.#warn('upstream_tls', new Error(`connecting to ${this.name}: ${error.message}`))
   }
 
   onFree(connection: UpstreamConnection): void {

@@ -103,7 +103,7 @@ test('an HTTP/1.0 client may keep its connection', async () => {
   expect(valuesOf(upstream.received[0]?.rawHeaders ?? [], 'via')).toEqual(['1.0 mirrorgate'])
 })
 
-test('trailers of an answer arrive, those of a request are captured', async () => {
+test('trailers arrive on the other side, both ways, and are captured', async () => {
   const upstream = await startUpstream((request, response) => {
     request.resume()
     request.on('end', () => {
@@ -116,12 +116,17 @@ test('trailers of an answer arrive, those of a request are captured', async () =
   const thread = await startThread(upstream, { mirrors: [{ name: 'm' }] })
   const client = await RawClient.connect(thread.port)
   const answer = await client.request(
-    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Check: 7\r\n\r\n',
+    'POST / HTTP/1.1\r\nHost: a\r\nTrailer: X-Check\r\nTransfer-Encoding: chunked\r\n\r\n' +
+      '2\r\nhi\r\n0\r\nX-Check: 7\r\nHost: evil.test\r\n\r\n',
   )
+  const [got] = upstream.received
+  expect(got?.body?.toString()).toBe('hi')
+  expect(got?.rawTrailers).toEqual(['X-Check', '7'])
+  expect(got?.headers.trailer).toBe('X-Check')
   expect(answer.rawTrailers).toEqual(['grpc-status', '0', 'X-Sum', '9'])
   expect(answer.header('trailer')).toBe('grpc-status')
   const [captured] = await thread.exchanges(1)
-  expect(captured?.requestTrailers).toEqual(['X-Check', '7'])
+  expect(captured?.requestTrailers).toEqual(['X-Check', '7', 'Host', 'evil.test'])
   expect(captured?.responseTrailers).toEqual(['grpc-status', '0', 'X-Sum', '9'])
   const old = await RawClient.connect(thread.port)
   expect((await old.request('GET / HTTP/1.0\r\n\r\n')).body.toString()).toBe('body')

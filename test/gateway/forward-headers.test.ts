@@ -229,6 +229,32 @@ test('hop-by-hop fields of an answer end at the gateway', async () => {
   ])
 })
 
+test('the head reaches the upstream as it was sent: order, case, duplicates, Host in its place', async () => {
+  let head = ''
+  const upstream = await startRawUpstream((socket) => {
+    socket.on('data', (chunk) => {
+      head = chunk.toString('latin1')
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+    })
+  })
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  const own = (host: string) =>
+    'x-request-id: i\r\nx-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\n' +
+    `x-forwarded-host: ${host}\r\nvia: 1.1 mirrorgate\r\n`
+  const before = 'X-B: 2\r\nhOST: a.test\r\nX-Request-Id: i\r\nx-a: \xe4\r\nX-B: 1\r\n'
+  await client.request(`GET /p?q HTTP/1.1\r\n${before}\r\n`)
+  const kept = before.replace('X-Request-Id: i\r\n', '')
+  expect(head).toBe(`GET /p?q HTTP/1.1\r\n${kept}${own('a.test')}connection: keep-alive\r\n\r\n`)
+  // RFC 9112 §3.2.2: the authority of an absolute target takes the place of Host.
+  await client.request(`GET http://b.test/p HTTP/1.1\r\n${before}Connection: X-B\r\n\r\n`)
+  const absolute = 'hOST: b.test\r\nx-a: \xe4\r\n'
+  expect(head).toBe(`GET /p HTTP/1.1\r\n${absolute}${own('b.test')}connection: keep-alive\r\n\r\n`)
+  const old = await RawClient.connect(thread.port)
+  await old.request('GET / HTTP/1.0\r\nX-B: 2\r\n\r\n')
+  expect(head.startsWith(`GET / HTTP/1.1\r\nhost: 127.0.0.1:${upstream.port}\r\nX-B: 2\r\n`)).toBe(true)
+})
+
 test('an answer whose head holds forbidden bytes becomes a 502', async () => {
   for (const status of ['200 OK', '204 No Content']) {
     const upstream = await startRawUpstream(

@@ -67,7 +67,10 @@ test('Upgrade is not passed on, and the request is', async () => {
   expect(upstream.received[0]?.headers.upgrade).toBeUndefined()
 })
 
-test('100-continue is answered by the gateway once the route takes the body', async () => {
+const expecting = (path: string, length: number) =>
+  `POST ${path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nX-A: b\r\nContent-Length: ${length}\r\n\r\n`
+
+test('Expect travels to the upstream, its 100 to the client, and then the body', async () => {
   const upstream = await startUpstream()
   const thread = await startThread(upstream, {
     collection: {
@@ -77,20 +80,22 @@ test('100-continue is answered by the gateway once the route takes the body', as
       limits: { body_bytes: 10 },
     },
   })
-  const head = (path: string, length: number) =>
-    `POST ${path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n\r\n`
   const client = await RawClient.connect(thread.port)
-  client.send(head('/api', 2))
-  expect((await client.head()).status).toBe(100)
-  client.send('ok')
-  expect((await client.response()).status).toBe(200)
-  expect(upstream.received[0]?.headers.expect).toBeUndefined()
+  for (let round = 0; round < 2; round++) {
+    client.send(expecting('/api', 2))
+    expect((await client.head()).status).toBe(100)
+    client.send('ok')
+    expect((await client.response()).status).toBe(200)
+    const { rawHeaders, body } = upstream.received[round] ?? {}
+    expect(rawHeaders?.slice(0, 6)).toEqual(['Host', 'a', 'Expect', '100-continue', 'X-A', 'b'])
+    expect(body?.toString()).toBe('ok')
+  }
   for (const [path, length, status] of [
     ['/other', 2, 404],
     ['/api', 11, 413],
   ] as const) {
     const other = await RawClient.connect(thread.port)
-    const answer = await other.request(head(path, length))
+    const answer = await other.request(expecting(path, length))
     expect(answer).toMatchObject({ status, interim: [] })
     await other.closed
   }
@@ -98,7 +103,85 @@ test('100-continue is answered by the gateway once the route takes the body', as
   const answer = await unknown.request('GET /api HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n')
   expect(JSON.parse(answer.body.toString())).toMatchObject({ error: 'expectation_failed' })
   await unknown.closed
-  expect(upstream.received).toHaveLength(1)
+  expect(upstream.received).toHaveLength(2)
+})
+
+test('an upstream that does not want the body says so at once, and the client need not send it', async () => {
+  const bytes: string[] = []
+  const upstream = await startRawUpstream((socket) => {
+    socket.on('data', (chunk) => {
+      bytes.push(chunk.toString('latin1'))
+      socket.write('HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig')
+    })
+  })
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  const answer = await client.request(expecting('/', 100))
+  expect(answer).toMatchObject({ status: 413, interim: [] })
+  // Whether the body still comes is the client's choice, so nothing can follow on this connection.
+  expect(answer.header('connection')).toBe('close')
+  await client.closed
+  expect(bytes).toHaveLength(1)
+  expect(bytes[0]).toMatch(/\r\nconnection: keep-alive\r\n\r\n$/)
+})
+
+test('a client that does not wait for the 100 may send its body', async () => {
+  const upstream = await startRawUpstream((socket) => {
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+      if (text.endsWith('\r\n\r\nok')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone')
+    })
+  })
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  const answer = await client.request(`${expecting('/', 2)}ok`)
+  expect(answer).toMatchObject({ status: 200, interim: [] })
+  expect(answer.body.toString()).toBe('done')
+})
+
+test('before an HTTP/1.0 upstream the gateway answers 100 itself', async () => {
+  const heads: string[] = []
+  const upstream = await startRawUpstream((socket) => {
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+      if (!text.endsWith('\r\n\r\n') && !text.endsWith('ok')) return
+      heads.push(text)
+      socket.end('HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\ndone')
+    })
+  })
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  // What an upstream speaks is known by its answers.
+  expect((await client.request('GET / HTTP/1.1\r\nHost: a\r\n\r\n')).status).toBe(200)
+  client.send(expecting('/', 2))
+  expect((await client.head()).status).toBe(100)
+  client.send('ok')
+  expect((await client.response()).body.toString()).toBe('done')
+  expect(heads[1]).not.toMatch(/expect/i)
+  expect(heads[1]).toContain('X-A: b')
+})
+
+test('Expect without a body, or from HTTP/1.0, ends at the gateway', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  await client.request('GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n')
+  const old = await RawClient.connect(thread.port)
+  await old.request('POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nok')
+  expect(upstream.received.map(({ headers }) => headers.expect)).toEqual([undefined, undefined])
+  expect(upstream.received[1]?.body?.toString()).toBe('ok')
+})
+
+test('a 100 that nobody waits for is passed on', async () => {
+  const upstream = await startRawUpstream(
+    answering('HTTP/1.1 100 Continue\r\nX-A: b\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'),
+  )
+  const client = await RawClient.connect((await startThread(upstream)).port)
+  const answer = await client.request('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+  expect(answer.interim.map(({ status, rawHeaders }) => [status, ...rawHeaders])).toEqual([[100, 'X-A', 'b']])
+  expect(answer.status).toBe(200)
 })
 
 test('an early answer reaches the client, and the next request on its connection works', async () => {

@@ -3,13 +3,15 @@ import { isIP } from 'node:net'
 import type { Draft, Entry } from '../draft.ts'
 import { pointerTo } from '../places.ts'
 import type { CollectionConfig } from '../schema.ts'
+import { checkTls } from './connections.ts'
 import { isWildcard } from './listen.ts'
 
-export function checkCollections(draft: Draft): void {
+export async function checkCollections(draft: Draft): Promise<void> {
   for (const entry of draft.collections()) {
     prefix(draft, entry)
     hosts(draft, entry)
     upstreams(draft, entry)
+    if (draft.sound(`${entry.pointer}/tls`)) await tls(draft, entry)
   }
   overlaps(draft)
 }
@@ -22,6 +24,13 @@ export function normalPrefix(prefix: string): string {
 /** Names of hosts are compared without case and without the root's dot (RFC 3986 §3.2.2). */
 export function normalHost(host: string): string {
   return host.toLowerCase().replace(/\.$/, '')
+}
+
+const UNIX = 'unix:'
+
+/** One spelling of each upstream: the origin of a URL, or the path of a socket. */
+export function normalUpstream(url: string): string {
+  return /^unix:/i.test(url) ? UNIX + url.slice(UNIX.length) : new URL(url).origin
 }
 
 function prefix(draft: Draft, { value, pointer }: Entry<CollectionConfig>): void {
@@ -80,14 +89,23 @@ function upstreams(draft: Draft, { value, pointer }: Entry<CollectionConfig>): v
   const seen = new Set<string>()
   for (const [at, upstream] of value.upstreams.entries()) {
     const here = `${pointer}/upstreams/${at}/url`
-    const url = new URL(upstream.url)
-    if (seen.has(url.origin)) {
+    const url = normalUpstream(upstream.url)
+    if (seen.has(url)) {
       draft.problem(here, `must be unique in a collection, got ${draft.shown(here, upstream.url)} again`)
     }
-    seen.add(url.origin)
-    if (isGatewayItself(draft, url)) {
+    seen.add(url)
+    if (!url.startsWith(UNIX) && isGatewayItself(draft, new URL(url))) {
       draft.problem(here, `must not be the gateway itself, got ${draft.shown(here, upstream.url)}`)
     }
+  }
+}
+
+async function tls(draft: Draft, { value, pointer }: Entry<CollectionConfig>): Promise<void> {
+  const at = `${pointer}/tls`
+  await checkTls(draft, value.tls, at)
+  if (value.tls === undefined || !draft.sound(`${pointer}/upstreams`)) return
+  if (!value.upstreams.some(({ url }) => /^https:/i.test(url))) {
+    draft.warn(at, 'changes nothing, no upstream of this collection is https')
   }
 }
 
@@ -95,7 +113,8 @@ function upstreams(draft: Draft, { value, pointer }: Entry<CollectionConfig>): v
 function isGatewayItself(draft: Draft, url: URL): boolean {
   if (!draft.sound('/listen/host', '/listen/port')) return false
   const { host, port } = draft.file.listen
-  if (port === 0 || Number(url.port === '' ? 80 : url.port) !== port) return false
+  const urlPort = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
+  if (port === 0 || urlPort !== port) return false
   const name = url.hostname.replace(/^\[(.*)\]$/, '$1')
   const loopback = name === 'localhost' || name === '::1' || (isIP(name) === 4 && name.startsWith('127.'))
   return name === host || isWildcard(name) || (loopback && (isWildcard(host) || host === 'localhost'))

@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import type { Draft, Entry } from '../draft.ts'
 import { pointerTo } from '../places.ts'
 import type { ConnectionConfig } from '../schema.ts'
+import type { ClientTlsConfig } from '../schema-tls.ts'
 import { plural } from '../wording.ts'
 
 /** Fields of one connection or of the framing (RFC 9110 §7.6.1, §8.6), and those that deliveries set. */
@@ -23,7 +24,7 @@ export const tlsFiles = ['ca_file', 'cert_file', 'key_file'] as const
 export async function checkConnections(draft: Draft): Promise<void> {
   for (const entry of draft.connections()) {
     if (draft.usable(`${entry.pointer}/headers`)) headers(draft, entry)
-    if (draft.sound(`${entry.pointer}/tls`)) await tls(draft, entry)
+    if (draft.sound(`${entry.pointer}/tls`)) await checkTls(draft, entry.value.tls, `${entry.pointer}/tls`)
   }
 }
 
@@ -61,10 +62,12 @@ function headerValueRule(value: string): string | null {
   return value === value.trim() ? null : 'must not begin or end with a space'
 }
 
-async function tls(draft: Draft, { value, pointer }: Entry<ConnectionConfig>): Promise<void> {
-  const options = value.tls
+export async function checkTls(
+  draft: Draft,
+  options: ClientTlsConfig | undefined,
+  at: string,
+): Promise<void> {
   if (options === undefined) return
-  const at = `${pointer}/tls`
   if (!options.verify) draft.warn(`${at}/verify`, 'certificates are not verified: for tests only')
   for (const [key, other] of [
     ['cert_file', 'key_file'],
