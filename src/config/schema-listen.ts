@@ -37,7 +37,12 @@ export const Listen = section(
           1_048_576,
           'Bytes of a request head, and of an upstream’s response head.',
         ),
-        header_count: count(200, 10, 10_000, 'Header fields of a request.'),
+        header_count: count(
+          200,
+          10,
+          10_000,
+          'Fields of a request head, and of an upstream’s response head or trailers.',
+        ),
         connections: count(10_000, 1, 1_000_000, 'Open client connections, all threads together.'),
         requests_per_connection: count(0, 0, 1_000_000_000, 'Requests on one connection; 0 = no limit.'),
         pipelined: count(

@@ -100,7 +100,7 @@ export const limits = Object.freeze({
    */
   linger_ms: 1000,
 
-  /** Interim answers before one answer: each is relayed at once, so nothing else would end a flood of them. */
+  /** Interim answers before one answer: each is relayed at once, nothing else would end a flood of them. */
   interim_answers_max: 32,
   /** Bytes of all chunk extensions of one answer: nobody reads them (Node's bound for requests, too). */
   chunk_extension_bytes: 16 * KIB,

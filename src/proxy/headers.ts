@@ -109,8 +109,8 @@ function claims(name: string): boolean {
 }
 
 /**
- * `trusted`: the fields come from a proxy that is believed. `expects`: the client waits for a 100, if there is
- * a body.
+ * `trusted`: the fields come from a proxy that is believed. `expects`: the client waits for a 100 before it
+ * sends its body.
  */
 export function readRequestHead(raw: readonly string[], trusted: boolean, expects: boolean): RequestHead {
   const head = new RequestHead()

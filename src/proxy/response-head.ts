@@ -1,4 +1,4 @@
-/** The head of an upstream's answer: what it says of its framing and its connection, and the fields that go on. */
+/** The head of an upstream's answer: what it says of framing and connection, and the fields that go on. */
 import { dropField, dropNominated } from './headers.ts'
 
 /** Bit n is set when a name of n characters may need more than being kept. */
@@ -91,7 +91,7 @@ export class ResponseHead {
     return !this.old || keepAliveOption.test(this.connection)
   }
 
-  /** For how long the upstream keeps its idle connection by its own word (RFC 2068 §19.7.1.1); -1 = it does not say. */
+  /** For how long the upstream says it keeps an idle connection (RFC 2068 §19.7.1.1); -1 = nothing. */
   get idleSeconds(): number {
     if (this.keepAlive === '') return -1
     const found = timeoutForm.exec(this.keepAlive)

@@ -52,9 +52,10 @@ for (let digit = 0; digit < 16; digit++) {
   hexDigit[digit.toString(16).toUpperCase().charCodeAt(0)] = digit
 }
 
+const extensionName = "[!#$%&'*+.^_`|~\\w-]+"
+const quotedString = '"(?:[\\t !\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t -\\x7e\\x80-\\xff])*"'
 /** RFC 9112 §7.1.1, without the whitespace that it calls bad. */
-const extensionForm =
-  /^(?:;[!#$%&'*+.^_`|~\w-]+(?:=(?:[!#$%&'*+.^_`|~\w-]+|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t -\x7e\x80-\xff])*"))?)+$/
+const extensionForm = new RegExp(`^(?:;${extensionName}(?:=(?:${extensionName}|${quotedString}))?)+$`)
 
 /** Digits of a chunk size: more than any size needs, so leading zeros are bounded too. */
 const SIZE_DIGITS_MAX = 16

@@ -24,7 +24,7 @@ export interface ForwardRequest {
 /** Above this copying a piece into a string costs more than a gather of several pieces. */
 const JOINED_BYTES_MAX = 4096
 
-/** The whole head. `authority` names the upstream itself; `old`: it speaks HTTP/1.0, so it knows no Expect. */
+/** The whole head. `authority` names the upstream itself; `old`: it speaks HTTP/1.0 and knows no Expect. */
 export function requestHead(request: ForwardRequest, authority: string, old: boolean): string {
   const { fields, hostAt, ownHost } = request
   let head = `${request.method} ${request.path} HTTP/1.1\r\n`
@@ -40,7 +40,7 @@ export function requestHead(request: ForwardRequest, authority: string, old: boo
   return `${head}transfer-encoding: chunked\r\nconnection: keep-alive\r\n\r\n`
 }
 
-/** Writes a piece of a body, and what stands before it, in one go. Returns false when no more is wanted for now. */
+/** Writes a piece of a body, and what stands around it, in one go. False: no more is wanted for now. */
 export function writePiece(socket: Socket, before: string, piece: Buffer, after: string): boolean {
   if (piece.length <= JOINED_BYTES_MAX) {
     return socket.write(before + piece.toString('latin1') + after, 'latin1')

@@ -1,4 +1,4 @@
-/** TLS towards the https upstreams of a collection: the contents of its files, and what tells two of them apart. */
+/** TLS towards the https upstreams of a collection: what its files hold, and what tells two of them apart. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type SecureContext } from 'node:tls'

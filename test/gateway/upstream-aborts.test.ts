@@ -1,4 +1,4 @@
-/** An answer that breaks off, at whatever byte, is answered with an error or seen to be cut; it never hangs. */
+/** An answer that breaks off, at whatever byte, becomes an error or is seen to be cut; it never hangs. */
 import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { RawClient, type RawResponse } from '../support/client.ts'

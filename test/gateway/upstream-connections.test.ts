@@ -1,4 +1,4 @@
-/** Connections to upstreams: which one is used again, which is not, and what happens to one that was closed. */
+/** Connections to upstreams: which one is used again, which is not, what becomes of one that was closed. */
 import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { RawClient } from '../support/client.ts'
@@ -134,7 +134,7 @@ const closing = () =>
     else socket.resetAndDestroy()
   })
 
-test('a request that meets a closed connection is sent again on a new one, whatever retries are left', async () => {
+test('a request that meets a closed connection is sent again on a new one, without any retry left', async () => {
   const upstream = await closing()
   const thread = await startWith(upstream, {
     retry: { attempts: 0 },

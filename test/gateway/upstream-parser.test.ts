@@ -66,7 +66,7 @@ test.each<[what: string, bytes: string, expected: Partial<Parsed>, method?: stri
   ],
   [
     'hop-by-hop fields, and those that Connection names',
-    `${ok}Connection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nTE: x\r\nContent-Length: 0\r\n\r\n`,
+    `${ok}Connection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: max=5\r\nTE: x\r\nContent-Length: 0\r\n\r\n`,
     { heads: ['200|OK|Content-Length|0'] },
   ],
   ['chunks', `${chunked}5\r\nhello\r\n006\r\n world\r\n0\r\n\r\n`, { body: 'hello world' }],
