@@ -200,8 +200,6 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.#touchedAt = UNSEEN
     this.upstreamName = upstream.name
     if (this.forwardedAt === 0) this.forwardedAt = performance.now()
-    // RFC 9110 §10.1.1: an HTTP/1.0 upstream is not asked, it could not say.
-    if (this.#expects && upstream.old) this.#continue()
     if (upstream.take(attempt)) return
     this.#attempt = null
     this.#answer('overloaded', 'rejected')
@@ -225,6 +223,8 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
 
   onUploadWanted(): void {
     this.#touchedAt = UNSEEN
+    // RFC 9110 §10.1.1: an HTTP/1.0 upstream was not asked, it could not say.
+    if (this.#expects && this.#attempt?.upstream.old === true) this.#continue()
     this.#upload?.read()
   }
 
@@ -275,8 +275,12 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   onInterim({ status, keep }: ResponseHead): void {
     this.#touchedAt = UNSEEN
     if (this.version !== '1.1' || this.#phase >= phase.answering) return
-    if (status === 100 && this.#expects) this.#continue()
-    else this.res.writeInformation(status, keep)
+    try {
+      if (status === 100 && this.#expects) this.#continue()
+      else this.res.writeInformation(status, keep)
+    } catch {
+      // An interim answer is a courtesy (RFC 9110 §15.2): one that cannot be written is left out.
+    }
   }
 
   onAnswerHead(head: ResponseHead): void {

@@ -134,7 +134,7 @@ const closing = () =>
     else socket.resetAndDestroy()
   })
 
-test('a request that meets a closed connection is sent again on a new one, without any retry left', async () => {
+test('a request that meets a closed connection is sent again on a new one, no retries left', async () => {
   const upstream = await closing()
   const thread = await startWith(upstream, {
     retry: { attempts: 0 },

@@ -102,18 +102,30 @@ export async function startRawUpstream(
   return listen(server)
 }
 
-/** Script for a raw upstream: the same bytes for every request head that arrives, whatever it says. */
+/**
+ * Script for a raw upstream: the same bytes for every request head that arrives, whatever it says; a body in
+ * chunks is waited for.
+ */
 export function answering(bytes: string | Buffer): (socket: Socket) => void {
   return (socket) => {
     let text = ''
     socket.on('data', (chunk) => {
       text += chunk.toString('latin1')
-      for (let end = text.indexOf('\r\n\r\n'); end !== -1; end = text.indexOf('\r\n\r\n')) {
-        text = text.slice(end + 4)
+      for (let end = endOf(text); end !== -1; end = endOf(text)) {
+        text = text.slice(end)
         socket.write(bytes)
       }
     })
   }
+}
+
+/** Where the first request ends; -1 = not yet. */
+function endOf(text: string): number {
+  const head = text.indexOf('\r\n\r\n')
+  if (head === -1 || !/transfer-encoding: *chunked/i.test(text.slice(0, head)))
+    return head === -1 ? -1 : head + 4
+  const last = text.indexOf('0\r\n\r\n', head + 4)
+  return last === -1 ? -1 : last + 5
 }
 
 /** Resolves with the first request head on a socket, as text. */
