@@ -1,9 +1,13 @@
 /** Rules about collections: every request belongs to exactly one, and its upstreams are what they seem. */
+import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import type { Draft, Entry } from '../draft.ts'
 import { pointerTo } from '../places.ts'
 import type { CollectionConfig } from '../schema.ts'
-import { checkTls } from './connections.ts'
+import type { ClientTlsConfig } from '../schema-tls.ts'
+import { checkTls, tlsFiles } from './connections.ts'
 import { isWildcard } from './listen.ts'
 
 export async function checkCollections(draft: Draft): Promise<void> {
@@ -106,6 +110,29 @@ async function tls(draft: Draft, { value, pointer }: Entry<CollectionConfig>): P
   if (value.tls === undefined || !draft.sound(`${pointer}/upstreams`)) return
   if (!value.upstreams.some(({ url }) => /^https:/i.test(url))) {
     draft.warn(at, 'changes nothing, no upstream of this collection is https')
+  }
+  const unusable = await pemRule(value.tls, draft.folder)
+  if (unusable !== null) draft.problem(at, unusable)
+}
+
+/** Files that cannot be read are told of already. */
+async function pemRule(tls: ClientTlsConfig, folder: string): Promise<string | null> {
+  const [ca, cert, key] = await Promise.all(
+    tlsFiles.map(async (name) => {
+      const file = tls[name]
+      return file === undefined ? undefined : readFile(resolve(folder, file)).catch(() => undefined)
+    }),
+  )
+  if (ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')) {
+    return 'must have a ca_file that holds certificates in PEM form'
+  }
+  if ((cert === undefined) !== (key === undefined)) return null
+  try {
+    createSecureContext({ ca, cert, key })
+    return null
+  } catch (error) {
+    const { code = 'an error' } = error as NodeJS.ErrnoException
+    return `must have PEM files that belong together, got ${code}`
   }
 }
 
