@@ -102,10 +102,15 @@ export class ActivityExport {
   entries = 0
 
   constructor(activity: ActivityLog, format: ExportFormat, filter: ActivityFilter) {
+    const gone = new AbortController()
     const texts =
-      format === 'csv' ? this.#csv(activity.entries(filter)) : this.#ndjson(activity.lines(filter))
+      format === 'csv'
+        ? this.#csv(activity.entries(filter, gone.signal))
+        : this.#ndjson(activity.lines(filter, gone.signal))
     // One piece ahead of what the socket takes.
     this.stream = Readable.from(pieces(texts), { highWaterMark: 1 })
+    // A search for what stands nowhere would go on to the end of the log for nobody.
+    this.stream.once('close', () => gone.abort())
   }
 
   /** Lines of the log as they are: entries, and checkpoints that cover them. */

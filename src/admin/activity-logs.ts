@@ -21,6 +21,7 @@ import { type AdminApp, type AdminContext, answer, type Resource } from './app.t
 import type { SignedIn } from './auth.ts'
 import { AdminError } from './errors.ts'
 import { list } from './views.ts'
+import { whileConnected } from './while-connected.ts'
 
 const tags = ['activity_logs']
 const path = '/api/activity_logs'
@@ -61,8 +62,9 @@ function addReads(app: AdminApp, { activity }: AdminContext): void {
         response: { 200: answer(list(ActivityShape), 'One page of them.') },
       },
     },
-    async (request) => {
-      const { data, total } = await activity.page(pageOf(request.query, environmentOf(request)))
+    async (request, reply) => {
+      const page = pageOf(request.query, environmentOf(request))
+      const { data, total } = await whileConnected(reply, (signal) => activity.page(page, signal))
       return { data: data.map(printed), total }
     },
   )
@@ -87,7 +89,10 @@ function addReads(app: AdminApp, { activity }: AdminContext): void {
         },
       },
     },
-    async (request) => activity.stats(filterOf(request.query, environmentOf(request))),
+    async (request, reply) => {
+      const filter = filterOf(request.query, environmentOf(request))
+      return whileConnected(reply, (signal) => activity.stats(filter, signal))
+    },
   )
   app.get(
     `${path}/:id`,

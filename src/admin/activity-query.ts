@@ -33,7 +33,10 @@ const filterFields = {
     Type.String({
       minLength: 1,
       maxLength: limits.activity_query_chars_max,
-      description: 'Only entries that hold this text; its case is ignored.',
+      description:
+        'Only entries that hold this text; its case is ignored. Pages and counts with it may take ' +
+        `${limits.activity_search_ms} ms (422 says so), ${limits.activity_searches_max} of them at a time (429); ` +
+        'an export takes as long as it needs.',
     }),
   ),
 }

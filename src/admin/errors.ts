@@ -5,6 +5,8 @@ import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from
 import {
   EntryTooLargeError,
   IdempotencyError,
+  SearchBusyError,
+  SearchTooLongError,
   BusyError,
   StorageFullError,
 } from '../contract/errors.ts'
@@ -79,6 +81,9 @@ function toAdminError(error: FastifyError): AdminError | null {
 function fromStorage(error: Error): AdminError | null {
   if (error instanceof StorageFullError) return new AdminError(507, error.message)
   if (error instanceof IdempotencyError) return new AdminError(409, error.message)
+  if (error instanceof SearchTooLongError) return new AdminError(422, error.message)
+  if (error instanceof SearchBusyError)
+    return new AdminError(429, error.message, { headers: { 'retry-after': '5' } })
   if (error instanceof EntryTooLargeError) return new AdminError(413, error.message)
   if (error instanceof BusyError)
     return new AdminError(503, error.message, { headers: { 'retry-after': '1' } })

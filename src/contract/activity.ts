@@ -93,6 +93,10 @@ export interface IdempotencyKey {
   readonly digest: string
 }
 
+/**
+ * Queries with a text reject with `SearchBusyError` and `SearchTooLongError`; any query rejects with the reason of
+ * its signal soon after that was aborted.
+ */
 export interface ActivityLog {
   /**
    * Resolves with the ids once the entries are durable. Rejects with `StorageFullError` when the disk is
@@ -100,16 +104,19 @@ export interface ActivityLog {
    */
   append(entries: readonly NewActivity[], key?: IdempotencyKey): Promise<number[]>
   /** `total` counts all matches, whatever the page. */
-  page(page: ActivityPage): Promise<{ readonly data: Activity[]; readonly total: number }>
+  page(
+    page: ActivityPage,
+    signal?: AbortSignal,
+  ): Promise<{ readonly data: Activity[]; readonly total: number }>
   entry(id: number, environment: EnvironmentName): Promise<ChainedActivity | null>
   /** Oldest first, as it was when the call began; never holds more than a few thousand entries in memory. */
-  entries(filter: ActivityFilter): AsyncIterable<ChainedActivity>
+  entries(filter: ActivityFilter, signal?: AbortSignal): AsyncIterable<ChainedActivity>
   /**
    * The same as lines of an export, without newlines: the bytes that are chained, to be checked elsewhere;
    * the last line is a signed checkpoint that was made just before, so that a missing end would show.
    */
-  lines(filter: ActivityFilter): AsyncIterable<string>
-  stats(filter: ActivityFilter): Promise<ActivityStats>
+  lines(filter: ActivityFilter, signal?: AbortSignal): AsyncIterable<string>
+  stats(filter: ActivityFilter, signal?: AbortSignal): Promise<ActivityStats>
   /** Public keys of the checkpoints (RFC 7517, RFC 8037). */
   jwks(): { readonly keys: readonly Record<string, string>[] }
 }

@@ -112,6 +112,16 @@ export class BusyError extends Error {
   override readonly name = 'BusyError'
 }
 
+/** As many searches for text run as may: later this one can (429). */
+export class SearchBusyError extends Error {
+  override readonly name = 'SearchBusyError'
+}
+
+/** A search for text took longer than it may: a narrower one would not (422). */
+export class SearchTooLongError extends Error {
+  override readonly name = 'SearchTooLongError'
+}
+
 /** The same idempotency key came with another body (409). */
 export class IdempotencyError extends Error {
   override readonly name = 'IdempotencyError'

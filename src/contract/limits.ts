@@ -240,6 +240,10 @@ export const limits = Object.freeze({
   activity_filter_values_max: 500,
   /** A text that entries are searched for: no value that people look for is longer. */
   activity_query_chars_max: 200,
+  /** Searches for text at a time, pages and counts: each reads every entry that its other filters leave. */
+  activity_searches_max: 2,
+  /** Such a search: clients and proxies give a request up after 30 s; it should be told why before. */
+  activity_search_ms: 25_000,
   /** Event types and types of resources, which stand in the index once per block. */
   activity_type_chars_max: 128,
   /** Nesting of an entry from outside; whoever writes JSON again does it recursively. */

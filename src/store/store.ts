@@ -7,7 +7,7 @@
  */
 import { statfsSync } from 'node:fs'
 import path from 'node:path'
-import { type Database, type RootDatabase, open } from 'lmdb'
+import { type Database, open, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb'
 import type { ActivityFilter, NewActivity } from '../contract/activity.ts'
 import { type DropReason, StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
@@ -267,14 +267,19 @@ function assertRoom(dataDir: string): void {
 }
 
 function openEnvironment(dataDir: string): RootDatabase {
+  // lmdb's own types do not have `noReadAhead`.
+  // lmdb reads `noReadAhead`, its types do not have it.
+  const options: RootDatabaseOptionsWithPath & { readonly noReadAhead: boolean } = {
+    path: path.join(dataDir, 'store'),
+    maxDbs: 32,
+    encoding: 'msgpack',
+    // Commands are batches already; its own batches reject promises that nobody can hold (trap D3).
+    eventTurnBatching: false,
+    // A page fault brings in its page alone: lookups are far apart, and scans read ahead themselves.
+    noReadAhead: true,
+  }
   try {
-    return open({
-      path: path.join(dataDir, 'store'),
-      maxDbs: 32,
-      encoding: 'msgpack',
-      // Commands are batches already; its own batches reject promises that nobody can hold (trap D3).
-      eventTurnBatching: false,
-    })
+    return open(options)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw new StartError(`data_dir ${dataDir}: the store cannot be opened: ${reason}`)

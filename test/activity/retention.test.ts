@@ -139,3 +139,18 @@ test('the clock applies it at a start, and a key that cannot be used stops a sta
   await writeFile(join(folder, 'audit-key.pem'), 'no key')
   expect(() => openStore(folder)).toThrow(/the key of the activity log, .*audit-key\.pem, cannot be used/)
 })
+
+test('of old checkpoints the last one of their day stays', { timeout: 60_000 }, async () => {
+  const { folder, store } = await newStore()
+  const host = hostKeeping({})
+  store.activity.start({ ...host, settings: () => ({ ...host.settings(), checkpointEntries: 1 }) })
+  for (let at = 0; at < 1250; at += 1) await store.activity.append([activity()])
+  await store.activity.retain(host)
+  await store.close()
+  const sequences = (await checkpointsOf(folder)).map(({ sequence }) => sequence)
+  // The newest thousand, and one of the 250 before them: a run over midnight leaves one more.
+  expect(sequences.slice(-1000)).toEqual(Array.from({ length: 1000 }, (_, at) => 251 + at))
+  expect(sequences.length - 1000).toBeLessThanOrEqual(2)
+  expect(sequences).toContain(250)
+  await expectIntact(folder)
+})

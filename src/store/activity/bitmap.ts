@@ -14,6 +14,11 @@ export function addPosition(bitmap: Bitmap, position: number): void {
   bitmap[word] = (bitmap[word] ?? 0) | (1 << (position & 31))
 }
 
+export function dropPosition(bitmap: Bitmap, position: number): void {
+  const word = position >>> 5
+  bitmap[word] = (bitmap[word] ?? 0) & ~(1 << (position & 31))
+}
+
 /** Keeps in `into` what is in both. */
 export function intersect(into: Bitmap, other: Bitmap): void {
   for (let word = 0; word < WORDS; word += 1) into[word] = (into[word] ?? 0) & (other[word] ?? 0)

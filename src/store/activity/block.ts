@@ -8,6 +8,9 @@ import { encodePart, Part, partOf, PARTS, PositionList } from './postings.ts'
 export const fieldNames = ['environment', 'event_type', 'resource_type', 'user'] as const
 export type FieldName = (typeof fieldNames)[number]
 
+/** Fields, each with values of it. */
+export type FieldValues = readonly (readonly [field: FieldName, values: readonly string[]])[]
+
 /** What is known of a block without reading its index. */
 export interface BlockSummary {
   /** Of the entries' times, Unix milliseconds. */
@@ -22,6 +25,8 @@ export interface Block {
   readonly summary: BlockSummary
   /** Adds the positions that have a value to a bitmap. */
   addTo(bitmap: Bitmap, field: FieldName, value: string): void
+  /** Keys of what the store has to read for these values of fields. */
+  keys(fields: FieldValues): readonly number[]
   /** Every value of a field with its positions; the bitmap is used again for the next one. */
   each(field: FieldName, visit: (value: string, bitmap: Bitmap) => void): void
   times(): Float64Array
@@ -104,6 +109,10 @@ export class OpenBlock implements Block {
     this.#fields[field].get(value)?.addTo(bitmap)
   }
 
+  keys(): readonly number[] {
+    return []
+  }
+
   each(field: FieldName, visit: (value: string, bitmap: Bitmap) => void): void {
     const bitmap = newBitmap()
     for (const [value, list] of this.#fields[field]) {
@@ -159,6 +168,14 @@ export class ClosedBlock implements Block {
     const part = this.#part(field, partOf(value))
     const row = part?.find(value) ?? -1
     if (row >= 0) part?.addTo(row, bitmap)
+  }
+
+  keys(fields: FieldValues): readonly number[] {
+    return fields.flatMap(([field, values]) =>
+      [...new Set(values.map(partOf))].map((part) =>
+        postingsKey(this.number, fieldNames.indexOf(field), part),
+      ),
+    )
   }
 
   each(field: FieldName, visit: (value: string, bitmap: Bitmap) => void): void {

@@ -37,6 +37,10 @@ export class Blocks {
     }
   }
 
+  get tables(): BlockTables {
+    return this.#tables
+  }
+
   /** Ascending; the last one is open. What is added later may show in it, above the ids known now. */
   all(): Block[] {
     return [...this.#closed, this.#open]

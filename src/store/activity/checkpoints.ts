@@ -6,11 +6,12 @@ import type { Database, RootDatabase } from 'lmdb'
 import type { Chains } from './chains.ts'
 import { type Checkpoint, databases, signedCheckpoint } from './format.ts'
 import { type SigningKey, signingKey } from './signing.ts'
+import { Slices } from './slices.ts'
 
 /** Newest checkpoints that are all kept; of older ones the last of each day is. */
 const KEPT_ALL = 1000
-/** Removed in one transaction. */
-const THINNED_AT_ONCE = 500
+/** Looked at in one turn of the event loop, and removed in one transaction. */
+const THINNED_AT_ONCE = 100
 
 export class Checkpoints {
   readonly #table: Database<string, number>
@@ -65,19 +66,24 @@ export class Checkpoints {
     }
   }
 
-  /** Sequence numbers of some that are old and not the last of their day. */
-  thinnable(): number[] {
-    const found: number[] = []
-    let laterDay = ''
-    const start = this.#signed.sequence - KEPT_ALL
-    // From the newest of the old ones on, so that each meets the one after it first.
-    for (const { key, value } of this.#table.getRange({ start, reverse: true })) {
-      const day = (JSON.parse(value) as Checkpoint).time.slice(0, 10)
-      if (day === laterDay) found.push(key)
-      if (found.length === THINNED_AT_ONCE) break
-      laterDay = day
+  /** Sequence numbers of those that are old and not the last of their day; reads on as they are taken. */
+  async *thinnable(): AsyncGenerator<readonly number[]> {
+    const slices = new Slices()
+    let [start, laterDay] = [this.#signed.sequence - KEPT_ALL, '']
+    for (;;) {
+      const found: number[] = []
+      const before = start
+      // From the newest of the old ones on, so that each meets the one after it first.
+      for (const { key, value } of this.#table.getRange({ start, reverse: true, limit: THINNED_AT_ONCE })) {
+        const day = (JSON.parse(value) as Checkpoint).time.slice(0, 10)
+        if (day === laterDay) found.push(key)
+        laterDay = day
+        start = key - 1
+      }
+      if (start === before) return
+      if (found.length > 0) yield found
+      await slices.rest()
     }
-    return found
   }
 
   /** Inside a transaction. */

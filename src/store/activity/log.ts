@@ -23,8 +23,10 @@ import { Checkpoints } from './checkpoints.ts'
 import { databases } from './format.ts'
 import { IdempotencyKeys } from './idempotency.ts'
 import { ActivityFeed } from './feed.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { ActivityReader } from './reader.ts'
 import { type Removed, Retention } from './retention.ts'
+import { Searches } from './searches.ts'
 import { ActivityWriter, type Appended } from './writer.ts'
 
 /** What a configuration says about the log. */
@@ -58,6 +60,7 @@ export class StoredActivityLog implements ActivityLog {
   readonly #blocks: Blocks
   readonly #keys: IdempotencyKeys
   readonly #checkpoints: Checkpoints
+  readonly #ahead = new ReadAhead()
   readonly #reader: ActivityReader
   readonly #retention: Retention
   /** For who follows the log. */
@@ -72,7 +75,7 @@ export class StoredActivityLog implements ActivityLog {
   #checkpointNow = false
   #signed: (() => void) | null = null
 
-  constructor(env: RootDatabase, dataDir: string) {
+  constructor(env: RootDatabase, dataDir: string, searches: Searches = new Searches()) {
     this.#file = path.join(dataDir, 'store', 'data.mdb')
     const entries = env.openDB<Buffer, number>({ name: databases.entries, encoding: 'binary' })
     const chains = Chains.read(env.openDB<string, string>({ name: databases.chains, encoding: 'string' }))
@@ -86,10 +89,10 @@ export class StoredActivityLog implements ActivityLog {
       settle: (committed) => this.#settle(committed),
       observe: (seconds) => this.#appendSeconds.observe(seconds),
     })
-    const source = { entries, blocks: this.#blocks, now: () => this.#writer }
-    this.#reader = new ActivityReader(source)
+    const source = { entries, blocks: this.#blocks, ahead: this.#ahead, now: () => this.#writer }
+    this.#reader = new ActivityReader(source, searches)
     this.feed = new ActivityFeed(source)
-    this.#retention = new Retention(entries, this.#blocks, this.#writer)
+    this.#retention = new Retention(entries, this.#blocks, this.#writer, this.#ahead)
   }
 
   /** Begins what runs by the clock: checkpoints and retention. */
@@ -138,30 +141,30 @@ export class StoredActivityLog implements ActivityLog {
     return this.#writer.append(entries, { write })
   }
 
-  page(page: ActivityPage): Promise<{ data: Activity[]; total: number }> {
-    return this.#reader.page(page)
+  page(page: ActivityPage, signal?: AbortSignal): Promise<{ data: Activity[]; total: number }> {
+    return this.#reader.page(page, signal)
   }
 
   async entry(id: number, environment: EnvironmentName): Promise<ChainedActivity | null> {
     return this.#reader.entry(id, environment)
   }
 
-  entries(filter: ActivityFilter): AsyncIterable<ChainedActivity> {
-    return this.#reader.entries(filter)
+  entries(filter: ActivityFilter, signal?: AbortSignal): AsyncIterable<ChainedActivity> {
+    return this.#reader.entries(filter, signal)
   }
 
-  async *lines(filter: ActivityFilter): AsyncGenerator<string> {
+  async *lines(filter: ActivityFilter, signal?: AbortSignal): AsyncGenerator<string> {
     // Where none can be written, as on a full disk, an older one still says something.
     await this.checkpoint().catch((error: unknown) =>
       this.#host?.log.error({ err: error }, 'no checkpoint for an export'),
     )
     const checkpoint = this.#checkpoints.newest()
-    yield* this.#reader.lines(filter)
+    yield* this.#reader.lines(filter, signal)
     if (checkpoint !== null) yield `{"checkpoint":${checkpoint}}`
   }
 
-  stats(filter: ActivityFilter): Promise<ActivityStats> {
-    return this.#reader.stats(filter)
+  stats(filter: ActivityFilter, signal?: AbortSignal): Promise<ActivityStats> {
+    return this.#reader.stats(filter, signal)
   }
 
   jwks(): { readonly keys: readonly Record<string, string>[] } {
@@ -212,8 +215,7 @@ export class StoredActivityLog implements ActivityLog {
     // What was not looked at could not be counted when it is gone.
     await this.feed.follower?.caughtUp()
     const removed = await this.#retention.run((environment) => now - settings.keepMs(environment))
-    for (let old = this.#checkpoints.thinnable(); old.length > 0; old = this.#checkpoints.thinnable()) {
-      const sequences = old
+    for await (const sequences of this.#checkpoints.thinnable()) {
       await this.#writer.append([], { write: () => this.#checkpoints.remove(sequences) })
     }
     if (removed.length === 0) return
@@ -226,6 +228,8 @@ export class StoredActivityLog implements ActivityLog {
 
   async close(): Promise<void> {
     if (this.#clock !== null) clearInterval(this.#clock)
+    this.#reader.close()
+    await this.#ahead.close()
     await this.#work
     // What was appended is on the disk whether this succeeds or not.
     await this.checkpoint().catch((error: unknown) =>

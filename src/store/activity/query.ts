@@ -11,7 +11,7 @@ import {
   size,
   subtract,
 } from './bitmap.ts'
-import type { Block, FieldName } from './block.ts'
+import type { Block, FieldName, FieldValues } from './block.ts'
 import { folded } from './format.ts'
 
 /** A filter with its values as the index has them. */
@@ -19,8 +19,8 @@ export interface Query {
   readonly environment: EnvironmentName
   readonly from: number
   readonly to: number
-  readonly include: readonly (readonly [field: FieldName, values: readonly string[]])[]
-  readonly exclude: readonly (readonly [field: FieldName, values: readonly string[]])[]
+  readonly include: FieldValues
+  readonly exclude: FieldValues
   /** Entries above, and up to: what stood when the query began. */
   readonly above: number
   readonly upTo: number
@@ -28,7 +28,7 @@ export interface Query {
 
 type Values = readonly (string | number)[] | undefined
 
-function conditions(...wanted: readonly (readonly [FieldName, Values])[]): Query['include'] {
+function conditions(...wanted: readonly (readonly [FieldName, Values])[]): FieldValues {
   return wanted.flatMap(([field, values]) =>
     values === undefined
       ? []
@@ -80,6 +80,17 @@ export function plainCount(query: Query, { number, summary }: Block): number | n
   return whole ? (summary.counts[query.environment] ?? 0) : null
 }
 
+/** Fields and values whose positions `matchesIn` asks for. */
+export const fieldsOf = ({ environment, include, exclude }: Query): FieldValues => [
+  ['environment', [environment]],
+  ...include,
+  ...exclude,
+]
+
+/** Whether the times of the block's entries must be compared one by one. */
+export const comparesTimes = (query: Query, { summary }: Block): boolean =>
+  summary.min < query.from || summary.max > query.to
+
 const any = newBitmap()
 
 /** Valid until it is asked again. */
@@ -98,9 +109,7 @@ export function matchesIn(query: Query, block: Block): Bitmap {
   if (from > 0 || to < BLOCK_ENTRIES - 1) clip(found, Math.max(0, from), Math.min(BLOCK_ENTRIES - 1, to))
   for (const [field, values] of query.include) intersect(found, positionsOfAny(block, field, values))
   for (const [field, values] of query.exclude) subtract(found, positionsOfAny(block, field, values))
-  const { min, max } = block.summary
   // Times are read only where the index left something to compare.
-  if ((min < query.from || max > query.to) && size(found) > 0)
-    keepTimes(found, block.times(), query.from, query.to)
+  if (comparesTimes(query, block) && size(found) > 0) keepTimes(found, block.times(), query.from, query.to)
   return found
 }

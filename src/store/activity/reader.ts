@@ -8,12 +8,22 @@ import type {
   ChainedActivity,
 } from '../../contract/activity.ts'
 import type { EnvironmentName } from '../../contract/environments.ts'
-import { type Bitmap, BLOCK_ENTRIES, positions, positionsDown, size, sizeOfBoth } from './bitmap.ts'
-import type { Block } from './block.ts'
+import {
+  type Bitmap,
+  BLOCK_ENTRIES,
+  dropPosition,
+  positions,
+  positionsDown,
+  size,
+  sizeOfBoth,
+} from './bitmap.ts'
+import { type Block, positionOf } from './block.ts'
 import type { Blocks } from './blocks.ts'
 import type { Chains } from './chains.ts'
 import { exportLine, parseEntry } from './format.ts'
-import { matchesIn, mayMatch, plainCount, type Query, queryOf } from './query.ts'
+import { comparesTimes, fieldsOf, matchesIn, mayMatch, plainCount, type Query, queryOf } from './query.ts'
+import type { ReadAhead } from './read-ahead.ts'
+import type { Searches } from './searches.ts'
 import { Slices } from './slices.ts'
 import { textTest } from './text.ts'
 
@@ -25,6 +35,7 @@ const DAY_MS = 86_400_000
 export interface ReaderSource {
   readonly entries: Database<Buffer, number>
   readonly blocks: Blocks
+  readonly ahead: ReadAhead
   /** Chains and newest id as they are now. */
   now(): { readonly chains: Chains; readonly lastId: number }
 }
@@ -32,20 +43,30 @@ export interface ReaderSource {
 /** A page in the making. */
 interface Collection {
   readonly page: ActivityPage
-  readonly data: Activity[]
+  readonly ids: number[]
 }
+
+type Page = { data: Activity[]; total: number }
 
 export class ActivityReader {
   readonly #source: ReaderSource
+  readonly #searches: Searches
+  readonly #closed = new AbortController()
   #exports = 0
 
-  constructor(source: ReaderSource) {
+  constructor(source: ReaderSource, searches: Searches) {
     this.#source = source
+    this.#searches = searches
   }
 
   /** Exports under way: entries that they have still to give should not be removed. */
   get exports(): number {
     return this.#exports
+  }
+
+  /** Ends queries that run. */
+  close(): void {
+    this.#closed.abort(new Error('the store is being closed'))
   }
 
   entry(id: number, environment: EnvironmentName): ChainedActivity | null {
@@ -61,11 +82,38 @@ export class ActivityReader {
     return { query, blocks: this.#source.blocks.all().filter((block) => mayMatch(query, block)) }
   }
 
-  async page(page: ActivityPage): Promise<{ data: Activity[]; total: number }> {
+  #signal(asked: AbortSignal | undefined): AbortSignal {
+    return asked === undefined ? this.#closed.signal : AbortSignal.any([asked, this.#closed.signal])
+  }
+
+  /** Answers from the index at once; what reads entries for a text waits for its turn. */
+  #answer<Found>(
+    { text }: ActivityFilter,
+    asked: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<Found>,
+  ): Promise<Found> {
+    const signal = this.#signal(asked)
+    return text === undefined ? work(signal) : this.#searches.run(signal, work)
+  }
+
+  page(page: ActivityPage, asked?: AbortSignal): Promise<Page> {
+    return this.#answer(page, asked, async (signal) => {
+      const first = await this.#page(page, signal)
+      // Retention took entries of it while they were brought in; what is behind them stands.
+      return first ?? (await this.#page(page, signal)) ?? { data: [], total: 0 }
+    })
+  }
+
+  /** Null when an entry went before it could be read. */
+  async #page(page: ActivityPage, signal: AbortSignal): Promise<Page | null> {
     const { query, blocks } = this.#query(page)
     if (page.order === 'desc') blocks.reverse()
-    const collection = { page, data: [] }
-    const slices = new Slices()
+    const collection = { page, ids: [] }
+    await this.#bringIndex(
+      query,
+      page.text === undefined ? blocks.filter((block) => plainCount(query, block) === null) : blocks,
+    )
+    const slices = new Slices(signal)
     let total = 0
     for (const block of blocks) {
       if (slices.over) await slices.rest()
@@ -80,75 +128,107 @@ export class ActivityReader {
       total += size(found)
       if (collects) this.#collect(collection, block, found)
     }
-    return { data: collection.data, total }
+    await this.#source.ahead.fetch(this.#source.entries, collection.ids)
+    signal.throwIfAborted()
+    const data = collection.ids.map((id) => this.#activity(id))
+    return data.every((entry) => entry !== null) ? { data, total } : null
   }
 
-  #collects({ page, data }: Collection, block: Block): boolean {
-    if (data.length >= page.size) return false
+  #activity(id: number): Activity | null {
+    const value = this.#source.entries.getBinary(id)
+    if (value === undefined) return null
+    const { prev_hash: _, hash: __, ...entry } = parseEntry(value)
+    return entry
+  }
+
+  /** Reads what `matchesIn` will ask of the store for these blocks. */
+  async #bringIndex(query: Query, blocks: readonly Block[]): Promise<void> {
+    const { postings, times } = this.#source.blocks.tables
+    const fields = fieldsOf(query)
+    const compared = blocks.filter((block) => comparesTimes(query, block))
+    await Promise.all([
+      this.#source.ahead.fetch(
+        postings,
+        blocks.flatMap((block) => block.keys(fields)),
+      ),
+      this.#source.ahead.fetch(
+        times,
+        compared.map(({ number }) => number),
+      ),
+    ])
+  }
+
+  #collects({ page, ids }: Collection, block: Block): boolean {
+    if (ids.length >= page.size) return false
     const first = block.number * BLOCK_ENTRIES
     if (page.after === undefined) return true
     return page.order === 'desc' ? first < page.after : first + BLOCK_ENTRIES - 1 > page.after
   }
 
-  #collect({ page, data }: Collection, block: Block, found: Bitmap): void {
+  #collect({ page, ids }: Collection, block: Block, found: Bitmap): void {
     const first = block.number * BLOCK_ENTRIES
     const { after, order } = page
     for (const position of order === 'desc' ? positionsDown(found) : positions(found)) {
-      if (data.length >= page.size) return
+      if (ids.length >= page.size) return
       const id = first + position
       if (after !== undefined && (order === 'desc' ? id >= after : id <= after)) continue
-      const value = this.#source.entries.getBinary(id)
-      // Retention may have come since the index was asked.
-      if (value === undefined) continue
-      const { prev_hash: _, hash: __, ...entry } = parseEntry(value)
-      data.push(entry)
+      ids.push(id)
     }
   }
 
   /** Takes out what does not hold the text. */
   async #keepText(found: Bitmap, block: Block, text: string, slices: Slices): Promise<void> {
     const holds = textTest(text)
-    const first = block.number * BLOCK_ENTRIES
+    const { entries } = this.#source
     let looked = 0
-    for (const position of positions(found)) {
-      const value = this.#source.entries.getBinary(first + position)
-      if (value === undefined || !holds(value)) {
-        found[position >>> 5] = (found[position >>> 5] ?? 0) & ~(1 << (position & 31))
+    for await (const ids of this.#source.ahead.chunks(entries, idsOf(block, found), slices.signal)) {
+      for (const id of ids) {
+        // Without a copy: it is looked at before the next one is read.
+        const value = entries.getBinaryFast(id)
+        if (value === undefined || !holds(value)) dropPosition(found, positionOf(id))
+        looked += 1
+        if (looked % CLOCK_ENTRIES === 0 && slices.over) await slices.rest()
       }
-      looked += 1
-      if (looked % CLOCK_ENTRIES === 0 && slices.over) await slices.rest()
     }
   }
 
   /** Oldest first, as the log is now. */
-  entries(filter: ActivityFilter): AsyncIterable<ChainedActivity> {
-    return this.#export(this.#query(filter), filter.text, parseEntry)
+  entries(filter: ActivityFilter, asked?: AbortSignal): AsyncIterable<ChainedActivity> {
+    return this.#export(this.#query(filter), filter.text, parseEntry, this.#signal(asked))
   }
 
   /** The same as lines of an export. */
-  lines(filter: ActivityFilter): AsyncIterable<string> {
-    return this.#export(this.#query(filter), filter.text, exportLine)
+  lines(filter: ActivityFilter, asked?: AbortSignal): AsyncIterable<string> {
+    return this.#export(this.#query(filter), filter.text, exportLine, this.#signal(asked))
   }
 
   async *#export<Made>(
     { query, blocks }: { query: Query; blocks: Block[] },
     text: string | undefined,
     make: (value: Buffer) => Made,
+    signal: AbortSignal,
   ): AsyncGenerator<Made> {
     const holds = text === undefined ? () => true : textTest(text)
-    const slices = new Slices()
+    const { entries } = this.#source
+    const slices = new Slices(signal)
+    let looked = 0
     this.#exports += 1
     try {
       for (const block of blocks) {
-        let looked = 0
-        for (const position of positions(matchesIn(query, block))) {
-          looked += 1
-          if (looked % CLOCK_ENTRIES === 0 && slices.over) await slices.rest()
-          const id = block.number * BLOCK_ENTRIES + position
-          const value = this.#source.entries.getBinary(id)
-          // A gap would look like tampering to who checks the chain.
-          if (value === undefined) throw new Error(`retention removed entry ${id} before it was exported`)
-          if (holds(value)) yield make(value)
+        await this.#bringIndex(query, [block])
+        for await (const ids of this.#source.ahead.chunks(
+          entries,
+          idsOf(block, matchesIn(query, block)),
+          signal,
+        )) {
+          for (const id of ids) {
+            looked += 1
+            if (looked % CLOCK_ENTRIES === 0 && slices.over) await slices.rest()
+            const value = entries.getBinary(id)
+            // A gap would look like tampering to who checks the chain.
+            if (value === undefined) throw new Error(`retention removed entry ${id} before it was exported`)
+            if (holds(value)) yield make(value)
+          }
         }
       }
     } finally {
@@ -156,12 +236,17 @@ export class ActivityReader {
     }
   }
 
-  async stats(filter: ActivityFilter): Promise<ActivityStats> {
+  stats(filter: ActivityFilter, asked?: AbortSignal): Promise<ActivityStats> {
+    return this.#answer(filter, asked, (signal) => this.#stats(filter, signal))
+  }
+
+  async #stats(filter: ActivityFilter, signal: AbortSignal): Promise<ActivityStats> {
     const { query, blocks } = this.#query(filter)
     const byType = new Map<string, number>()
     const byDay = new Map<number, number>()
-    const slices = new Slices()
+    const slices = new Slices(signal)
     let total = 0
+    await this.#bringIndex(query, blocks)
     for (const block of blocks) {
       if (slices.over) await slices.rest()
       const found = matchesIn(query, block)
@@ -182,6 +267,11 @@ export class ActivityReader {
       by_day: Object.fromEntries(days.map(([day, count]) => [dayName(day), count])),
     }
   }
+}
+
+function* idsOf(block: Block, found: Bitmap): Generator<number> {
+  const first = block.number * BLOCK_ENTRIES
+  for (const position of positions(found)) yield first + position
 }
 
 function countDays(block: Block, found: Bitmap, byDay: Map<number, number>): void {

@@ -6,12 +6,13 @@ import { type Block, blockOf } from './block.ts'
 import type { Blocks } from './blocks.ts'
 import { HASH_BYTES, HEAD_BYTES } from './format.ts'
 import { matchesIn, mayMatch, queryOf } from './query.ts'
+import type { ReadAhead } from './read-ahead.ts'
 import type { ActivityWriter } from './writer.ts'
 
 /** Entries removed in one transaction: an append that comes in between waits for a few milliseconds. */
 const REMOVED_AT_ONCE = 500
 /** Blocks whose index is removed in one transaction. */
-const BLOCKS_AT_ONCE = 4
+const BLOCKS_AT_ONCE = 1
 
 /** What retention took from one environment. */
 export interface Removed {
@@ -25,13 +26,15 @@ export class Retention {
   readonly #entries: Database<Buffer, number>
   readonly #blocks: Blocks
   readonly #writer: ActivityWriter
+  readonly #ahead: ReadAhead
   /** Times of the block that was looked at last: many steps are within one block. */
   #times: { readonly block: Block; readonly times: Float64Array } | null = null
 
-  constructor(entries: Database<Buffer, number>, blocks: Blocks, writer: ActivityWriter) {
+  constructor(entries: Database<Buffer, number>, blocks: Blocks, writer: ActivityWriter, ahead: ReadAhead) {
     this.#entries = entries
     this.#blocks = blocks
     this.#writer = writer
+    this.#ahead = ahead
   }
 
   /** Removes what is older than its environment keeps; `keepFrom` gives the oldest time that stays. */
@@ -53,6 +56,7 @@ export class Retention {
   /** One transaction; false when nothing was left to be removed. */
   async #step(environment: EnvironmentName, keepFrom: number): Promise<boolean> {
     const old = this.#old(environment, keepFrom)
+    await this.#ahead.fetch(this.#entries, old)
     const lastId = old.at(-1)
     const last = lastId === undefined ? undefined : this.#entries.getBinary(lastId)
     if (lastId === undefined || last === undefined) return false

@@ -21,18 +21,24 @@ function schedule(): void {
 }
 
 export class Slices {
+  readonly signal: AbortSignal
   #until = performance.now() + SLICE_MS
+
+  constructor(signal: AbortSignal = new AbortController().signal) {
+    this.signal = signal
+  }
 
   get over(): boolean {
     return performance.now() >= this.#until
   }
 
-  /** Gives way to everything else, and to other queries. */
+  /** Gives way to everything else, and to other queries; rejects when nobody wants the answer any more. */
   async rest(): Promise<void> {
     await new Promise<void>((resolve) => {
       waiting.push(resolve)
       schedule()
     })
+    this.signal.throwIfAborted()
     this.#until = performance.now() + SLICE_MS
   }
 }

@@ -1,0 +1,63 @@
+/** What a client of the activity log is told of a search that cannot go on, and that it ends with the client. */
+import { connect } from 'node:net'
+import Fastify from 'fastify'
+import { expect, test } from 'vitest'
+import { activityLogs } from '../../src/admin/activity-logs.ts'
+import type { AdminApp, AdminContext } from '../../src/admin/app.ts'
+import { answerError } from '../../src/admin/errors.ts'
+import { SearchBusyError, SearchTooLongError } from '../../src/contract/errors.ts'
+import { createLog } from '../../src/telemetry/log.ts'
+import { onEnd } from '../support/cleanup.ts'
+
+type Search = (signal: AbortSignal) => Promise<never>
+
+/** The routes of the log over a search of the test's own; its port. */
+async function serve(search: Search): Promise<number> {
+  const app = Fastify()
+  onEnd(() => app.close())
+  app.setErrorHandler(answerError(createLog({ level: 'silent', format: 'json' })))
+  app.setValidatorCompiler(() => () => true)
+  app.setSerializerCompiler(() => JSON.stringify)
+  app.decorateRequest('signedIn', null)
+  app.addHook('onRequest', async (request) => {
+    request.signedIn = { id: 1, environment: 'dev' } as typeof request.signedIn
+  })
+  const asked = (_query: unknown, signal: AbortSignal) => search(signal)
+  activityLogs(
+    app as unknown as AdminApp,
+    { activity: { page: asked, stats: asked } } as unknown as AdminContext,
+  )
+  return Number(new URL(await app.listen({ host: '127.0.0.1', port: 0 })).port)
+}
+
+const paths = ['/api/activity_logs?q=nowhere', '/api/activity_logs/stats?q=nowhere']
+
+test.each(paths)('%s ends with its client', async (path) => {
+  const started = Promise.withResolvers<void>()
+  const ended = Promise.withResolvers<unknown>()
+  const port = await serve((signal) => {
+    started.resolve()
+    return new Promise((_, reject) => {
+      signal.addEventListener('abort', () => {
+        ended.resolve(signal.reason)
+        reject(signal.reason)
+      })
+    })
+  })
+  const socket = connect(port, '127.0.0.1')
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: gateway\r\n\r\n`)
+  await started.promise
+  socket.destroy()
+  expect(await ended.promise).toMatchObject({ status: 499, message: 'the client went away' })
+})
+
+test.each(paths)('%s is told when to come back, and what took too long', async (path) => {
+  const errors = [new SearchBusyError('two are running'), new SearchTooLongError('narrow it')]
+  const port = await serve(() => Promise.reject(errors.shift()))
+  const ask = async () => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`)
+    return [answer.status, answer.headers.get('retry-after'), await answer.json()]
+  }
+  expect(await ask()).toEqual([429, '5', { message: 'two are running', errors: {} }])
+  expect(await ask()).toEqual([422, null, { message: 'narrow it', errors: {} }])
+})
