@@ -35,8 +35,8 @@ const filterFields = {
       maxLength: limits.activity_query_chars_max,
       description:
         'Only entries that hold this text; its case is ignored. Pages and counts with it may take ' +
-        `${limits.activity_search_ms} ms (422 says so), ${limits.activity_searches_max} of them at a time (429); ` +
-        'an export takes as long as it needs.',
+        `${limits.activity_search_ms} ms (422 says so), ${limits.activity_searches_max} of them at a time ` +
+        '(429); an export takes as long as it needs.',
     }),
   ),
 }

@@ -94,8 +94,8 @@ export interface IdempotencyKey {
 }
 
 /**
- * Queries with a text reject with `SearchBusyError` and `SearchTooLongError`; any query rejects with the reason of
- * its signal soon after that was aborted.
+ * Queries with a text reject with `SearchBusyError` and `SearchTooLongError`; any query rejects with the
+ * reason of its signal soon after that was aborted.
  */
 export interface ActivityLog {
   /**

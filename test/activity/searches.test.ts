@@ -57,7 +57,8 @@ test('one that takes longer than it may says what to do instead', async () => {
   const late = {
     name: 'SearchTooLongError',
     message:
-      'a search for text must take at most 1 ms: narrow it with from and to, users or types, or take an export',
+      'a search for text must take at most 1 ms: ' +
+      'narrow it with from and to, users or types, or take an export',
   }
   await expect(log.page(nowhere)).rejects.toMatchObject(late)
   await expect(log.stats(nowhere)).rejects.toMatchObject(late)

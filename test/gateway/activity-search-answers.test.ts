@@ -1,4 +1,4 @@
-/** What a client of the activity log is told of a search that cannot go on, and that it ends with the client. */
+/** What a client is told of a search of the activity log that cannot go on; it ends with its client. */
 import { connect } from 'node:net'
 import Fastify from 'fastify'
 import { expect, test } from 'vitest'

@@ -220,8 +220,7 @@ export class StoredActivityLog implements ActivityLog {
     }
     if (removed.length === 0) return
     host.log.info({ removed }, 'old activity removed')
-    for (const { environment, lastId } of removed)
-      await this.feed.follower?.removed(environment, lastId)
+    for (const { environment, lastId } of removed) await this.feed.follower?.removed(environment, lastId)
     await this.#writer.append(removed.map((one) => retentionEntry(one, settings)))
     await this.checkpoint()
   }

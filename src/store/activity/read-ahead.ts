@@ -1,6 +1,6 @@
 /**
- * Brings what a query is about to read into memory, on threads of libuv's pool: a read from the store is a page
- * fault, and on main it would hold everything up for as long as the disk takes.
+ * Brings what a query is about to read into memory, on threads of libuv's pool: a read from the store is a
+ * page fault, and on main it would hold everything up for as long as the disk takes.
  */
 import type { Database } from 'lmdb'
 

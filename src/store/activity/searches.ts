@@ -1,4 +1,4 @@
-/** Searches for text read every entry that the other filters leave: how many may run at a time, and how long. */
+/** Searches for text read every entry that the other filters leave: how many may run at once, how long. */
 import { SearchBusyError, SearchTooLongError } from '../../contract/errors.ts'
 import { limits } from '../../contract/limits.ts'
 
@@ -11,8 +11,8 @@ export class Searches {
   }
 
   /**
-   * Rejects with SearchBusyError when enough of them run, with SearchTooLongError after its time, and with the
-   * reason of the signal when who asked went away; the work has to heed the signal it is given.
+   * Rejects with SearchBusyError when enough of them run, with SearchTooLongError after its time, and with
+   * the reason of the signal when who asked went away; the work has to heed the signal it is given.
    */
   async run<Found>(
     asked: AbortSignal | undefined,
