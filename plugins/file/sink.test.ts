@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { target } from '../../test/conformance/target.ts'
+import { sinkContext, target } from '../../test/conformance/target.ts'
 import file from './sink.ts'
 
 let folder: string
@@ -27,7 +27,7 @@ async function linesOf(name: string): Promise<string[]> {
 
 async function open(options: Partial<typeof defaults> & { path?: string } = {}) {
   const { http } = createSinkHttp(target())
-  return file.create({ mirror: 'm', options: { path: log, ...defaults, ...options }, format: 'ndjson', http })
+  return file.create(sinkContext({ path: log, ...defaults, ...options }, http, { format: 'ndjson' }))
 }
 
 const batch = (first: number, count: number, pad = 0) => ({

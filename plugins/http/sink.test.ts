@@ -4,7 +4,7 @@ import { createSinkHttp } from '../../src/contract/http.ts'
 import { version } from '../../src/contract/version.ts'
 import { startCollector } from '../../test/conformance/collector.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { target } from '../../test/conformance/target.ts'
+import { sinkContext, target } from '../../test/conformance/target.ts'
 import http from './sink.ts'
 
 const parseLines = (text: string) =>
@@ -34,12 +34,7 @@ test.each([
 ] as const)('format %s arrives as %s', async (format, type, expected) => {
   const collector = await startCollector()
   const host = createSinkHttp(target())
-  const sink = await http.create({
-    mirror: 'm',
-    options: { url: `${collector.url}/in?x=1` },
-    format,
-    http: host.http,
-  })
+  const sink = await http.create(sinkContext({ url: `${collector.url}/in?x=1` }, host.http, { format }))
   const batch = {
     id: 'b',
     mirror: 'm',

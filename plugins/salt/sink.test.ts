@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { startCollector } from '../../test/conformance/collector.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { target } from '../../test/conformance/target.ts'
+import { sinkContext, target } from '../../test/conformance/target.ts'
 import salt from './sink.ts'
 
 sinkConformance({
@@ -16,7 +16,7 @@ test('requests and responses go to their own URLs under the base URL, as applica
   const collector = await startCollector()
   const { http, close } = createSinkHttp(target({}, { baseUrl: `${collector.url}/v1` }))
   const options = { request_url: '/requests', response_url: '/responses' }
-  const sink = await salt.create({ mirror: 'm', options, format: 'pair', http })
+  const sink = await salt.create(sinkContext(options, http))
   for (const leg of ['requests', 'responses']) {
     const batch = { id: leg, mirror: 'm', leg, items: 2, ndjson: Buffer.from('{"a":1}\n{"a":2}\n') }
     await sink.write(batch, AbortSignal.timeout(5000))

@@ -1,12 +1,13 @@
 /** What an answer of a collector, or a failure before any answer, means for the leg. */
 import { STATUS_CODES } from 'node:http'
-import { OutcomeError, outcomeOfStatus } from './errors.ts'
+import { OutcomeError, type OutcomeKind, outcomeOfStatus } from './errors.ts'
 import { limits } from './limits.ts'
 
 /** An answer as far as it was read: at most `limits.answer_read_bytes`. */
 export interface Answer {
   readonly status: number
-  readonly retryAfter: string | null
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Buffer
 }
 
@@ -20,13 +21,48 @@ export function answerError(answer: Answer, scrub: (text: string) => string): Ou
   const said = `the collector answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd()
   const kind = outcomeOfStatus(status)
   const kept = Buffer.from(scrub(answer.body.toString())).subarray(0, limits.answer_kept_bytes).toString()
-  const detail = { status, retryAfterMs: retryAfterMs(answer.retryAfter, Date.now()), answer: kept }
+  const detail = {
+    status,
+    retryAfterMs: retryAfterMs(answer.headers['retry-after'], Date.now()),
+    answer: kept,
+  }
   return kind === null ? null : new OutcomeError(kind, said, detail)
 }
 
+/** What the error codes of a service mean, and what to check; the code is added. */
+export type Meanings = Readonly<Record<string, readonly [kind: OutcomeKind, check: string]>>
+
+/**
+ * What a service that is spoken to through an SDK said instead of accepting: its own code decides, else the
+ * status. It judges requests, not items: what has no code of its own is no reason to throw an item away.
+ */
+export function serviceRefusal(
+  service: string,
+  answer: Answer,
+  code: string | null,
+  meanings: Meanings,
+): OutcomeError {
+  const { status } = answer
+  const named = code !== null && /^[\w.-]{1,64}$/.test(code) ? ` (${code})` : ''
+  const [kind, check] = (code !== null && Object.hasOwn(meanings, code) && meanings[code]) || []
+  const said =
+    check === undefined ? `answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd() : `refused: ${check}`
+  const byStatus = outcomeOfStatus(status) ?? 'refused'
+  return new OutcomeError(
+    kind ?? (byStatus === 'rejected' ? 'refused' : byStatus),
+    `${service} ${said}${named}`,
+    {
+      status,
+      retryAfterMs: retryAfterMs(answer.headers['retry-after'], Date.now()),
+      answer: answer.body.subarray(0, limits.answer_kept_bytes).toString(),
+    },
+  )
+}
+
 /** RFC 9110 §10.2.3: seconds or a date; capped. */
-export function retryAfterMs(value: string | null, now: number): number | null {
-  if (value === null) return null
+export function retryAfterMs(field: string | string[] | undefined, now: number): number | null {
+  const [value] = [field].flat()
+  if (value === undefined) return null
   const wait = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - now
   return Number.isNaN(wait) ? null : Math.min(Math.max(wait, 0), limits.retry_after_ms_max)
 }

@@ -68,7 +68,8 @@ export function eventTime(event: Fields | null): number | null {
   return null
 }
 
-function ownTime(event: Fields): number | null {
+/** The same by its own fields alone. */
+export function ownTime(event: Fields): number | null {
   for (const field of timeFields) {
     const value = event[field]
     if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\d/.test(value)) continue

@@ -3,20 +3,19 @@
  * It writes what the connection says, reads a bounded answer, and turns everything else into an
  * `OutcomeError`.
  */
-import { readFileSync } from 'node:fs'
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { isIP, type Socket } from 'node:net'
+import { isIP } from 'node:net'
 import { promisify } from 'node:util'
 import { gzip, zstdCompress } from 'node:zlib'
-import { Agent, buildConnector, type Dispatcher, Pool, ProxyAgent } from 'undici'
-import { type Answer, answerError, transportError } from './answer.ts'
+import type { Dispatcher } from 'undici'
+import { answerError } from './answer.ts'
 import { OutcomeError } from './errors.ts'
+import { Sockets } from './http-sockets.ts'
 import { limits } from './limits.ts'
 import type { Batch, HttpAnswer, SinkHttp } from './plugin.ts'
 import { scrubber } from './scrub.ts'
 import type { Target } from './tasks.ts'
 
-type Controller = Dispatcher.DispatchController
 type PostRequest = Parameters<SinkHttp['post']>[1]
 
 /**
@@ -59,7 +58,9 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
   const { connection } = target
   assertUrls(connection)
   assertHeaders(connection.headers, connection.proxyUrl !== null)
-  const sockets = new Sockets(connection)
+  const sockets = new Sockets(connection, connection.sockets)
+  // An SDK sends the files of a batch side by side; what only posts batches opens none of these.
+  let many: Sockets | null = null
   const scrub = scrubber(target)
   return {
     http: {
@@ -72,9 +73,7 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
           method: 'POST',
           headers: headerList(target, request),
           body,
-          ...(destination.protocol === 'https:' && {
-            servername: serverName(connection.tls?.server_name, destination),
-          }),
+          ...serverName(connection, destination),
         }
         const answer = await sockets.send(options, destination.host, signal)
         const error = answerError(answer, scrub)
@@ -84,164 +83,23 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
         }
         return { status: answer.status, text: answer.body.toString() } satisfies HttpAnswer
       },
+      async send({ url, method, headers, body }, signal) {
+        const destination = new URL(url)
+        const options = {
+          origin: destination.origin,
+          path: destination.pathname + destination.search,
+          method: method as Dispatcher.HttpMethod,
+          headers,
+          body,
+          ...serverName(connection, destination),
+        }
+        many ??= new Sockets(connection, connection.sockets * limits.uploads_per_batch_max)
+        return many.send(options, destination.host, signal)
+      },
     },
-    close: () => sockets.close(),
-  }
-}
-
-/** The undici dispatcher of one connection, and the one retry that a stale socket is worth. */
-class Sockets {
-  readonly #dispatcher: Dispatcher
-  /** Connections made so far; an error remembers the number of its connection. */
-  #connections = 0
-  readonly #connectionOf = new WeakMap<Error, number>()
-  /** Those that are open; null behind a proxy, where they are not seen. */
-  readonly #open: Set<Socket> | null
-  #closed: Promise<void> | null = null
-
-  constructor(connection: Target['connection']) {
-    const tls = tlsOptions(connection.tls)
-    // The caller's signal bounds every attempt, so undici's own clocks are off. HTTP/2 would lose header
-    // case.
-    const options = { connections: connection.sockets, headersTimeout: 0, bodyTimeout: 0, allowH2: false }
-    const factory = (origin: string | URL, pool: object) => new Pool(origin, { ...pool, ...options })
-    this.#open = connection.proxyUrl === null ? new Set() : null
-    if (connection.proxyUrl !== null) {
-      this.#dispatcher = new ProxyAgent({ uri: connection.proxyUrl, requestTls: tls, ...options, factory })
-      return
-    }
-    const connect = buildConnector({ ...tls, allowH2: false })
-    this.#dispatcher = new Agent({
-      ...options,
-      factory,
-      connect: (request, done) =>
-        connect(request, (...made) => {
-          const number = ++this.#connections
-          const socket = made[1]
-          socket?.on('error', (error) => this.#connectionOf.set(error, number))
-          if (socket) this.#watch(socket)
-          done(...made)
-        }),
-    })
-  }
-
-  /**
-   * A kept-alive socket that the collector closed while it was idle fails before any byte of an answer: that
-   * says nothing about the collector, so it is tried again at once (RFC 9112 §9.3.1; the batch id makes a
-   * repeat harmless).
-   */
-  async send(options: Dispatcher.DispatchOptions, host: string, signal: AbortSignal): Promise<Answer> {
-    const before = this.#connections
-    const first = new AnswerReader()
-    const answer = await first.read(this.#dispatcher, options, signal)
-    if (!(answer instanceof Error)) return answer
-    const stale = (this.#connectionOf.get(answer) ?? Number.POSITIVE_INFINITY) <= before
-    if (!stale || signal.aborted) throw transportError(answer, host, first.started)
-    const second = new AnswerReader()
-    const again = await second.read(this.#dispatcher, options, signal)
-    if (again instanceof Error) throw transportError(again, host, second.started)
-    return again
-  }
-
-  /** Whether every open socket has handed all its bytes to the system. */
-  allSent(): boolean {
-    if (this.#open === null) return false
-    for (const socket of this.#open) if (socket.writableLength > 0) return false
-    return true
-  }
-
-  #watch(socket: Socket): void {
-    this.#open?.add(socket)
-    socket.once('close', () => this.#open?.delete(socket))
-  }
-
-  close(): Promise<void> {
-    this.#closed ??= this.#dispatcher.destroy()
-    return this.#closed
-  }
-}
-
-/** One answer. After it was read the socket is kept only if the answer ended by itself within the limit. */
-class AnswerReader implements Dispatcher.DispatchHandler {
-  /** Whether a connection was there and the request was begun. */
-  started = false
-  #status = 0
-  #retryAfter: string | null = null
-  #chunks: Buffer[] = []
-  #bytes = 0
-  #controller: Controller | null = null
-  #settle: ((answer: Answer | Error) => void) | null = null
-
-  /** Resolves with the answer, or with the error that came before any answer. */
-  async read(
-    dispatcher: Dispatcher,
-    options: Dispatcher.DispatchOptions,
-    signal: AbortSignal,
-  ): Promise<Answer | Error> {
-    const settled = Promise.withResolvers<Answer | Error>()
-    this.#settle = settled.resolve
-    const abort = () => {
-      this.#fail(new DOMException('timed out', 'TimeoutError'))
-      this.#controller?.abort(new Error('timed out'))
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    if (signal.aborted) abort()
-    else dispatcher.dispatch(options, this)
-    const answer = await settled.promise
-    signal.removeEventListener('abort', abort)
-    return answer
-  }
-
-  onRequestStart(controller: Controller): void {
-    this.#controller = controller
-    // It waited for a connection for longer than its time: whoever asked has left.
-    if (this.#settle === null) controller.abort(new Error('timed out'))
-    this.started = true
-  }
-
-  onResponseStart(
-    _controller: Controller,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    // RFC 9110 §15.2: interim answers are not the answer.
-    if (status < 200) return
-    this.#status = status
-    const retryAfter = headers['retry-after']
-    this.#retryAfter = (Array.isArray(retryAfter) ? retryAfter[0] : retryAfter) ?? null
-  }
-
-  onResponseData(controller: Controller, chunk: Buffer): void {
-    if (this.#settle === null) return
-    const room = limits.answer_read_bytes - this.#bytes
-    this.#chunks.push(chunk.subarray(0, room))
-    this.#bytes += Math.min(chunk.length, room)
-    if (chunk.length <= room) return
-    this.#finish()
-    controller.abort(new Error('the answer is longer than what is read of it'))
-  }
-
-  onResponseEnd(): void {
-    this.#finish()
-  }
-
-  onResponseError(_controller: Controller, error: Error): void {
-    this.#fail(error)
-  }
-
-  #fail(error: Error): void {
-    if (this.#status !== 0) this.#finish()
-    else this.#end(error)
-  }
-
-  #finish(): void {
-    this.#end({ status: this.#status, retryAfter: this.#retryAfter, body: Buffer.concat(this.#chunks) })
-  }
-
-  #end(answer: Answer | Error): void {
-    this.#settle?.(answer)
-    this.#settle = null
-    this.#chunks = []
+    close: async () => {
+      await Promise.all([sockets.close(), many?.close()])
+    },
   }
 }
 
@@ -318,31 +176,12 @@ function assertHeaders(headers: Readonly<Record<string, string>>, proxied: boole
   }
 }
 
-function tlsOptions(tls: Target['connection']['tls']): buildConnector.BuildOptions {
-  if (tls === null) return {}
-  return {
-    ...(tls.ca_file !== undefined && { ca: readTlsFile('ca_file', tls.ca_file) }),
-    ...(tls.cert_file !== undefined && { cert: readTlsFile('cert_file', tls.cert_file) }),
-    ...(tls.key_file !== undefined && { key: readTlsFile('key_file', tls.key_file) }),
-    ...(tls.server_name !== undefined && { servername: tls.server_name }),
-    rejectUnauthorized: tls.verify,
-  }
-}
-
-function readTlsFile(key: string, file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
-    throw new OutcomeError('refused', `reading tls.${key}: ${code}`, { cause: error })
-  }
-}
-
 /**
  * RFC 6066 §3: the server name is never an address. Set always, or undici would take it from a Host header.
  */
-function serverName(configured: string | undefined, destination: URL): string | undefined {
-  if (configured !== undefined) return configured
+function serverName({ tls }: Target['connection'], destination: URL): { servername?: string } {
+  if (destination.protocol !== 'https:') return {}
+  if (tls?.server_name !== undefined) return { servername: tls.server_name }
   const host = destination.hostname.replace(/^\[|\]$/g, '')
-  return isIP(host) === 0 ? host : undefined
+  return isIP(host) === 0 ? { servername: host } : {}
 }

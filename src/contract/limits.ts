@@ -66,6 +66,12 @@ export const limits = Object.freeze({
   batch_memory_spare_bytes: 16 * MIB,
   /** Open sinks of one shipper thread; the least recently used idle one is closed for another. */
   sinks_per_thread_max: 128,
+  /** Files of one batch that go to an object store at the same time. */
+  uploads_per_batch_max: 16,
+  /** Bytes of the name of an object, without its ending: 1024 is the bound of S3, Azure and Google. */
+  object_key_bytes_max: 1000,
+  /** Bytes of one value in it, so that several always fit. */
+  object_key_value_bytes_max: 128,
   /** Dead letters kept of one leg; beyond it the oldest is dropped (`spool_full`). */
   dead_letters_per_leg_max: 1000,
   /** Damaged segment files kept aside for people, of one leg. */

@@ -8,11 +8,21 @@
 import type { Static, TObject } from 'typebox'
 import type { OutcomeError } from './errors.ts'
 
+export type { Static } from 'typebox'
 export { Type } from './schema.ts'
 export { aktoBatch, harLines, harLog, jsonArray } from './envelopes.ts'
 export { OutcomeError } from './errors.ts'
 export { eventLines, eventTime } from './event-lines.ts'
 export type { EventLine } from './event-lines.ts'
+export { type Meanings, serviceRefusal } from './answer.ts'
+export {
+  objectKeyRule,
+  objectLimits,
+  type ObjectFile,
+  objectOptions,
+  uploadObjects,
+  wrappedOutcome,
+} from './object-files.ts'
 export { defineProvider, SecretError } from './secrets.ts'
 export { secretObject, secretText, secretValue } from './secret-value.ts'
 export {
@@ -57,6 +67,23 @@ export interface HttpAnswer {
   readonly text: string
 }
 
+/** One request as an SDK made it. */
+export interface SinkRequest {
+  readonly method: string
+  /** Absolute. */
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer | string | null
+}
+
+export interface SinkResponse {
+  readonly status: number
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  /** At most `limits.answer_read_bytes`. */
+  readonly body: Buffer
+}
+
 /** HTTP client bound to the mirror's connection: base URL, header authentication, TLS, proxy. */
 export interface SinkHttp {
   /**
@@ -70,6 +97,11 @@ export interface SinkHttp {
     request: { body: Buffer; headers?: Readonly<Record<string, string>>; batch?: Batch },
     signal: AbortSignal,
   ): Promise<HttpAnswer>
+  /**
+   * The transport of an SDK: sends its request as it is, through the TLS settings and the proxy of the
+   * connection; follows no redirect. Resolves with any answer; throws an `OutcomeError` when none came.
+   */
+  send(request: SinkRequest, signal: AbortSignal): Promise<SinkResponse>
 }
 
 export interface SinkContext<Options> {
@@ -77,6 +109,10 @@ export interface SinkContext<Options> {
   readonly options: Options
   /** What the mirror set as `format`, or the first of the sink's formats. */
   readonly format: string
+  /** As the mirror says; `http.post` compresses by itself. */
+  readonly compression: 'none' | 'gzip' | 'zstd'
+  /** The gateway that sends. */
+  readonly origin: { readonly environment: string; readonly workspaceId: number }
   readonly http: SinkHttp
 }
 
@@ -110,6 +146,13 @@ export interface SinkDefinition<Options extends TObject = TObject> {
   /** Names of options that hold URLs: each must be absolute, or a path under the connection's base URL. */
   readonly urls: readonly string[]
   readonly limits: SinkLimits
+  /**
+   * It signs in by its own options: of a connection it takes how to connect (`tls`, `proxy_url`); one that
+   * has more is refused.
+   */
+  readonly signsIn?: true
+  /** What no schema can say: an option, and the rule that it breaks. Templates of secrets may stand in it. */
+  rule?(options: Static<Options>): { readonly key: string; readonly rule: string } | null
   /** The legs of a mirror, from its options. */
   legs(options: Static<Options>): readonly LegSpec[]
   /** May open things, and must undo that if it fails. */

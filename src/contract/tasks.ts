@@ -155,6 +155,8 @@ export interface Target {
   readonly options: Readonly<Record<string, unknown>>
   /** Names of options whose values are never shown. */
   readonly secretOptions: readonly string[]
+  /** Of the gateway that sends: parts of names at the destination. */
+  readonly origin: { readonly environment: string; readonly workspaceId: number }
   readonly compression: 'none' | 'gzip' | 'zstd'
   /**
    * Pointers of the texts of the connection, and under `/options`, whose references to secrets are to be

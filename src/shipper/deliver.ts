@@ -223,8 +223,9 @@ async function makeSink(target: Target): Promise<{ sink: Sink; host: { close(): 
   if (definition === undefined) throw new OutcomeError('refused', `there is no sink named ${target.sink}`)
   const host = createSinkHttp(target)
   try {
-    const { mirror, options, format } = target
-    return { host, sink: await definition.create({ mirror, options, format, http: host.http }) }
+    const { mirror, options, format, compression, origin } = target
+    const context = { mirror, options, format, compression, origin, http: host.http }
+    return { host, sink: await definition.create(context) }
   } catch (error) {
     await host.close()
     throw error

@@ -69,6 +69,7 @@ export class Deliveries {
     const { api } = config
     const defined = (kind: DeliveryKind) => api[kind].map((name) => ownerKey({ kind, name }))
     this.#fromApi = new Set([...defined('mirrors'), ...defined('streams')])
+    const origin = { environment: config.environment, workspaceId: config.workspace.id }
     const connections = new Map(config.connections.map((connection) => [connection.name, connection]))
     for (const leg of this.#legs.list) {
       const delivery = this.#configOf(leg.owner)
@@ -79,7 +80,7 @@ export class Deliveries {
         continue
       }
       leg.paused = this.#isPaused(leg.owner, delivery)
-      const target = targetOf(leg.owner, delivery, connections.get(delivery.connection ?? ''))
+      const target = targetOf(leg.owner, delivery, connections.get(delivery.connection ?? ''), origin)
       leg.configure({ delivery, url: spec.url, target })
     }
     for (const stream of config.streams) await this.#follow(stream, config)

@@ -16,6 +16,7 @@ export function targetOf(
   owner: Owner,
   mirror: DeliveryConfig,
   connection: ConnectionConfig | undefined,
+  origin: Target['origin'],
 ): Target {
   const target = {
     owner: ownerKey(owner),
@@ -24,6 +25,7 @@ export function targetOf(
     format: mirror.item_format,
     options: mirror.options,
     secretOptions: mirror.secret_options,
+    origin,
     compression: mirror.batch.compression,
     templates: [...(connection?.secret_fields ?? []), ...mirror.secret_fields],
     connection: {

@@ -50,9 +50,8 @@ mirrors: [{ name: m, sink: narrow, token: "\${secret:vault:a#b}" }]
     secret_fields: ['/options/token'],
   })
   const owner = { kind: 'mirrors', name: 'out' } as const
-  expect(targetOf(owner, mirror as MirrorConfig, undefined).templates).toEqual([
-    '/options/token',
-  ])
+  const origin = { environment: 'dev', workspaceId: 1 }
+  expect(targetOf(owner, mirror as MirrorConfig, undefined, origin).templates).toEqual(['/options/token'])
 
   const other = await load(text.replace('token:', 'token: abcdefghijklmnop, level:'))
   expect(other.ok, 'a value that is needed when the file is read').toBe(false)

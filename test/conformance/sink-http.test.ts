@@ -279,7 +279,7 @@ describe('answers', () => {
     ['soon', null],
     [null, null],
   ])('Retry-After %s', (value, wait) => {
-    expect(retryAfterMs(value, Date.parse('2026-11-21T08:00:00Z'))).toBe(wait)
+    expect(retryAfterMs(value ?? undefined, Date.parse('2026-11-21T08:00:00Z'))).toBe(wait)
   })
 })
 

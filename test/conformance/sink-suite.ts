@@ -8,6 +8,7 @@ import { OutcomeError, outcomeOfStatus } from '../../src/contract/errors.ts'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { limits } from '../../src/contract/limits.ts'
 import type { Batch, ItemFormat, LegSpec, Sink, SinkDefinition } from '../../src/contract/plugin.ts'
+import type { Target } from '../../src/contract/tasks.ts'
 import {
   accept,
   answer,
@@ -22,7 +23,7 @@ import {
   resetInBody,
   startCollector,
 } from './collector.ts'
-import { target } from './target.ts'
+import { sinkContext, target } from './target.ts'
 
 /** A rule that does not apply, and why. */
 export interface OptOut {
@@ -41,6 +42,8 @@ export interface Conformance<Options extends TObject> {
   readonly acknowledgedByBody?: OptOut
   /** For sinks without HTTP: all items that the destination holds, in order; or why nobody can tell. */
   readonly stored?: (() => Promise<unknown[]>) | OptOut
+  /** For sinks whose destination speaks TLS: how their connection does. */
+  readonly tls?: Target['connection']['tls']
 }
 
 const secret = 'hunter2-conformance-secret'
@@ -110,7 +113,7 @@ function describeDefinition<Options extends TObject>({ definition, options }: Co
   })
 
   test('its name, summary, formats, urls and limits fit together', () => {
-    expect(definition.name).toMatch(/^[a-z][a-z0-9_]*$/)
+    expect(definition.name).toMatch(/^[a-z][a-z0-9_-]*$/)
     expect(definition.summary).toMatch(/^[A-Z].*\.$/)
     const halves = definition.legs(options('http://127.0.0.1:9')).map(({ half }) => half === 'exchange')
     for (const format of definition.formats)
@@ -133,10 +136,10 @@ async function openSink<Options extends TObject>(
   const options = about.options(url)
   const reach = target(
     { sink: definition.name, format },
-    { headers: { authorization: `Bearer ${secret}` }, sockets: 4 },
+    { headers: { authorization: `Bearer ${secret}` }, sockets: 4, tls: about.tls ?? null },
   )
   const host = createSinkHttp(reach)
-  const sink = await definition.create({ mirror: reach.mirror, options, format, http: host.http })
+  const sink = await definition.create(sinkContext(options, host.http, { format }))
   const close = async () => {
     await sink.close()
     await host.close()

@@ -1,4 +1,5 @@
 /** Targets for tests: how to reach a collector, with everything at its default. */
+import type { SinkContext, SinkHttp } from '../../src/contract/plugin.ts'
 import type { Target } from '../../src/contract/tasks.ts'
 
 type Connection = Target['connection']
@@ -15,6 +16,7 @@ export function target(
     format: 'pair',
     options: {},
     secretOptions: [],
+    origin: { environment: 'dev', workspaceId: 1 },
     compression: 'none',
     templates: [],
     ...changes,
@@ -29,4 +31,14 @@ export function target(
       ...connection,
     },
   }
+}
+
+/** What a sink is created with, beside its own options, where a test does not care. */
+export function sinkContext<Options>(
+  options: Options,
+  http: SinkHttp,
+  changes: Partial<SinkContext<Options>> = {},
+): SinkContext<Options> {
+  const { mirror, origin, format, compression } = target()
+  return { mirror, options, format, compression, origin, http, ...changes }
 }

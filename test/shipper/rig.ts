@@ -177,7 +177,8 @@ export class Rig {
       spool: { ...this.mirror.spool, ...spool },
     } as MirrorConfig
     const url = this.mirror.legs[0]?.url ?? ''
-    this.leg.configure({ delivery: this.mirror, url, target: targetOf(owner, this.mirror, undefined) })
+    const target = targetOf(owner, this.mirror, undefined, { environment: 'dev', workspaceId: 1 })
+    this.leg.configure({ delivery: this.mirror, url, target })
   }
 
   /** Captures items and brings them to the disk, as one frame; their ids. */

@@ -43,7 +43,7 @@ function composes(path: string): boolean {
 /** Packages that one place owns, so that they can be replaced there. */
 const owners: Readonly<Record<string, readonly string[]>> = {
   lmdb: ['src/store/'],
-  undici: ['src/contract/http.ts'],
+  undici: ['src/contract/http'],
 }
 /** Packages that take too long to load for a start, whose types are used. */
 const typesOnly: Readonly<Record<string, string>> = { typebox: 'src/contract/schema.ts' }

@@ -5,6 +5,7 @@ import { type Base, destinationOf } from '../destinations.ts'
 import type { DeliveryDraft, Draft, Entry } from '../draft.ts'
 import { pointerTo } from '../places.ts'
 import { plural } from '../wording.ts'
+import { checkSink } from './sinks.ts'
 
 /** `legs`: how many queues share the spool, from the options of the sink. */
 export function checkDelivery(
@@ -21,6 +22,7 @@ export function checkDelivery(
   if (draft.sound(`${pointer}/batch`)) batch(draft, entry, sink)
   const options = destinations(draft, entry, sink)
   if (options !== null && draft.sound(pointer)) spoolShare(draft, entry, legs(sink, options))
+  checkSink(draft, entry, sink, options)
   clearOptions(draft, entry, sink)
 }
 

@@ -2,9 +2,7 @@
  * A fake of AWS Secrets Manager: GetSecretValue in its JSON protocol. It checks each signature by making it
  * again with AWS's own signer.
  */
-import { Sha256 } from '@aws-crypto/sha256-js'
-import { HttpRequest } from '@smithy/protocol-http'
-import { SignatureV4 } from '@smithy/signature-v4'
+import { signatureFault, type SignatureFault } from './sigv4.ts'
 import { type Asked, type Reply, type Service, startService } from './service.ts'
 
 export interface FakeAws extends Service {
@@ -17,8 +15,6 @@ export interface FakeAws extends Service {
   readonly denied: Set<string>
   arn(name: string): string
 }
-
-const maxSkewMs = 15 * 60_000
 
 export async function startAws(): Promise<FakeAws> {
   const service = await startService((asked) => answer(aws, asked))
@@ -70,40 +66,16 @@ async function answer(aws: FakeAws, asked: Asked): Promise<Reply> {
 }
 
 /** Signature Version 4, as AWS checks it; null when it is right. */
-async function signatureProblem(aws: FakeAws, { method, url, headers, body }: Asked): Promise<Reply | null> {
-  const pattern =
-    /Credential=([^/]+)\/\d+\/([^/]+)\/([^/]+)\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w{64})$/
-  const [, id, region = '', service = '', signed = '', signature] =
-    pattern.exec(headers.authorization ?? '') ?? []
-  if (id === undefined) return failure('MissingAuthenticationTokenException', 'Missing Authentication Token')
-  const date = String(headers['x-amz-date'])
-  const when = new Date(date.replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/, '$1-$2-$3T$4:$5:$6Z'))
-  const unknown = 'The security token included in the request is invalid.'
-  if (id !== aws.keys.id) return failure('UnrecognizedClientException', unknown)
-  const token = headers['x-amz-security-token']
-  if (aws.session ? token !== aws.keys.sessionToken : token !== undefined)
-    return failure('UnrecognizedClientException', unknown)
-  if (!(Math.abs(Date.now() - when.getTime()) < maxSkewMs))
-    return failure('InvalidSignatureException', 'expired')
-  const names = signed.split(';')
-  const credentials = {
-    accessKeyId: id,
-    secretAccessKey: aws.keys.secret,
-    ...(aws.session && { sessionToken: String(token) }),
+async function signatureProblem(aws: FakeAws, asked: Asked): Promise<Reply | null> {
+  const said: Readonly<Record<SignatureFault, readonly [string, string]>> = {
+    unsigned: ['MissingAuthenticationTokenException', 'Missing Authentication Token'],
+    key: ['UnrecognizedClientException', 'The security token included in the request is invalid.'],
+    token: ['UnrecognizedClientException', 'The security token included in the request is invalid.'],
+    clock: ['InvalidSignatureException', 'expired'],
+    region: ['InvalidSignatureException', 'Credential should be scoped to a valid region.'],
+    signature: ['InvalidSignatureException', 'The request signature we calculated does not match'],
   }
-  const signer = new SignatureV4({ credentials, region, service, sha256: Sha256 })
-  const again = await signer.sign(
-    new HttpRequest({
-      method,
-      path: url.pathname,
-      query: Object.fromEntries(url.searchParams),
-      headers: Object.fromEntries(names.map((name) => [name, String(headers[name])])),
-      body,
-    }),
-    { signingDate: when, signableHeaders: new Set(names) },
-  )
-  const right = again.headers['authorization']?.endsWith(`Signature=${signature}`) === true
-  return right && region === aws.region && service === 'secretsmanager' && names.includes('host')
-    ? null
-    : failure('InvalidSignatureException', 'The request signature we calculated does not match')
+  const keys = { ...aws.keys, sessionToken: aws.session ? aws.keys.sessionToken : null }
+  const fault = await signatureFault(asked, keys, { service: 'secretsmanager', region: aws.region })
+  return fault === null ? null : failure(...said[fault])
 }

@@ -16,6 +16,7 @@ export interface Asked {
   readonly url: URL
   readonly headers: http.IncomingHttpHeaders
   readonly body: string
+  readonly bytes: Buffer
 }
 
 /** What a service answers: a JSON value, or bytes as they are. */
@@ -45,7 +46,7 @@ export async function startService(answer: (asked: Asked) => Reply | Promise<Rep
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const { method = '', headers, rawHeaders, url: path = '/' } = request
     const body = Buffer.concat(chunks)
-    const one = { method, headers, url: new URL(path, url), body: body.toString() }
+    const one = { method, headers, url: new URL(path, url), body: body.toString(), bytes: body }
     asked.push(one)
     const delivery: Delivery = { path, headers, rawHeaders, body }
     if (behaviour !== null) return behaviour(response, delivery)

@@ -1,0 +1,190 @@
+/**
+ * A real S3 service for tests: OpenStack Swift with its S3 interface, which checks signatures. Four servers
+ * and a memcached of the system's packages, on free ports, with their data in a temporary folder.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { until } from '../wait.ts'
+
+const programs = [
+  'swift-proxy-server',
+  'swift-account-server',
+  'swift-container-server',
+  'swift-object-server',
+]
+const missing = [...programs, 'memcached'].filter((name) => !existsSync(`/usr/bin/${name}`))
+
+/** Why it cannot be started here; null where it can. */
+export const swiftMissing = missing.length === 0 ? null : `${missing.join(', ')} are not installed`
+
+export interface Swift {
+  readonly url: string
+  /** May do everything. */
+  readonly admin: { readonly id: string; readonly secret: string }
+  /** May do what a bucket allows. */
+  readonly writer: { readonly id: string; readonly secret: string }
+  createBucket(name: string): Promise<void>
+  /** Whether the writer may put objects into a bucket. */
+  allow(bucket: string, allowed: boolean): Promise<void>
+  /** Every object of a bucket, by name in order. */
+  objects(bucket: string): Promise<Map<string, { readonly body: Buffer; readonly type: string }>>
+  close(): Promise<void>
+}
+
+type Ports = Readonly<Record<'proxy' | 'account' | 'container' | 'object' | 'memcached', number>>
+
+const rings = `
+import sys
+from swift.common.ring import RingBuilder
+for name, port in (a.split(':') for a in sys.argv[2:]):
+    builder = RingBuilder(4, 1, 0)
+    place = {'ip': '127.0.0.1', 'port': int(port)}
+    place |= {'replication_' + key: value for key, value in place.items()}
+    builder.add_dev({'id': 0, 'region': 1, 'zone': 1, 'weight': 1, 'device': 'd1', 'meta': '', **place})
+    builder.rebalance()
+    builder.get_ring().save('%s/%s.ring.gz' % (sys.argv[1], name))
+`
+
+export async function startSwift(): Promise<Swift> {
+  const folder = await mkdtemp(join(tmpdir(), 'swift-'))
+  const ports = await freePorts()
+  await configure(folder, ports)
+  const children = start(folder, ports)
+  const url = `http://127.0.0.1:${ports.proxy}`
+  const close = async () => {
+    const gone = children.map((child) => (child.exitCode === null ? once(child, 'exit') : null))
+    for (const child of children) child.kill('SIGKILL')
+    await Promise.all(gone)
+    await rm(folder, { recursive: true, maxRetries: 3 })
+  }
+  try {
+    for (const [name, port] of Object.entries(ports))
+      await until(() => listens(port), { what: `Swift's ${name} server listens`, within_ms: 25_000 })
+    return { ...(await open(url)), close }
+  } catch (error) {
+    const log = await readFile(join(folder, 'proxy.log'), 'utf8').catch(() => '')
+    await close()
+    throw new Error(`starting Swift: ${(error as Error).message}\n${log.slice(-2000)}`, { cause: error })
+  }
+}
+
+/** Free a moment ago; whoever takes one in between makes the start fail, not the test pass. */
+async function freePorts(): Promise<Ports> {
+  const names = ['proxy', 'account', 'container', 'object', 'memcached'] as const
+  const servers = await Promise.all(
+    names.map(async () => {
+      const server = createServer().listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      return server
+    }),
+  )
+  const ports = servers.map((server) => (server.address() as AddressInfo).port)
+  await Promise.all(servers.map((server) => promisify(server.close.bind(server))()))
+  return Object.fromEntries(names.map((name, at) => [name, ports[at]])) as unknown as Ports
+}
+
+async function listens(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } finally {
+    socket.destroy()
+  }
+}
+
+async function configure(folder: string, ports: Ports): Promise<void> {
+  const common = (port: number) =>
+    [
+      '[DEFAULT]',
+      'bind_ip = 127.0.0.1',
+      `bind_port = ${port}`,
+      `user = ${userInfo().username}`,
+      `swift_dir = ${folder}`,
+      `devices = ${folder}/node`,
+      'mount_check = false',
+      'workers = 0',
+      'log_address = /dev/null',
+    ].join('\n')
+  const section = (name: string, ...lines: string[]) => `\n[${name}]\n${lines.join('\n')}\n`
+  const filter = (name: string, use = name, ...lines: string[]) =>
+    section(`filter:${name}`, `use = egg:swift#${use}`, ...lines)
+  await mkdir(join(folder, 'node', 'd1'), { recursive: true })
+  const hash = section('swift-hash', 'swift_hash_path_prefix = a', 'swift_hash_path_suffix = b')
+  await writeFile(
+    join(folder, 'swift.conf'),
+    hash + section('storage-policy:0', 'name = p0', 'default = yes'),
+  )
+  for (const name of ['account', 'container', 'object'] as const) {
+    const app =
+      section('pipeline:main', `pipeline = ${name}-server`) +
+      section(`app:${name}-server`, `use = egg:swift#${name}`)
+    await writeFile(join(folder, `${name}.conf`), common(ports[name]) + app)
+  }
+  const proxy = [
+    common(ports.proxy),
+    section(
+      'pipeline:main',
+      'pipeline = catch_errors gatekeeper healthcheck cache listing_formats s3api tempauth proxy-server',
+    ),
+    section('app:proxy-server', 'use = egg:swift#proxy', 'account_autocreate = true'),
+    filter('s3api', 's3api', 'location = us-east-1'),
+    filter('cache', 'memcache', `memcache_servers = 127.0.0.1:${ports.memcached}`),
+    filter('tempauth', 'tempauth', 'user_test_admin = adminsecret .admin', 'user_test_writer = writersecret'),
+    ...['catch_errors', 'gatekeeper', 'healthcheck', 'listing_formats'].map((name) => filter(name)),
+  ]
+  await writeFile(join(folder, 'proxy.conf'), proxy.join(''))
+  const named = (['account', 'container', 'object'] as const).map((name) => `${name}:${ports[name]}`)
+  await promisify(execFile)('/usr/bin/python3', ['-c', rings, folder, ...named])
+}
+
+function start(folder: string, ports: Ports): ChildProcess[] {
+  const servers = ['account', 'container', 'object', 'proxy'].map((name) =>
+    spawn(`swift-${name}-server`, [join(folder, `${name}.conf`)], { stdio: 'ignore' }),
+  )
+  const own = ['-u', userInfo().username, '-l', '127.0.0.1', '-p', String(ports.memcached), '-m', '16']
+  return [spawn('memcached', own, { stdio: 'ignore' }), ...servers]
+}
+
+/** Its own interface, so that tests look at what is stored with other eyes than the sink's. */
+async function open(url: string): Promise<Omit<Swift, 'close'>> {
+  const admin = { id: 'test:admin', secret: 'adminsecret' }
+  const signIn = { 'x-auth-user': admin.id, 'x-auth-key': admin.secret }
+  const signedIn = await fetch(`${url}/auth/v1.0`, { headers: signIn })
+  const token = signedIn.headers.get('x-auth-token') ?? ''
+  const storage = signedIn.headers.get('x-storage-url') ?? ''
+  const ask = async (path: string, method: string, headers: Record<string, string> = {}) => {
+    const answer = await fetch(`${storage}/${path}`, {
+      method,
+      headers: { 'x-auth-token': token, ...headers },
+    })
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status}`)
+    return answer
+  }
+  return {
+    url,
+    admin,
+    writer: { id: 'test:writer', secret: 'writersecret' },
+    createBucket: async (name) => {
+      await ask(name, 'PUT')
+    },
+    allow: async (bucket, allowed) => {
+      await ask(bucket, 'POST', { 'x-container-write': allowed ? 'test:writer' : '' })
+    },
+    async objects(bucket) {
+      const names = (await (await ask(bucket, 'GET')).text()).split('\n').filter((name) => name !== '')
+      const found = names.map(async (name) => {
+        const answer = await ask(`${bucket}/${name.split('/').map(encodeURIComponent).join('/')}`, 'GET')
+        const body = Buffer.from(await answer.arrayBuffer())
+        return [name, { body, type: answer.headers.get('content-type') ?? '' }] as const
+      })
+      return new Map(await Promise.all(found))
+    },
+  }
+}
