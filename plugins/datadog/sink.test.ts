@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { answer, type Collector, startCollector } from '../../test/conformance/collector.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { target } from '../../test/conformance/target.ts'
+import { sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import datadog from './sink.ts'
 
@@ -42,7 +42,7 @@ describe('towards datadog', () => {
     const host = createSinkHttp(target())
     onEnd(() => host.close())
     const own = { ...defaults, url: `${collector.url}/api/v2/logs`, api_key: 'dd-key-1', ...options }
-    const sink = await datadog.create({ mirror: 'm', options: own, format: 'exchange', http: host.http })
+    const sink = await datadog.create(sinkContext(own, host.http))
     const items = ndjson.split('\n').length - 1
     await sink.write({ id: 'b', mirror: 'm', leg: 'logs', items, ndjson: Buffer.from(ndjson) }, never)
   }

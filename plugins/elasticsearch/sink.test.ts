@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { type Collector, type Delivery, startCollector } from '../../test/conformance/collector.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { target } from '../../test/conformance/target.ts'
+import { sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import elasticsearch from './sink.ts'
 
@@ -67,7 +67,7 @@ describe('towards elasticsearch', () => {
     const host = createSinkHttp(target())
     onEnd(() => host.close())
     const options = { url: `${collector.url}/_bulk`, index: 'audit', pipeline: 'geo ip' }
-    const sink = await elasticsearch.create({ mirror: 'm', options, format: 'exchange', http: host.http })
+    const sink = await elasticsearch.create(sinkContext(options, host.http))
     const ndjson = Buffer.from(events.map((event) => `${event}\n`).join(''))
     await sink.write({ id, mirror: 'm', leg: 'documents', items: events.length, ndjson }, never)
   }

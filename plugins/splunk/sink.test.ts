@@ -5,7 +5,7 @@ import { createSinkHttp } from '../../src/contract/http.ts'
 import type { Sink } from '../../src/contract/plugin.ts'
 import { type Collector, type Delivery, startCollector } from '../../test/conformance/collector.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { target } from '../../test/conformance/target.ts'
+import { sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import splunk from './sink.ts'
 
@@ -36,7 +36,7 @@ describe('towards splunk', () => {
     onEnd(() => host.close())
     const url = `${collector.url}/services/collector/event`
     const own = { url, token, ack: false, ...options }
-    return splunk.create({ mirror: 'm', options: own, format: 'exchange', http: host.http })
+    return splunk.create(sinkContext(own, host.http))
   }
 
   const batch = (...lines: string[]) => ({

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { answer, type Collector, startCollector } from '../../test/conformance/collector.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { target } from '../../test/conformance/target.ts'
+import { sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import sumo from './sink.ts'
 
@@ -33,7 +33,7 @@ async function write(path: string, options: object = {}): Promise<void> {
   const own = { url: `${collector.url}${path}`, ...options }
   const host = createSinkHttp(target({ options: own, secretOptions: ['url'] }))
   onEnd(() => host.close())
-  const sink = await sumo.create({ mirror: 'm', options: own, format: 'ndjson', http: host.http })
+  const sink = await sumo.create(sinkContext(own, host.http, { format: 'ndjson' }))
   const ndjson = Buffer.from('{"a":1}\n{"a":2}\n')
   await sink.write({ id: 'b', mirror: 'm', leg: 'messages', items: 2, ndjson }, never)
 }
