@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { shapes } from './bed/payload.ts'
 import { activity, type ActivityResult } from './cases/activity.ts'
+import { streams, type StreamsResult } from './cases/streams.ts'
 import { type LoopDelay, loopDelay } from './cases/loop-delay.ts'
 import { mirrorDead } from './cases/mirror-dead.ts'
 import { mirrorHung } from './cases/mirror-hung.ts'
@@ -38,7 +39,7 @@ const rows: readonly Row[] = [
   haproxy,
 ]
 /** What a run does besides the rows; chosen with --rows too. */
-const extras = ['soak', 'loop-delay', 'activity', 'micro'] as const
+const extras = ['soak', 'loop-delay', 'activity', 'streams', 'micro'] as const
 
 const usage = `npm run bench -- [options]
   --smoke          every case very briefly, nothing judged; exit 1 when one does not work
@@ -47,6 +48,7 @@ const usage = `npm run bench -- [options]
   --seconds N      seconds per measurement (2)
   --soak N         requests of the soak (200000)
   --activity N     entries of the activity log (1000000)
+  --streams N      entries of the log that are streamed (200000)
   --no-install     do not install missing rivals
   --publish        write the results into bench/README.md
   --json FILE      write every measurement
@@ -61,6 +63,7 @@ interface Plan {
   readonly soakRequests: number
   readonly loopSeconds: number
   readonly activityEntries: number
+  readonly streamEntries: number
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
@@ -86,6 +89,7 @@ function readOptions() {
         seconds: { type: 'string', default: '2' },
         soak: { type: 'string', default: '200000' },
         activity: { type: 'string', default: '1000000' },
+        streams: { type: 'string', default: '200000' },
         'no-install': { type: 'boolean', default: false },
         publish: { type: 'boolean', default: false },
         json: { type: 'string' },
@@ -112,6 +116,7 @@ function planOf(options: ReturnType<typeof readOptions>): Plan {
     soakRequests: smoke ? 3000 : positive('soak', options.soak),
     loopSeconds: smoke ? 2 : 6,
     activityEntries: smoke ? 20_000 : positive('activity', options.activity),
+    streamEntries: smoke ? 2000 : positive('streams', options.streams),
   }
 }
 
@@ -167,6 +172,7 @@ async function runAll(bed: Bed, plan: Plan, chosen: readonly Row[]): Promise<Fin
   const loops: LoopDelay[] = []
   let soaked: SoakResult | null = null
   let logged: ActivityResult | null = null
+  let streamed: StreamsResult | null = null
   const attempt = async (name: string, work: () => Promise<void>): Promise<void> => {
     try {
       await work()
@@ -201,13 +207,27 @@ async function runAll(bed: Bed, plan: Plan, chosen: readonly Row[]): Promise<Fin
       logged = await activity(`${bed.folder}/activity`, plan.activityEntries)
     })
   }
+  if (plan.chosen.has('streams')) {
+    await attempt('streams', async () => {
+      streamed = await streams(bed, plan.streamEntries)
+    })
+  }
   const found: MicroResult[] = []
   if (plan.chosen.has('micro'))
     await attempt('micro', async () => void found.push(...(await micro(plan.smoke))))
   for (const one of measurements)
     if (one.invalid !== null) problems.push(`${one.row} ${one.shape}: ${one.invalid}`)
   const twoCores = bed.machine.cores > 1
-  return { measurements, soak: soaked, loops, activity: logged, twoCores, micro: found, problems }
+  return {
+    measurements,
+    soak: soaked,
+    loops,
+    activity: logged,
+    streams: streamed,
+    twoCores,
+    micro: found,
+    problems,
+  }
 }
 
 async function main(): Promise<number> {

@@ -7,6 +7,8 @@ import type { DeliveryKind } from './contract/resources.ts'
 import { version } from './contract/version.ts'
 import type { RunningGateway } from './gateway.ts'
 import { GatewayDeliveries } from './control/delivery-commands.ts'
+import { PostedEvents } from './control/posted-events.ts'
+import { GatewayStreams } from './control/stream-commands.ts'
 import { Resources } from './control/resource-changes.ts'
 import { ownerKey } from './shipper/owners.ts'
 import { addCounts } from './shipper/views.ts'
@@ -18,8 +20,13 @@ export class GatewayCommands implements Commands {
   readonly deliveries: Readonly<Record<DeliveryKind, GatewayDeliveries>>
   readonly #gateway: RunningGateway
 
+  readonly streams: GatewayStreams
+  readonly events: PostedEvents
+
   constructor(gateway: RunningGateway) {
     this.#gateway = gateway
+    this.events = new PostedEvents(gateway)
+    this.streams = new GatewayStreams(gateway)
     this.resources = new Resources(gateway)
     this.deliveries = {
       mirrors: new GatewayDeliveries(gateway, 'mirrors'),
@@ -145,6 +152,10 @@ export class GatewayCommands implements Commands {
         }
       }),
     }))
+  }
+
+  postEvents(body: AsyncIterable<Buffer>, lines: boolean): Promise<{ accepted: number }> {
+    return this.events.take(body, lines)
   }
 
   async setConnection(

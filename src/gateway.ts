@@ -196,6 +196,7 @@ export class RunningGateway implements Gateway {
       ship: this.credentials.ship.bind(this.credentials),
       index: this.shipper.index.bind(this.shipper),
       probe: this.shipper.probe.bind(this.shipper),
+      events: this.shipper.events.bind(this.shipper),
       store: this.store,
       dataDir: config.data_dir,
       feed: this.store.activity.feed,
@@ -274,7 +275,7 @@ export class RunningGateway implements Gateway {
   #housekeep(): void {
     // While a crash is being settled, its segments are still searched for what was written last.
     if (this.#settling === 0 && this.state !== 'draining')
-      this.deliveries.closeAbandoned(this.recorder.alive())
+      this.deliveries.closeAbandoned(new Set([...this.recorder.alive(), ...this.shipper.alive()]))
     // Once a second: a full disk fails with every slab (trap A23).
     if (this.#spoolError !== null) this.log.error({ error: this.#spoolError }, 'spool write failed')
     this.#spoolError = null
@@ -417,6 +418,7 @@ export class RunningGateway implements Gateway {
     if (!clean) this.log.error('connections were still open when drain_ms was over: they were cut')
     await this.#allRecorded()
     await this.recorder.close()
+    await this.commands.events.written()
     await this.deliveries.closeSegments()
     await this.deliveries.deliverRest(DELIVER_REST_MS)
     await this.deliveries.close()

@@ -7,6 +7,8 @@ import os from 'node:os'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
 import type { LoadAnswer, LoadTask } from './config/load-task.ts'
 import type {
+  EventsResult,
+  EventsTask,
   IndexResult,
   IndexTask,
   ProbeTask,
@@ -72,6 +74,12 @@ export async function ship(task: ShipTask): Promise<ShipResult> {
 export async function index(task: IndexTask): Promise<IndexResult> {
   const { indexSegment } = await import('./queue/spool.ts')
   return indexSegment(task)
+}
+
+/** Posted events: into the spool, or refused as a whole. */
+export async function events(task: EventsTask): Promise<EventsResult> {
+  const { takeEvents } = await import('./shipper/event-intake.ts')
+  return takeEvents(task)
 }
 
 export async function probe(task: ProbeTask): Promise<boolean> {

@@ -1,11 +1,13 @@
 /** The targets, and what a run says about each: met, missed, or not measured and why. */
 import { type Shape, shapes } from '../bed/payload.ts'
 import type { ActivityResult } from '../cases/activity.ts'
+import type { StreamsResult } from '../cases/streams.ts'
 import { type LoopDelay, loopRate } from '../cases/loop-delay.ts'
 import type { SoakResult } from '../cases/soak.ts'
 import type { Driver } from './drive.ts'
 import type { Measurement } from './measure.ts'
 import { judgeActivity } from './judge-activity.ts'
+import { judgeStreams } from './judge-streams.ts'
 import { median } from './statistics.ts'
 
 /** A core below this had time to spare, so its throughput says something about the load generator only. */
@@ -34,6 +36,7 @@ export interface Run {
   readonly soak: SoakResult | null
   readonly loops: readonly LoopDelay[]
   readonly activity: ActivityResult | null
+  readonly streams: StreamsResult | null
   /** Whether this machine can hold the load generator away from what is measured. */
   readonly twoCores: boolean
 }
@@ -182,7 +185,7 @@ export function judge(run: Run): Verdict[] {
     ...judgeLoops(run.loops),
   ]
   // The log is measured without a load beside it.
-  const alone = judgeActivity(run.activity)
+  const alone = [...judgeActivity(run.activity), ...judgeStreams(run.streams)]
   if (run.twoCores) return [...verdicts, ...alone]
   const shared = { met: null, note: 'load and gateway shared one core' }
   return [...verdicts.map((each) => ({ ...each, ...shared })), ...alone]

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { shapes } from '../bed/payload.ts'
 import type { MicroResult } from '../micro/micro.ts'
 import { activityText } from './judge-activity.ts'
+import { streamsText } from './judge-streams.ts'
 import { type Run, saturated, type Verdict } from './judge.ts'
 import type { Machine } from './machine.ts'
 import type { Measurement } from './measure.ts'
@@ -181,6 +182,7 @@ export function page(of: Page): string {
     ['Event-loop delay of a data thread', loopTable(run)],
     ['Memory', soakText(run)],
     ['Activity log', activityText(run.activity)],
+    ['Streams', streamsText(run.streams)],
     ['Micro-benches', microTable(of.micro)],
   ]
   return [

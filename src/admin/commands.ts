@@ -8,7 +8,7 @@ import type { Problem } from '../config/problems.ts'
 import type { AdminConfig, Config } from '../config/schema.ts'
 import type { ProviderView } from '../secrets/providers.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
-import type { DeliveryCommands } from './delivery-commands.ts'
+import type { DeliveryCommands, StreamCommands } from './delivery-commands.ts'
 import type { ManagedBy, ResourceCommands } from './resource-commands.ts'
 
 export const legStates = ['idle', 'delivering', 'retrying', 'parked', 'paused', 'disabled'] as const
@@ -126,6 +126,10 @@ export interface Commands {
   collections(): CollectionView[]
   /** Mirrors, and streams. */
   readonly deliveries: Readonly<Record<DeliveryKind, DeliveryCommands>>
+  /** What only streams have. */
+  readonly streams: StreamCommands
+  /** Posted events of a body, `lines` on lines of their own; throws what an admin answer says. */
+  postEvents(body: AsyncIterable<Buffer>, lines: boolean): Promise<{ accepted: number }>
   setConnection(
     name: string,
     connected: boolean,

@@ -71,6 +71,8 @@ function addActs(app: AdminApp, commands: DeliveryCommands, kind: DeliveryKind):
   const tags = [kind]
   const noun = resourceNouns[kind]
   for (const { method, path, access, summary, act } of acts) {
+    // A stream's has a body.
+    if (kind === 'streams' && path === 'replay') continue
     app.route({
       method,
       url: `/api/${kind}/:name/${path}`,

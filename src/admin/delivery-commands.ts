@@ -20,3 +20,30 @@ export interface DeliveryCommands {
     page: { after: string | null; size: number },
   ): { data: DeadLetterView[]; total: number } | null
 }
+
+/** A message as a stream would send it. */
+export interface Preview {
+  /** The newest event that there is, or a sample where there is none. */
+  event: unknown
+  is_sample: boolean
+  rendered: string
+}
+
+export interface PreviewRequest {
+  /** Whose events, and whose settings where the request has none. */
+  readonly stream?: string
+  readonly message?: string
+  readonly format?: 'json' | 'ndjson' | 'cef' | 'cps'
+  readonly mask_data?: boolean
+}
+
+export interface StreamCommands {
+  /** Sends what the log holds between two moments (Unix milliseconds, inclusive) again. */
+  replayRange(
+    name: string,
+    range: { readonly from: number; readonly to: number },
+    actor: Actor,
+  ): Promise<DeliveryView | null>
+  /** Null for an unknown stream; `problem` for a template that is none. */
+  preview(request: PreviewRequest): Promise<Preview | { problem: string } | null>
+}

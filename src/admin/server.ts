@@ -24,6 +24,7 @@ import { health } from './health.ts'
 import { logging } from './logging.ts'
 import { metrics } from './metrics.ts'
 import { deliveries } from './deliveries.ts'
+import { events } from './events.ts'
 import { openapi, openapiOptions } from './openapi.ts'
 import { parseQuery } from './query.ts'
 import { createRateLimits } from './rate-limits.ts'
@@ -33,6 +34,7 @@ import { secrets } from './secrets.ts'
 import { session } from './session.ts'
 import { SignInTrail } from './sign-in-trail.ts'
 import { status } from './status.ts'
+import { streams } from './streams.ts'
 import { tags } from './tags.ts'
 import { tagsAssignments } from './tags-assignments.ts'
 import { compileValidator } from './validation.ts'
@@ -46,6 +48,8 @@ const resources: readonly Resource[] = [
   collections,
   deliveries,
   deadLetters,
+  events,
+  streams,
   connections,
   capture,
   logging,

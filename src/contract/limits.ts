@@ -140,6 +140,17 @@ export const limits = Object.freeze({
   idempotency_keys_max: 500_000,
   idempotency_key_chars_max: 255,
 
+  /** Bytes of one posted event: a job with all its data. */
+  posted_event_bytes_max: 64 * MIB,
+  /** Bytes of a body of posted events; what is larger comes in several. */
+  posted_body_bytes_max: 256 * MIB,
+  /** Events of one body: each is remembered until all are judged. */
+  posted_events_max: 100_000,
+  /** A body up to here stays in memory on its way; a larger one goes over a file. */
+  posted_memory_bytes: MIB,
+  /** Bodies of posted events that are taken at a time; one more is refused with 503. */
+  posts_max: 4,
+
   /** Tags of a workspace: a list reads all of them, at about 5 µs each. */
   tags_max: 2000,
   /** Things that bear tags, each tag counted: deleting a tag removes its own in one transaction. */

@@ -143,6 +143,21 @@ export interface IndexResult {
   readonly skipped: number
 }
 
+/** What a stream sets about its messages. */
+export interface RenderRules {
+  readonly format: 'json' | 'cef' | 'cps'
+  readonly dialect: 'plain' | 'konnect'
+  /** Of `format: json`; null sends events as they are. */
+  readonly template: string | null
+  readonly maskData: boolean
+  readonly environment: string
+  readonly workspace: { readonly id: number; readonly name: string; readonly time_zone: string }
+  /** Of the stream. */
+  readonly name: string
+  /** Of Konnect's lines alone. */
+  readonly organizationId: string
+}
+
 /** How to reach a destination; holds secrets, lives in memory only. */
 export interface Target {
   /** Changes with everything below it; a shipper thread keeps one sink per key. */
@@ -158,6 +173,8 @@ export interface Target {
   /** Of the gateway that sends: parts of names at the destination. */
   readonly origin: { readonly environment: string; readonly workspaceId: number }
   readonly compression: 'none' | 'gzip' | 'zstd'
+  /** What its events are made into before the sink sees them; null leaves items as they are. */
+  readonly render: RenderRules | null
   /**
    * Pointers of the texts of the connection, and under `/options`, whose references to secrets are to be
    * replaced before it is delivered to.
@@ -231,6 +248,49 @@ export type ShipResult =
       readonly item: string | null
       /** For `corrupt`: the frames of the range that cannot be read. */
       readonly corrupt: readonly FrameMeta[]
+    }
+
+/** A stream that takes posted events. */
+export interface EventLeg {
+  /** Index in main's list of legs. */
+  readonly leg: number
+  readonly stream: string
+  readonly folder: string
+  /** Types that it asks for, then what of them its rules keep. */
+  readonly kinds: readonly string[]
+  readonly include: readonly string[]
+  readonly exclude: readonly string[]
+  readonly frameItems: number
+  readonly frameBytes: number
+  readonly itemBytes: number
+  readonly segmentBytes: number
+  /** Bytes that may still be appended. */
+  readonly room: number
+}
+
+/** Posted events on their way to the spool. */
+export interface EventsTask {
+  readonly body: { readonly bytes: Uint8Array } | { readonly path: string }
+  /** One event on each line. */
+  readonly lines: boolean
+  readonly legs: readonly EventLeg[]
+}
+
+export type EventsResult =
+  | {
+      readonly ok: true
+      readonly accepted: number
+      readonly frames: readonly RecordedFrame[]
+      readonly drops: readonly RecordDrop[]
+      readonly closed: readonly { readonly leg: number; readonly segment: string }[]
+    }
+  | {
+      readonly ok: false
+      /** `unclaimed`: no stream asks for the type in `message`; `full`: the disk or a spool is. */
+      readonly kind: 'invalid' | 'unclaimed' | 'full'
+      /** Of the body, from 1. */
+      readonly line: number
+      readonly message: string
     }
 
 /** Opens and closes a TCP connection to the host of a URL. */

@@ -16,11 +16,13 @@
 import fs from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import { threadId } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
 import { limits } from '../contract/limits.ts'
 import type { FrameMeta, IndexedFrame, IndexResult, IndexTask } from '../contract/tasks.ts'
 
+const dataSync = promisify(fs.fdatasync)
 const SEGMENT_MAGIC = Buffer.from('MGSEG\0\x01\0')
 const SEGMENT_HEADER = 16
 const FRAME_MAGIC = 0x5246474d
@@ -94,6 +96,19 @@ export class SegmentWriter {
     this.#markDirty(segment)
     const { items, oldest, newest } = info
     return { segment: segment.name, offset, length: FRAME_HEADER + payload.length, items, oldest, newest }
+  }
+
+  /** Resolves when everything that was appended is on the disk. */
+  async flush(): Promise<void> {
+    const segment = this.#open
+    if (segment === null || !segment.dirty) return
+    segment.dirty = false
+    try {
+      await dataSync(segment.fd)
+    } catch (error) {
+      segment.dirty = true
+      throw error
+    }
   }
 
   /** Names of the segments that were closed since the last call. */

@@ -10,6 +10,7 @@ import type { Batch, Sink, SinkDefinition } from '../contract/plugin.ts'
 import { scrubber } from '../contract/scrub.ts'
 import type { FrameMeta, LogRange, ShipResult, ShipTask, SpoolRange, Target } from '../contract/tasks.ts'
 import { readRange } from '../queue/spool.ts'
+import { renderEvents } from '../render/events.ts'
 import { ActivityRuns } from '../store/activity/runs.ts'
 
 interface OpenSink {
@@ -86,8 +87,9 @@ async function readAndSend(
   return send(task, payload)
 }
 
-async function send(task: ShipTask, { ndjson, items }: Payload): Promise<Delivered> {
+async function send(task: ShipTask, { ndjson: raw, items }: Payload): Promise<Delivered> {
   const { target } = task
+  const ndjson = target.render === null ? raw : renderEvents(raw, target.render)
   const batch: Batch = Object.freeze({
     id: task.batchId,
     mirror: target.mirror,
@@ -103,7 +105,8 @@ async function send(task: ShipTask, { ndjson, items }: Payload): Promise<Deliver
     const result = { ok: true, status: answer?.status ?? null, latencyMs, bytes: ndjson.length } as const
     return { result, sent: answer?.sent ?? true }
   } catch (error) {
-    const item = task.keepItem && items === 1 ? ndjson.toString().trimEnd() : null
+    // As it was before it was rendered: it is again when it is sent again.
+    const item = task.keepItem && items === 1 ? raw.toString().trimEnd() : null
     return unsent({ ...explain(error, scrubber(target)), latencyMs: performance.now() - started, item })
   }
 }

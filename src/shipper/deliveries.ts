@@ -9,17 +9,20 @@ import type { Config, DeliveryConfig, StreamConfig } from '../config/schema.ts'
 import type { ActivityFilter, NewActivity } from '../contract/activity.ts'
 import { limits } from '../contract/limits.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
+import type { EventsResult, EventsTask } from '../contract/tasks.ts'
 import { activityTypes } from '../contract/stream-events.ts'
 import { syncFile } from '../queue/spool.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import { CaptureRoutes, type CaptureSlots } from './capture-routes.ts'
+import { EventPosts } from './event-posts.ts'
 import { deleteDeadLetters, replayDeadLetters } from './dead-letters.ts'
 import { housekeep, purge } from './janitor.ts'
-import type { Leg, LegHost } from './leg.ts'
+import type { Leg } from './leg.ts'
+import type { LegHost } from './leg-host.ts'
 import { Legs, ownersOf } from './legs.ts'
 import { LogLegs } from './log-legs.ts'
 import { isSame, type Owner, ownerKey } from './owners.ts'
-import { targetOf } from './targets.ts'
+import { renderRules, targetOf } from './targets.ts'
 import { deliveryView } from './views.ts'
 
 export class Deliveries {
@@ -28,6 +31,8 @@ export class Deliveries {
   readonly #legs: Legs
   readonly captures: CaptureRoutes
   readonly logLegs: LogLegs
+  readonly #posts: EventPosts
+  #streams: readonly StreamConfig[] = []
   #configs: { readonly owner: Owner; readonly delivery: DeliveryConfig }[] = []
   /** Keys of those that the API defined. */
   #fromApi: ReadonlySet<string> = new Set()
@@ -42,6 +47,7 @@ export class Deliveries {
     this.#legs = new Legs(host, dataDir, counters)
     this.captures = new CaptureRoutes(host, this.#legs)
     this.logLegs = new LogLegs(host.feed, host.log)
+    this.#posts = new EventPosts(this.#legs, host.events)
     this.#paused = new Set(host.store.settingsOn('paused:'))
     this.#disconnected = new Set(host.store.settingsOn('disconnected:'))
   }
@@ -66,11 +72,13 @@ export class Deliveries {
   /** Lets deliveries follow a configuration; resolves when streams know where they stand in the log. */
   async apply(config: Config): Promise<void> {
     this.#configs = ownersOf(config)
+    this.#streams = config.streams
     const { api } = config
     const defined = (kind: DeliveryKind) => api[kind].map((name) => ownerKey({ kind, name }))
     this.#fromApi = new Set([...defined('mirrors'), ...defined('streams')])
     const origin = { environment: config.environment, workspaceId: config.workspace.id }
     const connections = new Map(config.connections.map((connection) => [connection.name, connection]))
+    const streams = new Map(config.streams.map((stream) => [stream.name, stream]))
     for (const leg of this.#legs.list) {
       const delivery = this.#configOf(leg.owner)
       const spec = delivery?.legs.find(({ name }) => name === leg.name)
@@ -80,7 +88,10 @@ export class Deliveries {
         continue
       }
       leg.paused = this.#isPaused(leg.owner, delivery)
-      const target = targetOf(leg.owner, delivery, connections.get(delivery.connection ?? ''), origin)
+      const connection = connections.get(delivery.connection ?? '')
+      const stream = leg.owner.kind === 'streams' ? streams.get(delivery.name) : undefined
+      const render = stream === undefined ? null : renderRules(stream, config)
+      const target = targetOf(leg.owner, delivery, connection, { origin, render })
       leg.configure({ delivery, url: spec.url, target })
     }
     for (const stream of config.streams) await this.#follow(stream, config)
@@ -100,6 +111,18 @@ export class Deliveries {
   /** Secrets may have other values now: legs that wait for those are tried at once. */
   retryWithSecrets(): void {
     for (const leg of this.#legs.list) if (leg.parked && leg.settings?.target.templates.length) leg.replay()
+  }
+
+  /** Sends a range of the log again to a stream of it; false while an earlier one is being looked for. */
+  async again(stream: StreamConfig, config: Config, range: { from: number; to: number }): Promise<boolean> {
+    const leg = this.#legs.find({ kind: 'streams', name: stream.name }, 'activity')
+    if (leg === undefined) return false
+    return this.logLegs.again(leg, { ...filterOf(stream, config.environment), ...range })
+  }
+
+  /** Takes posted events: all of a body or nothing of it. */
+  post(body: Pick<EventsTask, 'body' | 'lines'>): Promise<EventsResult> {
+    return this.#posts.take(body, this.#streams, this.#diskLow)
   }
 
   isDisconnected(connection: string): boolean {
@@ -316,7 +339,10 @@ function parseItem(item: string): unknown {
 }
 
 /** What an activity stream asks the log for. */
-function filterOf({ events, match }: StreamConfig, environment: Config['environment']): ActivityFilter {
+export function filterOf(
+  { events, match }: StreamConfig,
+  environment: Config['environment'],
+): ActivityFilter {
   const kinds = activityTypes(events)
   const wanted = match.event_types.map((type) => type.toLowerCase())
   const types =

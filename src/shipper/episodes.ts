@@ -10,7 +10,8 @@ import { limits } from '../contract/limits.ts'
 import { type DeliveryKind, resourceNouns } from '../contract/resources.ts'
 import type { Store } from '../store/store.ts'
 import { Tally } from '../telemetry/tally.ts'
-import type { Leg, LegNews } from './leg.ts'
+import type { Leg } from './leg.ts'
+import type { LegNews } from './leg-host.ts'
 import { type Owner, ownerKey } from './owners.ts'
 
 type Parked = Extract<LegNews, { kind: 'parked' }>

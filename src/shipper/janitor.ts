@@ -2,7 +2,7 @@
 import type { DeliveryConfig } from '../config/schema.ts'
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
-import type { Leg } from './leg.ts'
+import type { Backlog } from './backlog.ts'
 import { segmentBytesFor } from './segments.ts'
 
 /**
@@ -10,7 +10,7 @@ import { segmentBytesFor } from './segments.ts'
  * noticed.
  * Never rejects: what stays is tried again by the housekeeping. Called by the leg, one at a time.
  */
-export async function discardFinished(leg: Leg): Promise<void> {
+export async function discardFinished(leg: Backlog): Promise<void> {
   const finished = [...leg.queue.finished()]
   if (finished.length === 0) return
   for (const segment of finished) {
@@ -37,7 +37,7 @@ export async function discardFinished(leg: Leg): Promise<void> {
 }
 
 /** Bytes that the recorder may still append to a leg. */
-export function roomOf(leg: Leg, mirror: DeliveryConfig, diskLow: boolean): number {
+export function roomOf(leg: Backlog, mirror: DeliveryConfig, diskLow: boolean): number {
   if (diskLow || leg.queue.fileCount > limits.segments_per_leg_max) return 0
   const cap = legSpoolBytes(mirror)
   // With drop_oldest main makes room soon after; until then the leg may stand a little over.
@@ -51,7 +51,7 @@ export function legSpoolBytes(mirror: DeliveryConfig): number {
 }
 
 /** Expires what is too old and, with drop_oldest, gives up the oldest segments of a full spool. */
-export function housekeep(leg: Leg, mirror: DeliveryConfig, now: number): void {
+export function housekeep(leg: Backlog, mirror: DeliveryConfig, now: number): void {
   const cutoff = now - mirror.spool.retention_ms
   let expired = leg.giveUpBatches(
     ({ segment, frames }) => segment.log === null && (frames.at(-1)?.newest ?? now) < cutoff,
@@ -72,7 +72,7 @@ export function housekeep(leg: Leg, mirror: DeliveryConfig, now: number): void {
 }
 
 /** With drop_oldest: gives up the oldest segments of a full spool. */
-export function makeRoom(leg: Leg, cap: number): void {
+export function makeRoom(leg: Backlog, cap: number): void {
   const { fileBytes, fileCount: segmentCount } = leg.queue
   if (fileBytes <= cap && segmentCount <= limits.segments_per_leg_max) return
   let bytes = fileBytes
@@ -100,7 +100,7 @@ export function makeRoom(leg: Leg, cap: number): void {
 }
 
 /** Gives up everything that waits and is not on its way right now. The count of items. */
-export async function purge(leg: Leg, reason: DropReason): Promise<number> {
+export async function purge(leg: Backlog, reason: DropReason): Promise<number> {
   let items = leg.giveUpBatches(() => true)
   for (const segment of leg.queue.segments) {
     if (segment.pendingItems === 0) continue

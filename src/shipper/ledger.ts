@@ -35,7 +35,7 @@ export class LegLedger {
   readonly #memory: () => MemoryCounts
   /** Captured by earlier processes: what is gone and what stands in segments. */
   capturedBefore = 0
-  /** Found in the activity log by this process. */
+  /** Found in the activity log, or posted, in this process. */
   found = 0
   /** Items that came back from the recorder, in frames or dropped. */
   recorded = 0
@@ -121,6 +121,13 @@ export class LegLedger {
   dropBeforeDisk(reason: DropReason, items: number): void {
     this.gone += items
     this.recorded += items
+    this.drop(reason, items)
+  }
+
+  /** Posted items that were taken, and given up at once. */
+  dropPosted(reason: DropReason, items: number): void {
+    this.found += items
+    this.gone += items
     this.drop(reason, items)
   }
 

@@ -1,7 +1,8 @@
 /** Every leg of the gateway: read back at a start, made when a configuration first needs it. */
 import type { Config, DeliveryConfig } from '../config/schema.ts'
 import type { Counters } from '../telemetry/counters.ts'
-import type { Leg, LegHost } from './leg.ts'
+import type { Leg } from './leg.ts'
+import type { LegHost } from './leg-host.ts'
 import type { MemoryCounts } from './ledger.ts'
 import { isSame, type Owner } from './owners.ts'
 import { knownLegs, legKey, recoverLeg } from './recover.ts'

@@ -4,6 +4,7 @@
  *
  *   ids   ├── run, closed ──┤├── run, closed ──┤├── run that grows ─▶
  *                                                        └ scanned: looked at up to here
+ *   a range of time that is sent again ├── run ─▶ … until
  *
  * A run ends after 65,536 ids, or where the filter of its stream changes. How far a run was looked at is
  * written with the counts of its leg, in one transaction.
@@ -13,6 +14,7 @@ import type { EnvironmentName } from '../contract/environments.ts'
 import type { ActivityFeed, LogFollower } from '../store/activity/feed.ts'
 import { Slices } from '../store/activity/slices.ts'
 import { entryTest, type StoredEntry } from '../store/activity/stored-entry.ts'
+import type { LogRun } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { FrameBuilder } from './log-frames.ts'
 import type { Leg } from './leg.ts'
@@ -53,10 +55,15 @@ class Reading {
     return new FrameBuilder(runOf(this.#segment).framed, this.leg.frameBounds)
   }
 
+  /** It was a range, and all of that was looked at. */
+  get isOver(): boolean {
+    return runOf(this.#segment).end !== null
+  }
+
   look(entry: StoredEntry): void {
-    const { from, end } = runOf(this.#segment)
-    if (end === null && entry.id >= from + RUN_IDS) this.#roll(from + RUN_IDS)
-    if (end !== null && entry.id >= end) return
+    const { until } = runOf(this.#segment)
+    if (until !== null && entry.id >= until) return
+    while (entry.id >= runOf(this.#segment).from + RUN_IDS) this.#roll()
     this.#next = entry.id + 1
     if (!this.#matches(entry)) return
     const full = this.#builder.add(entry)
@@ -67,11 +74,11 @@ class Reading {
   advance(upTo: number): void {
     const run = runOf(this.#segment)
     this.#cut()
-    this.#next = Math.min(Math.max(this.#next, upTo), run.end ?? Number.POSITIVE_INFINITY)
+    this.#next = Math.min(Math.max(this.#next, upTo), run.until ?? Number.POSITIVE_INFINITY)
     if (this.#next <= run.scanned) return
     run.scanned = this.#next
     this.leg.noteSegment(this.#segment)
-    if (run.scanned === run.end) this.leg.segmentClosed(this.#segment.name)
+    if (run.scanned === run.until) endRun(this.leg, this.#segment)
   }
 
   #cut(): void {
@@ -79,13 +86,14 @@ class Reading {
     if (frame !== null) this.leg.found(this.#segment, frame)
   }
 
-  #roll(at: number): void {
+  #roll(): void {
+    const { name } = this.#segment
     const run = runOf(this.#segment)
+    const at = run.from + RUN_IDS
     this.#cut()
-    run.end = at
     run.scanned = at
-    this.leg.segmentClosed(this.#segment.name)
-    this.#segment = openRun(this.leg, at, run.filter)
+    endRun(this.leg, this.#segment)
+    this.#segment = openRun(this.leg, name.slice(0, -ID_DIGITS), { ...run, from: at })
     this.#next = at
     this.#builder = this.#newBuilder()
   }
@@ -106,17 +114,31 @@ export class LogLegs implements LogFollower {
 
   /** Feeds a leg with what passes a filter, from where it stood; a new one from where it is to begin. */
   async follow(leg: Leg, filter: ActivityFilter, start: string): Promise<void> {
-    const known = this.#readings.get(leg.ledger.key)
-    const growing = known?.segment ?? growingRun(leg)
-    if (known === undefined || !sameFilter(runOf(known.segment).filter, filter)) {
-      const segment =
-        growing === null
-          ? openRun(leg, this.#startId(filter.environment, start), filter)
-          : refilter(leg, growing, filter)
-      this.#readings.set(leg.ledger.key, new Reading(leg, segment))
-      await leg.ledger.flush()
-    }
+    const growing = growingRun(leg)
+    const segment =
+      growing === null
+        ? openRun(leg, GROWING, { from: this.#startId(filter.environment, start), filter, until: null })
+        : refilter(leg, growing, filter)
+    // Anew each time: the bounds of batches may have changed.
+    this.#readings.set(leg.ledger.key, new Reading(leg, segment))
+    await leg.ledger.flush()
+    const ranged = rangedRun(leg)
+    if (ranged !== null && !this.#readings.has(rangeKey(leg)))
+      this.#readings.set(rangeKey(leg), new Reading(leg, ranged))
     this.grown()
+  }
+
+  /** Sends what passes a filter again, up to now; false while an earlier range is still being looked for. */
+  async again(leg: Leg, filter: ActivityFilter): Promise<boolean> {
+    if (rangedRun(leg) !== null) return false
+    const from = this.#feed.firstFrom(filter.environment, filter.from ?? Number.NEGATIVE_INFINITY)
+    const until = this.#feed.lastId + 1
+    if (from >= until) return true
+    const prefix = `again-${Date.now().toString(36)}-`
+    this.#readings.set(rangeKey(leg), new Reading(leg, openRun(leg, prefix, { from, filter, until })))
+    await leg.ledger.flush()
+    this.grown()
+    return true
   }
 
   #startId(environment: EnvironmentName, start: string): number {
@@ -129,6 +151,7 @@ export class LogLegs implements LogFollower {
   /** Feeds a leg no more; where it stood is kept as long as something of it waits. */
   leave(leg: Leg, forget: boolean): void {
     this.#readings.delete(leg.ledger.key)
+    this.#readings.delete(rangeKey(leg))
     const growing = growingRun(leg)
     if (!forget || growing === null || leg.queue.waitingItems > 0) return
     endRun(leg, growing)
@@ -136,9 +159,11 @@ export class LogLegs implements LogFollower {
 
   grown(): void {
     if (this.#stopped) return
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null
-    })
+    this.#running ??= this.#run()
+      .catch((error: unknown) => this.#log.error({ err: error }, 'the activity log cannot be read'))
+      .finally(() => {
+        this.#running = null
+      })
   }
 
   async caughtUp(): Promise<void> {
@@ -170,13 +195,14 @@ export class LogLegs implements LogFollower {
         break
       }
       for (const reading of behind) reading.advance(upTo)
+      for (const [key, { isOver }] of this.#readings) if (isOver) this.#readings.delete(key)
       if (upTo <= lastId) return true
     }
   }
 
   /** What waited of the entries that retention took is lost. */
   async removed(environment: EnvironmentName, lastId: number): Promise<void> {
-    for (const { leg } of this.#readings.values()) {
+    for (const leg of new Set([...this.#readings.values()].map((reading) => reading.leg))) {
       for (const segment of leg.queue.segments) {
         if (segment.log?.filter.environment === environment) leg.expireTo(segment, lastId + 1)
       }
@@ -196,15 +222,30 @@ function runOf({ name, log }: Segment): NonNullable<Segment['log']> {
 }
 
 function growingRun(leg: Leg): Segment | null {
-  return [...leg.queue.segments].find(({ log }) => log !== null && log.end === null) ?? null
+  return [...leg.queue.segments].find(({ log }) => log?.end === null && log.until === null) ?? null
 }
 
-/** Names in the order of their ids. */
-function openRun(leg: Leg, from: number, filter: ActivityFilter): Segment {
-  const name = `log-${String(from).padStart(16, '0')}`
+/** The run of a range that is still being looked at. */
+function rangedRun(leg: Leg): Segment | null {
+  return [...leg.queue.segments].find(({ log }) => log?.end === null && log.until !== null) ?? null
+}
+
+function rangeKey(leg: Leg): string {
+  return `${leg.ledger.key} again`
+}
+
+/** Names end in the first id, in as many digits as the largest has. */
+const ID_DIGITS = 16
+const GROWING = 'log-'
+
+function openRun(
+  leg: Leg,
+  prefix: string,
+  { from, filter, until }: Pick<LogRun, 'from' | 'filter' | 'until'>,
+): Segment {
   const empty = { bytes: 0, oldest: Number.POSITIVE_INFINITY, newest: 0 }
-  const run = { from, scanned: from, framed: from, end: null, filter, ...empty }
-  const segment = leg.queue.segment(name, undefined, run)
+  const run = { from, scanned: from, framed: from, end: null, until, filter, ...empty }
+  const segment = leg.queue.segment(`${prefix}${String(from).padStart(ID_DIGITS, '0')}`, undefined, run)
   leg.noteSegment(segment)
   return segment
 }
@@ -215,7 +256,7 @@ function refilter(leg: Leg, growing: Segment, filter: ActivityFilter): Segment {
   if (sameFilter(run.filter, filter)) return growing
   if (run.framed > run.from) {
     endRun(leg, growing)
-    return openRun(leg, run.scanned, filter)
+    return openRun(leg, GROWING, { from: run.scanned, filter, until: null })
   }
   // Nothing in it was found by the old one.
   run.filter = filter

@@ -4,7 +4,15 @@
  */
 import os from 'node:os'
 import { Piscina } from 'piscina'
-import type { IndexResult, IndexTask, ProbeTask, ShipResult, ShipTask } from '../contract/tasks.ts'
+import type {
+  EventsResult,
+  EventsTask,
+  IndexResult,
+  IndexTask,
+  ProbeTask,
+  ShipResult,
+  ShipTask,
+} from '../contract/tasks.ts'
 
 /** Each leg bounds its own deliveries; the pool must never be what makes one leg wait for another. */
 const TASKS_PER_THREAD = 4096
@@ -61,6 +69,16 @@ export class ShipperPool {
         if (attempt === INDEX_TRIES) throw error
       }
     }
+  }
+
+  /** Rejects when its thread dies: nothing of it counts then. */
+  async events(task: EventsTask): Promise<EventsResult> {
+    return (await this.#pool.run(task, { name: 'events' })) as EventsResult
+  }
+
+  /** Ids of the living threads: segments of others are closed. */
+  alive(): Set<number> {
+    return new Set(this.#pool.threads.map((thread) => thread.threadId))
   }
 
   async probe(task: ProbeTask): Promise<boolean> {

@@ -1,9 +1,15 @@
 /** What the recorder and the shipper need of a configured mirror: plain data for their tasks. */
 import { createHash } from 'node:crypto'
 import path from 'node:path'
-import type { ConnectionConfig, DeliveryConfig, MirrorConfig, StreamConfig } from '../config/schema.ts'
+import type {
+  Config,
+  ConnectionConfig,
+  DeliveryConfig,
+  MirrorConfig,
+  StreamConfig,
+} from '../config/schema.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
-import type { RecordMirror, Target } from '../contract/tasks.ts'
+import type { RecordMirror, RenderRules, Target } from '../contract/tasks.ts'
 import { legSpoolBytes } from './janitor.ts'
 import { type Owner, ownerKey } from './owners.ts'
 import { segmentBytesFor } from './segments.ts'
@@ -16,7 +22,7 @@ export function targetOf(
   owner: Owner,
   mirror: DeliveryConfig,
   connection: ConnectionConfig | undefined,
-  origin: Target['origin'],
+  { origin, render }: Pick<Target, 'origin' | 'render'>,
 ): Target {
   const target = {
     owner: ownerKey(owner),
@@ -27,6 +33,7 @@ export function targetOf(
     secretOptions: mirror.secret_options,
     origin,
     compression: mirror.batch.compression,
+    render,
     templates: [...(connection?.secret_fields ?? []), ...mirror.secret_fields],
     connection: {
       baseUrl: connection?.base_url ?? null,
@@ -40,6 +47,28 @@ export function targetOf(
   }
   const key = createHash('sha256').update(JSON.stringify(target)).digest('base64url')
   return { key, ...target }
+}
+
+/** What a stream says of its messages. */
+type StreamMessage = Pick<StreamConfig, 'name' | 'format' | 'mask_data'> & {
+  readonly message?: string | undefined
+}
+
+/** What the events of a stream are made into. */
+export function renderRules(
+  { name, format, message, mask_data }: StreamMessage,
+  { environment, workspace }: Pick<Config, 'environment' | 'workspace'>,
+): RenderRules {
+  return {
+    format: format === 'ndjson' ? 'json' : format,
+    dialect: 'plain',
+    template: message ?? null,
+    maskData: mask_data,
+    environment,
+    workspace: { id: workspace.id, name: workspace.name, time_zone: workspace.time_zone },
+    name,
+    organizationId: '',
+  }
 }
 
 type RecordLegs = readonly { readonly index: number; readonly name: string; readonly folder: string }[]

@@ -38,8 +38,10 @@ export interface LogRun {
   scanned: number
   /** End of its last frame: what did not match since then belongs to the next one. */
   framed: number
-  /** Where it ends; null while the log grows into it. */
+  /** Where it ends; null while it is being looked at. */
   end: number | null
+  /** Where what it is a part of ends: a range that is sent again. Null: it follows the log as that grows. */
+  readonly until: number | null
   filter: ActivityFilter
   /** Of all entries that matched: bytes, and times in Unix milliseconds. */
   bytes: number

@@ -50,8 +50,8 @@ mirrors: [{ name: m, sink: narrow, token: "\${secret:vault:a#b}" }]
     secret_fields: ['/options/token'],
   })
   const owner = { kind: 'mirrors', name: 'out' } as const
-  const origin = { environment: 'dev', workspaceId: 1 }
-  expect(targetOf(owner, mirror as MirrorConfig, undefined, origin).templates).toEqual(['/options/token'])
+  const use = { origin: { environment: 'dev', workspaceId: 1 }, render: null }
+  expect(targetOf(owner, mirror as MirrorConfig, undefined, use).templates).toEqual(['/options/token'])
 
   const other = await load(text.replace('token:', 'token: abcdefghijklmnop, level:'))
   expect(other.ok, 'a value that is needed when the file is read').toBe(false)

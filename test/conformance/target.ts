@@ -18,6 +18,7 @@ export function target(
     secretOptions: [],
     origin: { environment: 'dev', workspaceId: 1 },
     compression: 'none',
+    render: null,
     templates: [],
     ...changes,
     connection: {

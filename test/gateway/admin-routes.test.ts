@@ -60,6 +60,11 @@ const deliveryRoutes = deliveryKinds.flatMap((kind): Route[] => {
 const routes: readonly Route[] = [
   ...resourceRoutes,
   ...deliveryRoutes,
+  { method: 'POST', path: '/api/streams/preview', role: 'operator', call: 'preview' },
+  {
+    ...{ method: 'POST', path: '/api/events', role: 'operator', status: 202 },
+    ...{ call: 'postEvents', body: '{"id":1,"status":"failed"}' },
+  },
   { method: 'GET', path: '/api/connections', role: 'viewer' },
   { method: 'GET', path: '/api/connections/{name}', role: 'viewer' },
   { method: 'GET', path: '/api/config/export', role: 'admin' },

@@ -12,8 +12,10 @@ import type { MirrorConfig } from '../../src/config/schema.ts'
 import type { ShipResult, ShipTask } from '../../src/contract/tasks.ts'
 import { indexSegment, SegmentWriter } from '../../src/queue/spool.ts'
 import { closeSinks, configureSinks, deliver } from '../../src/shipper/deliver.ts'
+import { takeEvents } from '../../src/shipper/event-intake.ts'
 import { housekeep } from '../../src/shipper/janitor.ts'
-import type { Leg, LegHost } from '../../src/shipper/leg.ts'
+import type { Leg } from '../../src/shipper/leg.ts'
+import type { LegHost } from '../../src/shipper/leg-host.ts'
 import { probe } from '../../src/shipper/probe.ts'
 import { recoverLeg } from '../../src/shipper/recover.ts'
 import { targetOf } from '../../src/shipper/targets.ts'
@@ -161,6 +163,7 @@ export class Rig {
       },
       index: indexSegment,
       probe,
+      events: takeEvents,
       countAttempt: () => {},
       observeDelivery: () => {},
       news: () => {},
@@ -177,7 +180,8 @@ export class Rig {
       spool: { ...this.mirror.spool, ...spool },
     } as MirrorConfig
     const url = this.mirror.legs[0]?.url ?? ''
-    const target = targetOf(owner, this.mirror, undefined, { environment: 'dev', workspaceId: 1 })
+    const origin = { environment: 'dev', workspaceId: 1 }
+    const target = targetOf(owner, this.mirror, undefined, { origin, render: null })
     this.leg.configure({ delivery: this.mirror, url, target })
   }
 

@@ -254,6 +254,18 @@ export class FakeCommands implements Commands {
       },
     ]
   }
+  readonly streams = {
+    replayRange: (name: string) => this.deliveries.streams.replay(name),
+    preview: async () => {
+      this.calls.push('preview')
+      return { event: {}, is_sample: true, rendered: '{}' }
+    },
+  }
+  async postEvents(body: AsyncIterable<Buffer>) {
+    for await (const _ of body);
+    this.calls.push('postEvents')
+    return { accepted: 1 }
+  }
   async setConnection(name: string, connected: boolean) {
     if (name !== 'SALT Security') return null
     this.calls.push(`setConnection ${name} ${connected}`)

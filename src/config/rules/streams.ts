@@ -4,6 +4,7 @@ import { apiKinds, sourcesOf, streamKinds } from '../../contract/stream-events.t
 import type { Draft, Entry, StreamDraft } from '../draft.ts'
 import { pointerTo } from '../places.ts'
 import { checkDelivery } from './deliveries.ts'
+import { checkStreamMessage } from './messages.ts'
 
 export function checkStreams(draft: Draft): void {
   for (const entry of draft.streams()) {
@@ -13,6 +14,7 @@ export function checkStreams(draft: Draft): void {
       checkDelivery(draft, entry, () => sourcesOf(value.events).length)
     }
     if (draft.sound(`${pointer}/match/collections`)) collections(draft, entry)
+    checkStreamMessage(draft, entry)
   }
 }
 

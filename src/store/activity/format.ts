@@ -134,8 +134,13 @@ interface Payload extends Omit<Activity, 'timestamp'> {
   readonly timestamp: string
 }
 
+/** The entry as JSON text on one line. */
+export function payloadOf(value: Buffer): string {
+  return value.toString('utf8', HEAD_BYTES)
+}
+
 export function parseEntry(value: Buffer): ChainedActivity {
-  const payload = JSON.parse(value.toString('utf8', HEAD_BYTES)) as Payload
+  const payload = JSON.parse(payloadOf(value)) as Payload
   return {
     ...payload,
     timestamp: Date.parse(payload.timestamp),
