@@ -17,8 +17,8 @@ export function streamsText(found: StreamsResult | null): string {
   if (found === null) return ''
   const count = (value: number): string => Math.round(value).toLocaleString('en')
   const rows = found.drains.map(
-    ({ streams: many, eventsPerSecond, cpuPerEvent }) =>
-      `| ${many} | ${count(eventsPerSecond)} | ${count(eventsPerSecond / many)} | ${cpuPerEvent.toFixed(1)} |`,
+    ({ streams: many, eventsPerSecond: all, cpuPerEvent }) =>
+      `| ${many} | ${count(all)} | ${count(all / many)} | ${cpuPerEvent.toFixed(1)} |`,
   )
   const head = '| streams | events/s | of each | CPU per event, µs |\n| ---: | ---: | ---: | ---: |'
   return `${count(found.entries)} entries of the log to each stream.\n\n${head}\n${rows.join('\n')}`

@@ -1,4 +1,4 @@
-/** Posted events: durable before they are accepted, all of a body or nothing, streamed to who asks for them. */
+/** Posted events: durable before they are accepted, all of a body or nothing, sent to who asks for them. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
