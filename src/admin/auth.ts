@@ -9,7 +9,7 @@ import type { ClientRegistry, FoundClient } from './client-registry.ts'
 import { AdminError } from './errors.ts'
 import { GuessFlood, Lockout } from './lockout.ts'
 import { isCsrfToken, type Session, type SessionTable } from './session-table.ts'
-import type { SignInTrail } from './sign-in-trail.ts'
+import type { SignInActivity, SignInTrail } from './sign-in-trail.ts'
 
 export type { Role } from '../contract/roles.ts'
 
@@ -67,27 +67,27 @@ export class SignIn {
       return request.signedIn
     }
     if (authorization === undefined) {
-      this.#assertUnlocked(request)
+      this.#assertUnlocked(request, null)
       throw unauthorized('a token is required: authorization: Bearer <token>', challenge)
     }
     // RFC 9110 §11.1: the scheme is case-insensitive.
     const token = /^bearer +([^\s]+) *$/i.exec(authorization)?.[1]
-    request.signedIn = this.holder(token, request).client
+    request.signedIn = this.holder(token, request, 'token_login').client
     this.#trail.seen(actorOf(request))
     return request.signedIn
   }
 
   /** Whose token it is; throws 401 or 429. Every try from outside comes through here, and is counted here. */
-  holder(token: string | undefined, request: FastifyRequest): FoundClient {
-    this.#assertUnlocked(request, token)
+  holder(token: string | undefined, request: FastifyRequest, activity: SignInActivity): FoundClient {
+    this.#assertUnlocked(request, token === undefined ? null : activity)
     const found = token === undefined ? null : this.#clients.find(token)
     if (found === null) {
-      this.#failed(request)
+      this.#failed(request, activity)
       throw unauthorized('the token is not known here', challengeInvalid)
     }
     if (found.isExpired) {
       // Who has it did not guess it: told, and not counted towards the lock.
-      this.#trail.failed(actorOf(request))
+      this.#trail.failed(actorOf(request), activity)
       throw unauthorized('the token has expired: an admin can rotate it', challengeInvalid)
     }
     this.#flood.succeed(addressOf(request))
@@ -95,12 +95,13 @@ export class SignIn {
     return found
   }
 
-  #assertUnlocked(request: FastifyRequest, token?: string): void {
+  /** `activity`: what is tried with a token; null when there is none. */
+  #assertUnlocked(request: FastifyRequest, activity: SignInActivity | null): void {
     const address = addressOf(request)
     const [ownMs, allMs] = [this.#lockout.waitMs(address), this.#flood.waitMs(address)]
     const waitMs = Math.max(ownMs, allMs)
     if (waitMs === 0) return
-    if (token !== undefined) this.#trail.failed(actorOf(request))
+    if (activity !== null) this.#trail.failed(actorOf(request), activity)
     const message =
       ownMs > 0
         ? 'too many failed sign-ins from this address: it is locked, also for a right token'
@@ -108,9 +109,9 @@ export class SignIn {
     throw new AdminError(429, message, { headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) } })
   }
 
-  #failed(request: FastifyRequest): void {
+  #failed(request: FastifyRequest, activity: SignInActivity): void {
     const visitor = actorOf(request)
-    this.#trail.failed(visitor)
+    this.#trail.failed(visitor, activity)
     if (this.#lockout.fail(addressOf(request))) {
       this.#log.warn({ address: addressOf(request) }, 'too many failed sign-ins: address locked')
       this.#trail.lockedOut(visitor)

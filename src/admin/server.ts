@@ -192,10 +192,10 @@ async function close(app: FastifyInstance): Promise<void> {
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   const { commands, log, version } = options
   const admin = commands.admin()
-  const signInTrail = new SignInTrail(options.trail)
+  const signInTrail = new SignInTrail(options)
   const context = createContext(options, signInTrail)
   const app = createApp(log)
-  app.addHook('onClose', async () => signInTrail.close())
+  app.addHook('onClose', () => signInTrail.close())
   await app.register(swagger, openapiOptions(version))
   await addHooks(app, context)
   for (const resource of resources) {

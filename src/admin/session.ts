@@ -70,7 +70,7 @@ function addSignIn(app: AdminApp, { signIn, sessions, trail }: AdminContext): vo
     },
     async (request, reply) => {
       assertSameOrigin(request, 'if given')
-      const found = signIn.holder(request.body.token, request)
+      const found = signIn.holder(request.body.token, request, 'session_login')
       const before = request.cookies[sessionCookie]
       if (before !== undefined) sessions.close(before)
       const { id, session: opened } = sessions.open(found)

@@ -32,12 +32,13 @@ const log = about('ActivityLog', 'actor')
 
 export const activityEvents = Object.freeze({
   user_login: workspace(
-    'A client signed in: its first request from this address after 60 minutes of silence ' +
-      '(`token_login`), or a sign-in to the console (`session_login`).',
+    'A client signed in: its first request from this address after 60 minutes of silence, a restart of the ' +
+      'gateway being none (`token_login`), or a sign-in to the console (`session_login`).',
   ),
   user_login_failed: workspace(
-    'A token or a sign-in was refused. At most one entry per address and minute, with `count`; where too ' +
-      'many addresses try at once, one entry for all others.',
+    'A token (`token_login`) or a sign-in to the console (`session_login`) was refused. At most one entry ' +
+      'of either per address and minute, with `count`; where too many addresses try at once, one entry for ' +
+      'all others.',
   ),
   user_logout: workspace('A client ended its session of the console.'),
 

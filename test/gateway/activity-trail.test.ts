@@ -248,6 +248,7 @@ async function knock({ adminPort }: TestGateway, token: string): Promise<number>
 test('sign-ins, failed ones and a locked address are told, few times', async () => {
   const clients = [
     { name: 'ops', role: 'admin', token: 'ops-admin-token' },
+    { name: 'late', role: 'viewer', token: 'late-token' },
     { name: 'auditor', role: 'viewer', token: 'auditor-token', environment: 'prod' },
   ]
   const config = {
@@ -281,6 +282,11 @@ test('sign-ins, failed ones and a locked address are told, few times', async () 
     { user: gatewayItself, details: { request } },
   ])
   expect(JSON.stringify(await entriesOf(after))).not.toContain(guess)
+  // A client that goes on where it was before a restart did not sign in anew; one that was away did.
+  expect(await knock(after, 'ops-admin-token')).toBe(200)
+  expect(await knock(after, 'late-token')).toBe(200)
+  const logins = await entriesCome(after, 'user_login', 2)
+  expect(logins.map(({ user }) => user.name).sort()).toEqual(['late', 'ops'])
   // Each client's sign-in is in the log of its own environment.
   expect(await knock(after, 'auditor-token')).toBe(200)
   expect(eventsOf(await entriesOf(after))).not.toContain('auditor')

@@ -113,6 +113,17 @@ test('signing out ends it and is an entry, as is signing in', async () => {
   expect(bearer.status).toBe(409)
 })
 
+test('a sign-in to the console that fails is told as such', async () => {
+  const admin = await startTestAdmin()
+  const headers = { 'content-type': 'application/json', origin: admin.url }
+  const body = '{"token":"nobody-has-this"}'
+  expect((await admin.ask('POST', '/api/session', { as: null, headers, body })).status).toBe(401)
+  const failed = await until(async () => (await entriesOf(admin, 'user_login_failed')).at(-1), {
+    what: 'it is told',
+  })
+  expect(failed).toMatchObject({ details: { activity: 'session_login', count: 1 } })
+})
+
 test('a second sign-in of a browser ends its first session', async () => {
   const admin = await startTestAdmin()
   const first = await signIn(admin)
