@@ -13,11 +13,14 @@ import file from './file/sink.ts'
 import gcp from './gcp-secret-manager/provider.ts'
 import gcs from './gcs/sink.ts'
 import http from './http/sink.ts'
+import otlp from './otlp/sink.ts'
 import s3 from './s3/sink.ts'
 import salt from './salt/sink.ts'
 import splunk from './splunk/sink.ts'
 import sumo from './sumo/sink.ts'
+import syslog from './syslog/sink.ts'
 import vault from './vault/provider.ts'
+import webhook from './webhook/sink.ts'
 
 export const sinks: readonly SinkDefinition[] = [
   azureBlob,
@@ -27,10 +30,13 @@ export const sinks: readonly SinkDefinition[] = [
   file,
   gcs,
   http,
+  otlp,
   s3,
   salt,
   splunk,
   sumo,
+  syslog,
+  webhook,
 ]
 
 export const providers: readonly ProviderDefinition[] = [env, mountedFile, vault, aws, azure, gcp, conjur]

@@ -79,3 +79,9 @@ export function ownTime(event: Fields): number | null {
   }
   return null
 }
+
+/** The HTTP status that an event tells of; null where it tells of none. */
+export function eventStatus(event: Fields | null): number | null {
+  const status = event?.['status'] ?? event?.['code'] ?? objectOf(event?.['response'])?.['status']
+  return typeof status === 'number' ? status : null
+}

@@ -12,7 +12,7 @@ export type { Static } from 'typebox'
 export { Type } from './schema.ts'
 export { aktoBatch, harLines, harLog, jsonArray } from './envelopes.ts'
 export { OutcomeError } from './errors.ts'
-export { eventLines, eventTime } from './event-lines.ts'
+export { eventLines, eventStatus, eventTime } from './event-lines.ts'
 export type { EventLine } from './event-lines.ts'
 export { type Meanings, serviceRefusal } from './answer.ts'
 export {

@@ -115,7 +115,7 @@ test('an answer before the body was read does not let the next batch into it', a
   }).listen(0, '127.0.0.1')
   await once(collector, 'listening')
   const url = `http://127.0.0.1:${(collector.address() as AddressInfo).port}/`
-  
+
   write = ({ ndjson }, post) => post(ndjson)
   expect(await deliver(task('a', bytes, url))).toMatchObject({ ok: true, status: 200 })
   write = async () => undefined

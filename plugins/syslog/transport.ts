@@ -1,0 +1,158 @@
+/** Ways to a syslog server: datagrams, or one connection of counted messages. */
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { connect, isIP, type Socket } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
+import { OutcomeError } from 'mirrorgate/plugin'
+
+export interface Transport {
+  /** Resolves when the system has taken all messages, in order. */
+  send(messages: readonly Buffer[], signal: AbortSignal): Promise<void>
+  close(): void
+}
+
+export interface Reach {
+  readonly host: string
+  readonly port: number
+  readonly tls: boolean
+  readonly ca_file?: string
+  readonly cert_file?: string
+  readonly key_file?: string
+  readonly server_name?: string
+  readonly verify: boolean
+}
+
+/** RFC 5426: one message a datagram; nobody says whether it arrived. */
+export function openUdp({ host, port }: Reach): Transport {
+  const socket = createSocket(isIP(host) === 6 ? 'udp6' : 'udp4')
+  // Errors come by the callback of a send.
+  socket.on('error', () => undefined)
+  socket.unref()
+  let closed = false
+  return {
+    async send(messages, signal) {
+      for (const message of messages) {
+        signal.throwIfAborted()
+        const sent = Promise.withResolvers<void>()
+        socket.send(message, port, host, (error) => (error === null ? sent.resolve() : sent.reject(error)))
+        await sent.promise.catch((error: unknown) => fail('sending', error))
+      }
+    },
+    close() {
+      if (!closed) socket.close()
+      closed = true
+    },
+  }
+}
+
+/**
+ * A server that asks for a certificate refuses one only after the client has begun to write (RFC 8446 §4.6.1);
+ * its session ticket says that it did not. Not every server sends one.
+ */
+const TICKET_MS = 250
+
+/** RFC 6587 §3.4.1, RFC 5425 §4.3: messages follow each other, each behind its length. */
+export function openStream(reach: Reach): Transport {
+  let open: Promise<Socket> | null = null
+  const socketOf = async (signal: AbortSignal): Promise<Socket> => {
+    const known = await open?.catch(() => null)
+    if (known?.writable === true && !known.readableEnded) return known
+    open = connected(reach, signal)
+    return open
+  }
+  return {
+    async send(messages, signal) {
+      signal.throwIfAborted()
+      try {
+        const socket = await socketOf(signal)
+        await written(socket, Buffer.concat(messages.flatMap(counted)), signal)
+      } catch (error) {
+        open?.then((socket) => socket.destroy()).catch(() => undefined)
+        open = null
+        if (error instanceof OutcomeError || signal.aborted) throw error
+        fail(`sending to ${reach.host}:${reach.port}`, error)
+      }
+    },
+    close() {
+      open?.then((socket) => socket.end()).catch(() => undefined)
+      open = null
+    },
+  }
+}
+
+function counted(message: Buffer): Buffer[] {
+  return [Buffer.from(`${message.length} `), message]
+}
+
+async function connected(reach: Reach, signal: AbortSignal): Promise<Socket> {
+  const { host, port } = reach
+  const socket = reach.tls ? connectTls({ host, port, ...tlsOptions(reach) }) : connect({ host, port })
+  const ticket = reach.tls ? once(socket, 'session', { signal }).catch(() => undefined) : null
+  socket.setKeepAlive(true)
+  try {
+    await once(socket, reach.tls ? 'secureConnect' : 'connect', { signal })
+    if (ticket !== null) await Promise.race([ticket, wait(TICKET_MS), ended(socket)])
+  } catch (error) {
+    socket.destroy()
+    if (signal.aborted) throw error
+    fail(`connecting to ${host}:${port}`, error, true)
+  }
+  // What ends it is seen by the next write; without a listener it would end the thread.
+  socket.on('error', () => undefined)
+  // Nothing is expected; what is read tells that the other side has closed.
+  socket.resume()
+  return socket
+}
+
+async function ended(socket: Socket): Promise<never> {
+  await once(socket, 'close')
+  throw new Error('closed')
+}
+
+/**
+ * Nobody acknowledges a message. What can be known is whether the connection stood when all was handed over:
+ * the answer of a server that has gone comes with the next turn of the event loop, if it came at all.
+ */
+async function written(socket: Socket, bytes: Buffer, signal: AbortSignal): Promise<void> {
+  const done = Promise.withResolvers<void>()
+  const abort = () => done.reject(signal.reason as Error)
+  signal.addEventListener('abort', abort, { once: true })
+  socket.write(bytes, (error) => (error ? done.reject(error) : done.resolve()))
+  try {
+    await done.promise
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+  await new Promise(setImmediate)
+  if (socket.destroyed || socket.readableEnded) throw new Error('closed')
+}
+
+function tlsOptions(reach: Reach) {
+  const { host, server_name: name, verify } = reach
+  const servername = name ?? (isIP(host) === 0 ? host : undefined)
+  return {
+    ...(reach.ca_file !== undefined && { ca: read('ca_file', reach.ca_file) }),
+    ...(reach.cert_file !== undefined && { cert: read('cert_file', reach.cert_file) }),
+    ...(reach.key_file !== undefined && { key: read('key_file', reach.key_file) }),
+    ...(servername !== undefined && { servername }),
+    rejectUnauthorized: verify,
+  }
+}
+
+function read(key: string, file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
+    throw new OutcomeError('refused', `reading ${key}: ${code}`, { cause: error })
+  }
+}
+
+/** Codes only: a message may quote what was sent. */
+function fail(doing: string, error: unknown, network = false): never {
+  const { code, message } = error as NodeJS.ErrnoException
+  const why = code ?? (message === 'closed' ? 'the connection was closed' : 'it failed')
+  throw new OutcomeError('retry', `${doing}: ${why}`, { network, cause: error })
+}
