@@ -60,7 +60,7 @@ async function startServer() {
     const one = { socket, bytes: Buffer.alloc(0) }
     connections.push(one)
     socket.on('error', () => undefined)
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       one.bytes = Buffer.concat([one.bytes, chunk])
     })
   })

@@ -101,7 +101,7 @@ export default defineSink({
     const reach = { ...own, port: portOf(own), tls: own.protocol === 'tls' }
     const transport: Transport = udp ? openUdp(reach) : openStream(reach)
     return {
-      write: (batch, signal) => transport.send(message(batch), signal),
+      write: async (batch, signal) => transport.send(message(batch), signal),
       close: () => transport.close(),
     }
   },

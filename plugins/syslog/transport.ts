@@ -48,8 +48,8 @@ export function openUdp({ host, port }: Reach): Transport {
 }
 
 /**
- * A server that asks for a certificate refuses one only after the client has begun to write (RFC 8446 §4.6.1);
- * its session ticket says that it did not. Not every server sends one.
+ * A server that asks for a certificate refuses one only after the client has begun to write (RFC 8446
+ * §4.6.1); its session ticket says that it did not. Not every server sends one.
  */
 const TICKET_MS = 250
 
