@@ -7,6 +7,7 @@ import type { DeliveryKind } from './contract/resources.ts'
 import { version } from './contract/version.ts'
 import type { RunningGateway } from './gateway.ts'
 import { GatewayDeliveries } from './control/delivery-commands.ts'
+import { IncidentDesk } from './control/incident-desk.ts'
 import { PostedEvents } from './control/posted-events.ts'
 import { GatewayStreams } from './control/stream-commands.ts'
 import { Resources } from './control/resource-changes.ts'
@@ -18,6 +19,7 @@ import type { MetricsSource } from './telemetry/metrics.ts'
 export class GatewayCommands implements Commands {
   readonly resources: Resources
   readonly deliveries: Readonly<Record<DeliveryKind, GatewayDeliveries>>
+  readonly incidents: IncidentDesk
   readonly #gateway: RunningGateway
 
   readonly streams: GatewayStreams
@@ -32,6 +34,7 @@ export class GatewayCommands implements Commands {
       mirrors: new GatewayDeliveries(gateway, 'mirrors'),
       streams: new GatewayDeliveries(gateway, 'streams'),
     }
+    this.incidents = new IncidentDesk(gateway)
   }
 
   config(): Config {
@@ -117,6 +120,7 @@ export class GatewayCommands implements Commands {
         limit: this.#gateway.config.capture.buffer_bytes,
       }),
       uncleanShutdown: () => this.#gateway.uncleanShutdown,
+      incidents: () => this.#gateway.incidents.notifier.figures(),
       secrets: () => ({ entries: this.#gateway.secrets.entries, reads: this.#gateway.secrets.reads() }),
     }
   }
@@ -168,6 +172,8 @@ export class GatewayCommands implements Commands {
     if (deliveries.isDisconnected(name) !== connected) return { name, connected }
     const event = connected ? 'connection_connected' : 'connection_disconnected'
     await deliveries.setConnected(name, connected, trail.entries({ event, actor, resource: { name } }))
+    if (connected) this.#gateway.incidents.connected(name)
+    else this.#gateway.incidents.disconnected(name, actor.name)
     log.warn({ connection: name }, connected ? 'connection connected' : 'connection disconnected')
     return { name, connected }
   }

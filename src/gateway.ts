@@ -27,6 +27,7 @@ import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads, type SlabMessage } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
 import { ConfigurationReader } from './control/configuration-reader.ts'
+import { IncidentWatch } from './control/incident-watch.ts'
 import { ResourceBook } from './control/resource-book.ts'
 import { secretNews } from './control/secret-news.ts'
 import { openSeal } from './secrets/seal.ts'
@@ -34,6 +35,7 @@ import { Secrets } from './secrets/secrets.ts'
 import { Credentials } from './shipper/credentials.ts'
 import { Episodes } from './shipper/episodes.ts'
 import { Deliveries } from './shipper/deliveries.ts'
+import type { LegHost } from './shipper/leg-host.ts'
 import { ShipperPool } from './shipper/pool.ts'
 import { type DataLock, lockDataDir } from './store/lock.ts'
 import { type Command, Store } from './store/store.ts'
@@ -134,6 +136,7 @@ export class RunningGateway implements Gateway {
   readonly shipper: ShipperPool
   readonly secrets: Secrets
   readonly credentials: Credentials
+  readonly incidents: IncidentWatch
   readonly recorder: RecorderPool
   readonly reader: ConfigurationReader
   readonly threads: DataThreads
@@ -192,8 +195,13 @@ export class RunningGateway implements Gateway {
     const ship = this.shipper.ship.bind(this.shipper)
     this.secrets = new Secrets(options.providers, config.secrets, news)
     this.credentials = new Credentials({ ship, secrets: this.secrets, refused: news.refused })
-    const host = {
-      ship: this.credentials.ship.bind(this.credentials),
+    this.incidents = new IncidentWatch(this)
+    const host: LegHost = {
+      ship: async (task) => {
+        const result = await this.credentials.ship(task)
+        this.incidents.shipped(task, result)
+        return result
+      },
       index: this.shipper.index.bind(this.shipper),
       probe: this.shipper.probe.bind(this.shipper),
       events: this.shipper.events.bind(this.shipper),
@@ -203,7 +211,10 @@ export class RunningGateway implements Gateway {
       log: this.log,
       countAttempt: this.metrics.countAttempt.bind(this.metrics),
       observeDelivery: this.metrics.observeDelivery.bind(this.metrics),
-      news: this.#episodes.news.bind(this.#episodes),
+      news: (leg, news) => {
+        this.#episodes.news(leg, news)
+        this.incidents.legNews(leg, news)
+      },
     }
     this.deliveries = new Deliveries(host, config.data_dir, () => this.threads.counters)
   }
@@ -226,6 +237,7 @@ export class RunningGateway implements Gateway {
     this.admin = { host: this.#adminServer.host, port: this.#adminServer.port }
     this.log.info({ listener: 'admin', ...this.admin }, 'listening')
     this.listen = await this.threads.start(config.listen.threads)
+    this.incidents.start()
     this.state = 'ready'
     this.log.info({ listener: 'proxy', ...this.listen, threads: config.listen.threads }, 'listening')
     const { collections, mirrors, streams, environment } = config
@@ -282,6 +294,7 @@ export class RunningGateway implements Gateway {
     this.deliveries
       .housekeep()
       .catch((error: unknown) => this.log.error({ err: error }, 'housekeeping failed'))
+    if (this.state !== 'starting') void this.incidents.tick()
   }
 
   /** Validated first, applied whole or not at all; answered once every thread has switched. */
@@ -360,6 +373,7 @@ export class RunningGateway implements Gateway {
         { problems: problems.map(formatProblem) },
         'configuration rejected: the old one stays in force',
       )
+      this.incidents.rejected(file, problems.map(formatProblem), actor)
       await this.trail.record(configurationRejected(problems, { actor, file }))
       return { ok: false, problems: [...problems] }
     }
@@ -396,6 +410,7 @@ export class RunningGateway implements Gateway {
     this.config = config
     this.secrets.configure(config.secrets)
     await this.deliveries.apply(config)
+    this.incidents.loaded()
     if (before.logging.level !== config.logging.level) this.log.level = config.logging.level
   }
 
@@ -446,6 +461,7 @@ export class RunningGateway implements Gateway {
   /** The last entry of a run; before it, losses that no entry told of yet. */
   async #tellStop(clean: boolean): Promise<void> {
     this.#episodes.flush()
+    await this.incidents.close()
     await this.trail.record({ event: 'gateway_stopped', actor: theGateway, details: { clean } })
     await this.trail.settled()
   }

@@ -9,6 +9,7 @@ import type { AdminConfig, Config } from '../config/schema.ts'
 import type { ProviderView } from '../secrets/providers.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
 import type { DeliveryCommands, StreamCommands } from './delivery-commands.ts'
+import type { IncidentCommands } from './incident-commands.ts'
 import type { ManagedBy, ResourceCommands } from './resource-commands.ts'
 
 export const legStates = ['idle', 'delivering', 'retrying', 'parked', 'paused', 'disabled'] as const
@@ -116,6 +117,7 @@ export class ConflictError extends Error {
 /** What changes something is told who asks, and writes an entry of it into the activity log. */
 export interface Commands {
   readonly resources: ResourceCommands
+  readonly incidents: IncidentCommands
   config(): Config
   admin(): AdminConfig
   /** Where something of the configuration stands, by JSON pointer: `gateway.yaml:12`. */

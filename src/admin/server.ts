@@ -21,6 +21,7 @@ import { createContext } from './context.ts'
 import { deadLetters } from './dead-letters.ts'
 import { AdminError, answerClientError, answerError, answerExpectation } from './errors.ts'
 import { health } from './health.ts'
+import { incidents } from './incidents.ts'
 import { logging } from './logging.ts'
 import { metrics } from './metrics.ts'
 import { deliveries } from './deliveries.ts'
@@ -56,6 +57,7 @@ const resources: readonly Resource[] = [
   config,
   configResources,
   activityLogs,
+  incidents,
   tags,
   tagsAssignments,
   secrets,

@@ -12,7 +12,14 @@ import { defaultThreads } from './rules/memory.ts'
 import { DEFAULT_WITHIN_MS, sinkOptions } from './rules/deliveries.ts'
 import { pointerTo } from './places.ts'
 import { IMPLICIT, withPaths } from './provider-names.ts'
-import type { Config, ConnectionConfig, MirrorConfig, SecretsConfig, StreamConfig } from './schema.ts'
+import type {
+  Config,
+  ConnectionConfig,
+  MirrorConfig,
+  NotificationsConfig,
+  SecretsConfig,
+  StreamConfig,
+} from './schema.ts'
 import type { ClientTlsConfig } from './schema-tls.ts'
 import { providerOptions } from './validate-providers.ts'
 
@@ -40,6 +47,7 @@ export function assemble(draft: Draft, generation: number): Config {
     ),
     mirrors: draft.mirrors().map((entry) => mirrorConfig(entry, draft)),
     streams: draft.streams().map((entry) => streamConfig(entry, draft)),
+    notifications: notificationsConfig(draft),
     secrets: secretsConfig(draft),
   }
   // Through JSON, so that it is plain data: what a plugin's `legs` returns could be anything.
@@ -70,6 +78,25 @@ function withTemplates(connection: ConnectionConfig, pointer: string, draft: Dra
     ...Object.keys(connection.headers).map((name) => pointerTo('/headers', name)),
   ].filter((field) => draft.isDeferred(pointer + field))
   return fields.length === 0 ? connection : { ...connection, secret_fields: fields }
+}
+
+function notificationsConfig(draft: Draft): NotificationsConfig {
+  const { notifications } = draft.file
+  const { email, webhook } = notifications
+  const fields = [
+    ...['/email/smtp/username', '/email/smtp/password', '/webhook/url'],
+    ...Object.keys(webhook?.headers ?? {}).map((name) => pointerTo('/webhook/headers', name)),
+  ]
+  const { ca_file } = email?.smtp ?? {}
+  return {
+    ...notifications,
+    ...(email !== undefined &&
+      ca_file !== undefined && {
+        email: { ...email, smtp: { ...email.smtp, ca_file: resolve(draft.folder, ca_file) } },
+      }),
+    ...(webhook !== undefined && { webhook: withFiles(webhook, draft.folder) }),
+    secret_fields: fields.filter((field) => draft.isDeferred(`/notifications${field}`)),
+  }
 }
 
 function secretsConfig(draft: Draft): SecretsConfig {

@@ -17,7 +17,9 @@ export interface Change {
 type Tree = Readonly<Record<string, unknown>>
 
 /** What the gateway works out itself from the rest. */
-const derived = ['generation', 'hash', 'api', 'legs', 'message', 'item_format', 'item_bytes_max']
+const derived = new Set(
+  'generation hash api legs message item_format item_bytes_max secret_fields'.split(' '),
+)
 
 /** Keys whose texts are shown. Numbers and switches are, everywhere but in sections of secrets. */
 const shownKeys = new Set(
@@ -56,7 +58,7 @@ export function changesBetween(
     }
     const isList = Array.isArray(from)
     for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
-      if (derived.includes(key)) continue
+      if (derived.has(key)) continue
       // The sink's own keys stand beside the common ones in the file.
       const step = isList ? `[${key}]` : key === 'options' ? '' : `.${key}`
       walk(left[key], right[key], isList ? at : [...at, key], path + step)

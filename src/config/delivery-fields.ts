@@ -1,9 +1,12 @@
-/** Which texts may hold references to secrets that each delivery resolves anew. */
+/** Which texts may hold references to secrets that each delivery, or message, resolves anew. */
 import type { SinkDefinition } from '../contract/plugin.ts'
 import { pointerTo } from './places.ts'
 import { deliveriesOf } from './validate.ts'
 
-const connectionField = /^\/connections\/\d+\/(base_url|proxy_url|headers\/[^/]+|tls\/server_name)$/
+const fixedFields = [
+  /^\/connections\/\d+\/(base_url|proxy_url|headers\/[^/]+|tls\/server_name)$/,
+  /^\/notifications\/(email\/smtp\/(username|password)|webhook\/(url|headers\/[^/]+))$/,
+]
 
 /** Options of a sink that hold secrets, by name. */
 export function secretOptionsOf(sink: SinkDefinition): string[] {
@@ -11,7 +14,10 @@ export function secretOptionsOf(sink: SinkDefinition): string[] {
   return Object.keys(options).filter((key) => options[key]?.secret === true)
 }
 
-/** Tells of a pointer whether each delivery resolves it: fields of connections, and sinks' own secrets. */
+/**
+ * Tells of a pointer whether each delivery resolves it: fields of connections and notifications, and sinks'
+ * own secrets.
+ */
 export function deliveryFields(
   tree: unknown,
   sinks: readonly SinkDefinition[],
@@ -21,5 +27,5 @@ export function deliveryFields(
     const sink = sinks.find(({ name }) => name === value['sink'])
     for (const key of sink === undefined ? [] : secretOptionsOf(sink)) options.add(pointerTo(pointer, key))
   }
-  return (pointer) => connectionField.test(pointer) || options.has(pointer)
+  return (pointer) => fixedFields.some((field) => field.test(pointer)) || options.has(pointer)
 }

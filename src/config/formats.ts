@@ -85,6 +85,22 @@ function checkStreamStart(text: string): string | null {
   return 'must be now, beginning or a time like 2026-11-21T08:00:00Z'
 }
 
+function checkHost(text: string): string | null {
+  if (isIP(text) !== 0) return null
+  if (text.startsWith('*') || text.startsWith('[')) return 'must be a host name or an address'
+  return checkHostPattern(text)
+}
+
+/** RFC 5321 §4.5.3.1, without quoted names and addresses in brackets: nobody has them. */
+function checkMailAddress(text: string): string | null {
+  const rule = 'must be a mail address like ops@example.com'
+  if (text.length > 254) return 'must be at most 254 characters'
+  const [local = '', domain = '', ...rest] = text.split('@')
+  if (rest.length > 0 || local.length > 64) return rule
+  const isLocal = /^[^\s"(),:;<>[\\\]\u0000-\u001f\u007f]+$/.test(local)
+  return isLocal && !domain.startsWith('*') && checkHostPattern(domain) === null ? null : rule
+}
+
 export const formats: Readonly<Record<string, Check>> = Object.freeze({
   cidr: checkCidr,
   'http-url': checkHttpUrl,
@@ -94,4 +110,6 @@ export const formats: Readonly<Record<string, Check>> = Object.freeze({
   'host-pattern': checkHostPattern,
   'time-zone': checkTimeZone,
   'stream-start': checkStreamStart,
+  host: checkHost,
+  'mail-address': checkMailAddress,
 })

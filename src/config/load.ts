@@ -20,6 +20,7 @@ import { checkListen } from './rules/listen.ts'
 import { checkMemory } from './rules/memory.ts'
 import { checkMirrors } from './rules/mirrors.ts'
 import { checkNames } from './rules/names.ts'
+import { checkNotifications } from './rules/notifications.ts'
 import { checkSecrets } from './rules/secrets.ts'
 import { checkStreams } from './rules/streams.ts'
 import type { Config } from './schema.ts'
@@ -187,6 +188,7 @@ async function checkMeaning(draft: Draft): Promise<void> {
   await checkSecrets(draft)
   checkMirrors(draft)
   checkStreams(draft)
+  await checkNotifications(draft)
   checkMemory(draft)
   checkNames(draft)
 }

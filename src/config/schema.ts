@@ -14,6 +14,7 @@ import { ActivitySection } from './schema-activity.ts'
 import { Collection } from './schema-collection.ts'
 import { Admin, Listen } from './schema-listen.ts'
 import { Connection, MirrorCommon } from './schema-mirror.ts'
+import { Notifications, type NotificationsSection } from './schema-notifications.ts'
 import { Secrets } from './schema-secrets.ts'
 import { StreamCommon } from './schema-stream.ts'
 
@@ -80,7 +81,7 @@ export const GatewaySchema = Type.Object(
       description: 'Streams of events to other systems.',
     }),
     webhooks: Type.Optional(later('Webhooks.')),
-    notifications: Type.Optional(later('E-mail notifications.')),
+    notifications: Notifications,
     secrets: Secrets,
     activity: ActivitySection,
     console: Type.Optional(later('The web console.')),
@@ -123,6 +124,11 @@ export interface ProviderConfig {
 
 export type SecretsConfig = Omit<GatewayFile['secrets'], 'providers'> & {
   readonly providers: readonly ProviderConfig[]
+}
+
+export type NotificationsConfig = NotificationsSection & {
+  /** Pointers of its templates: texts whose references to secrets are resolved when something is sent. */
+  readonly secret_fields: readonly string[]
 }
 
 /** What a sink fixes for the mirror or stream that uses it. */
@@ -168,7 +174,10 @@ export type DeliveryConfig = Pick<
 >
 
 /** One frozen configuration: plain data, can be cloned to any thread. */
-export type Config = Omit<GatewayFile, 'mirrors' | 'streams' | 'listen' | 'connections' | 'secrets'> & {
+export type Config = Omit<
+  GatewayFile,
+  'mirrors' | 'streams' | 'listen' | 'connections' | 'notifications' | 'secrets'
+> & {
   /** Increases with each applied configuration; 1 at start. */
   readonly generation: number
   /** First 16 hex digits of the SHA-256 of the effective configuration. */
@@ -179,5 +188,6 @@ export type Config = Omit<GatewayFile, 'mirrors' | 'streams' | 'listen' | 'conne
   readonly connections: readonly ConnectionConfig[]
   readonly mirrors: readonly MirrorConfig[]
   readonly streams: readonly StreamConfig[]
+  readonly notifications: NotificationsConfig
   readonly secrets: SecretsConfig
 }

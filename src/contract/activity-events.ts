@@ -29,6 +29,7 @@ const stream = about('Stream', 'gateway')
 const secret = about('Secret', 'gateway')
 const tag = about('Tag', 'actor')
 const log = about('ActivityLog', 'actor')
+const incident = about('Incident', 'gateway')
 
 export const activityEvents = Object.freeze({
   user_login: workspace(
@@ -120,6 +121,14 @@ export const activityEvents = Object.freeze({
 
   secret_refreshed: secret('A secret was read again and had changed, or was refused by its destination.'),
   secrets_cache_cleared: secret('All cached secrets were forgotten.'),
+
+  incident_opened: incident(
+    'Something went wrong that a person should hear of: `kind` and `subject` say what. Once, however long ' +
+      'it lasts.',
+  ),
+  incident_closed: incident('It is over; `outcome` says what was replayed and what was lost meanwhile.'),
+  incident_acknowledged: incident('A person has taken notice of it: nobody is reminded of it any more.'),
+  notifications_tested: gateway('A person had a test message sent to every channel of notifications.'),
 
   tag_created: tag('A tag was created.'),
   tag_updated: tag('Title, description or colour of a tag were changed.'),

@@ -179,6 +179,28 @@ export const limits = Object.freeze({
   cef_pairs_max: 200,
   cef_value_chars_max: 4096,
 
+  /** Incidents that are kept; the oldest closed ones give way. The admin port looks through all of them. */
+  incidents_max: 5000,
+  /** Open ones, which are in memory: more than things that can be configured to fail at once, in practice. */
+  incidents_open_max: 2000,
+  /** Old incidents that one transaction removes. */
+  incidents_removed_at_once_max: 500,
+  /** Texts of an incident that come from outside (errors, answers) are cut to this. */
+  incident_text_chars_max: 1024,
+  /** Elements of a list in an incident, and mirrors or problems that a message names. */
+  incident_list_max: 20,
+  incident_page_max: 100,
+  /** What waited is replayed after an outage; its end is told after this, whatever still waits. */
+  incident_drain_ms: 600_000,
+  /** Wall and monotonic clock may differ by this between two looks, a second apart: NTP slews stay below. */
+  clock_jump_ms: 5000,
+  /** Messages that wait for a channel; the oldest gives way. */
+  notices_pending_max: 2000,
+  /** A message that could not be sent for so long is of no use any more. */
+  notice_age_ms_max: 604_800_000,
+  /** Incidents that one digest lists; it says how many more there are. */
+  digest_incidents_max: 100,
+
   admin_body_bytes: MIB,
   /** Bytes of all that the API defined, as JSON: as much as a file may hold, since both are loaded as one. */
   api_definitions_bytes: 4 * MIB,

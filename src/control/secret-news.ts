@@ -1,4 +1,4 @@
-/** When secrets change: deliveries that wait for them are tried, and the activity log is told. */
+/** When secrets change: what waits for them is tried, and the activity log is told; failed reads are incidents. */
 import { theGateway } from '../contract/audit-trail.ts'
 import { referenceText, type SecretReference } from '../contract/secret-reference.ts'
 import type { RunningGateway } from '../gateway.ts'
@@ -18,6 +18,11 @@ export function secretNews(gateway: RunningGateway): SecretsHost & Pick<Credenti
   return {
     changed: (reference) => tell([reference], { changed: true }),
     refused: (mirror, references) => tell(references, { changed: false, refused_for: mirror }),
-    mayHaveChanged: () => gateway.deliveries.retryWithSecrets(),
+    mayHaveChanged: () => {
+      gateway.deliveries.retryWithSecrets()
+      gateway.incidents.notifier.reconfigured()
+    },
+    succeeded: (reference) => gateway.incidents.secretRead(reference),
+    failed: (reference, error, usable) => gateway.incidents.secretFailed(reference, error, usable),
   }
 }

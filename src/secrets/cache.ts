@@ -30,6 +30,9 @@ export interface CacheHost {
   read(reference: SecretReference, signal: AbortSignal, timeoutMs: number): Promise<string>
   /** A secret that was known has another value now. */
   changed(reference: SecretReference): void
+  succeeded(reference: SecretReference): void
+  /** `usable`: the value that was read before can still be used. */
+  failed(reference: SecretReference, error: SecretError, usable: boolean): void
 }
 
 /** From this part of its time on, a secret that is used is read again in the background. */
@@ -144,9 +147,14 @@ export class SecretsCache {
       const value = await this.#host.read(reference, signal, this.settings.timeout_ms)
       this.#failures.delete(key)
       this.#compare(key, value, reference)
+      this.#host.succeeded(reference)
       return { value, readAt }
     } catch (error) {
-      if (clears === this.#clears) this.#failures.set(key, error as SecretError)
+      if (clears === this.#clears) {
+        this.#failures.set(key, error as SecretError)
+        const known = this.#entries.peek(key, { allowStale: true })
+        this.#host.failed(reference, error as SecretError, known !== undefined && this.#usable(known))
+      }
       throw error
     }
   }

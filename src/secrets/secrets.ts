@@ -1,6 +1,6 @@
 /** Secrets by reference, for who delivers: providers and cache as the configuration in force wants them. */
 import type { SecretReference } from '../contract/secret-reference.ts'
-import type { ProviderDefinition } from '../contract/secrets.ts'
+import type { ProviderDefinition, SecretError } from '../contract/secrets.ts'
 import { type CacheSettings, type Secret, SecretsCache } from './cache.ts'
 import { Providers, type ProviderSettings, type ProviderView, type ReadCount } from './providers.ts'
 
@@ -12,6 +12,9 @@ export interface SecretsSettings {
 export interface SecretsHost {
   /** A secret has another value than before. */
   changed(reference: SecretReference): void
+  /** What came of each read; `usable`: the value that was read before can still be used. */
+  succeeded(reference: SecretReference): void
+  failed(reference: SecretReference, error: SecretError, usable: boolean): void
   /** What a provider holds may be another now: deliveries that wait for that can be tried. */
   mayHaveChanged(): void
 }
@@ -51,6 +54,8 @@ export class Secrets implements SecretSource {
     return new SecretsCache(settings, {
       read: (reference, signal, timeoutMs) => this.#providers.read(reference, signal, timeoutMs),
       changed: (reference) => this.#host.changed(reference),
+      succeeded: (reference) => this.#host.succeeded(reference),
+      failed: (reference, error, usable) => this.#host.failed(reference, error, usable),
     })
   }
 

@@ -15,6 +15,7 @@ import { StoredActivityLog } from './activity/log.ts'
 import { type ClientCommand, ClientTable, isClientCommand } from './clients.ts'
 import { commitReason } from './commit-reason.ts'
 import { redactionKey } from './redaction-key.ts'
+import { type IncidentCommand, IncidentTable, isIncidentCommand } from './incidents.ts'
 import { type ResourceCommand, ResourceTable } from './resources.ts'
 import { type TagCommand, TagTable } from './tags.ts'
 
@@ -98,7 +99,13 @@ export interface SettingCommand {
   value: string | number | boolean | null
 }
 
-export type Command = LegCommand | SettingCommand | ClientCommand | TagCommand | ResourceCommand
+export type Command =
+  | LegCommand
+  | SettingCommand
+  | ClientCommand
+  | TagCommand
+  | ResourceCommand
+  | IncidentCommand
 
 export interface StoredLeg {
   record: LegRecord | null
@@ -119,6 +126,7 @@ export class Store {
   readonly clients: ClientTable
   readonly tags: TagTable
   readonly resources: ResourceTable
+  readonly incidents: IncidentTable
 
   /** The activity log, in the same environment. */
   readonly activity: StoredActivityLog
@@ -138,6 +146,7 @@ export class Store {
     this.clients = new ClientTable(this.#env)
     this.tags = new TagTable(this.#env)
     this.resources = new ResourceTable(this.#env)
+    this.incidents = new IncidentTable(this.#env)
   }
 
   /** The key of this data folder for redaction by hash; made when it is first asked for. */
@@ -173,6 +182,10 @@ export class Store {
     }
     if (isClientCommand(command)) {
       this.clients.apply(command)
+      return
+    }
+    if (isIncidentCommand(command)) {
+      this.incidents.apply(command)
       return
     }
     if (command.type === 'resource') {

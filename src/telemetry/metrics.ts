@@ -7,6 +7,7 @@ import { Buckets, Distribution, Families } from './family.ts'
 import { type ActivityFigures, addActivityFamilies } from './metrics-activity.ts'
 import { addHttpFamilies, type HttpSource } from './metrics-http.ts'
 import { addDeliveryFamilies, type AttemptOutcome, DeliveryTally } from './metrics-delivery.ts'
+import { addIncidentFamilies, type IncidentFigures } from './metrics-incidents.ts'
 import { addProcessFamilies } from './metrics-process.ts'
 import { addSecretFamilies, type SecretsTally } from './metrics-secrets.ts'
 
@@ -18,6 +19,7 @@ export interface MetricsSource extends HttpSource {
   streamKey(name: string): string
   activity(): ActivityFigures
   secrets(): SecretsTally
+  incidents(): IncidentFigures
   /** Memory of the capture path, bytes. */
   captureBuffer(): { readonly used: number; readonly limit: number }
   uncleanShutdown(): boolean
@@ -55,6 +57,7 @@ export class Metrics {
     this.#addCaptureFamilies(families, source)
     addActivityFamilies(families, () => source.activity())
     addSecretFamilies(families, () => source.secrets())
+    addIncidentFamilies(families, () => source.incidents())
     families.counter('config_reloads_total', 'Reloads of the configuration.', () =>
       reloadResults.map((result) => ({ labels: { result }, value: this.#reloads[result] })),
     )

@@ -133,6 +133,13 @@ const routes: readonly Route[] = [
   { method: 'DELETE', path: '/api/clients/{id}', role: 'admin', status: 204 },
   { method: 'GET', path: '/api/session', role: 'viewer' },
   { method: 'POST', path: '/api/session', role: null, status: 201, body: `{"token":"${tokens.viewer}"}` },
+  { method: 'GET', path: '/api/incidents', role: 'viewer' },
+  { method: 'GET', path: '/api/incidents/{id}', role: 'viewer' },
+  {
+    ...{ method: 'POST', path: '/api/incidents/{id}/acknowledge', role: 'operator' },
+    call: 'acknowledge 1',
+  },
+  { method: 'POST', path: '/api/notifications/test', role: 'admin', call: 'test notifications' },
   { method: 'GET', path: '/api/activity_logs', role: 'viewer' },
   { method: 'GET', path: '/api/activity_logs/{id}', role: 'viewer' },
   { method: 'GET', path: '/api/activity_logs/stats', role: 'viewer' },

@@ -54,6 +54,11 @@ const source = {
   captureBuffer: () => ({ used: 1024, limit: 4096 }),
   activity: () => ({ entries: [['dev', 2]], appendSeconds, storeBytes: 1 }),
   secrets: () => ({ entries: 2, reads: [{ provider: 'vault', result: 'denied', count: 3 }] }),
+  incidents: () => ({
+    open: [['mirroring_error', 2]],
+    notifications: [{ channel: 'email', outcome: 'failed', count: 4 }],
+    pending: [['email', 1]],
+  }),
   uncleanShutdown: () => true,
 } satisfies MetricsSource
 

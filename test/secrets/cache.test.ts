@@ -15,7 +15,14 @@ type Answer = string | SecretError | Promise<string>
 
 /** A cache before a place whose answers are set by hand. */
 function open(settings: Partial<CacheSettings> = {}, first: Answer = 'one') {
-  const place = { answer: first, reads: 0, changed: [] as string[], signals: [] as AbortSignal[] }
+  const place = {
+    answer: first,
+    reads: 0,
+    changed: [] as string[],
+    /** Reads as they were told: `succeeded`, `failed` or `failed, usable`. */
+    told: [] as string[],
+    signals: [] as AbortSignal[],
+  }
   const cache = new SecretsCache(
     { ...relaxed, ...settings },
     {
@@ -27,6 +34,8 @@ function open(settings: Partial<CacheSettings> = {}, first: Answer = 'one') {
         return answer
       },
       changed: (reference) => place.changed.push(referenceText(reference)),
+      succeeded: () => place.told.push('succeeded'),
+      failed: (_reference, _error, usable) => place.told.push(usable ? 'failed, usable' : 'failed'),
     },
   )
   onEnd(() => cache.close())
@@ -69,6 +78,7 @@ test('while it cannot be read it is used for longer, then no more', async () => 
   place.answer = down()
   await until(() => value().then(() => place.reads > 1), { what: 'a read that failed', every_ms: 5 })
   expect(await value(), 'the value that it had').toBe('one')
+  expect(place.told.slice(0, 2)).toEqual(['succeeded', 'failed, usable'])
   const refused = await until(
     () =>
       value().then(
@@ -80,6 +90,7 @@ test('while it cannot be read it is used for longer, then no more', async () => 
   expect(refused).toMatchObject({ name: 'SecretError', kind: 'unavailable', message: 'connection refused' })
   place.answer = 'two'
   await until(async () => (await value()) === 'two', { what: 'the place is back', every_ms: 10 })
+  expect(place.told.at(-1)).toBe('succeeded')
 })
 
 test('what could not be read is not asked for again at once', async () => {

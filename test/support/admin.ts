@@ -11,6 +11,11 @@ import {
 import type { DeliveryCommands } from '../../src/admin/delivery-commands.ts'
 import type { DeliveryKind } from '../../src/contract/resources.ts'
 import type {
+  IncidentCommands,
+  IncidentDetailView,
+  NotificationTestView,
+} from '../../src/admin/incident-commands.ts'
+import type {
   ConnectionView,
   ResourceCommands,
   ResourceOutcome,
@@ -182,10 +187,56 @@ class FakeDeliveries implements DeliveryCommands {
   }
 }
 
+const incident: IncidentDetailView = {
+  ...{ id: 1, kind: 'mirroring_error', subject: 'salt', title: 'mirroring fails', environment: 'dev' },
+  state: 'open',
+  opened_at: '2026-11-21T08:00:00.000Z',
+  updated_at: '2026-11-21T08:00:01.000Z',
+  ...{ recovered_at: null, closed_at: null, duration_ms: 1000, occurrences: 1 },
+  details: { status: 401 },
+  ...{ outcome: null, acknowledged: null },
+  notices: [
+    {
+      channel: 'email',
+      event: 'opened',
+      state: 'pending',
+      attempts: 1,
+      last_error: 'refused',
+      sent_at: null,
+    },
+  ],
+  steps: [{ text: 'mend it', command: 'curl' }],
+  mirrors: [],
+}
+
+/** Knows one incident. */
+class FakeIncidents implements IncidentCommands {
+  readonly #calls: string[]
+
+  constructor(calls: string[]) {
+    this.#calls = calls
+  }
+  page() {
+    return { data: [incident], total: 1 }
+  }
+  get(id: number) {
+    return id === incident.id ? incident : null
+  }
+  async acknowledge(id: number) {
+    this.#calls.push(`acknowledge ${id}`)
+    return this.get(id)
+  }
+  async test(): Promise<NotificationTestView> {
+    this.#calls.push('test notifications')
+    return { channels: [{ name: 'email', ok: true, error: null, latency_ms: 1 }] }
+  }
+}
+
 /** Notes every call as `name argument …`; behaviour can be set by assigning over it. */
 export class FakeCommands implements Commands {
   readonly calls: string[] = []
   readonly resources = new FakeResources(this.calls)
+  readonly incidents = new FakeIncidents(this.calls)
   adminConfig: AdminConfig = adminConfig()
   readiness: 'ready' | 'starting' | 'draining' = 'ready'
   reloadResult: ReloadResult = { ok: true, generation: 2, hash: '0123456789abcdef', warnings: ['a warning'] }

@@ -46,7 +46,10 @@ export class Documented {
     const upstream = await startUpstream()
     const collector = await startCollector()
     collector.fault = faults.status(400)
-    const rest = { admin: { rate_limits: { environment_per_minute: 0, default_per_minute: 0 } } }
+    const rest = {
+      admin: { rate_limits: { environment_per_minute: 0, default_per_minute: 0 } },
+      notifications: { webhook: { url: `${upstream.url}/hook` } },
+    }
     const gateway = await startTestGateway({
       config: mirrorConfig({ upstream: upstream.url, collector: collector.url, rest }),
     })
@@ -137,6 +140,12 @@ export class Documented {
     tags: async () => {
       const { data } = await this.#made<{ data: { handle: string } }>('/api/tags', { title: this.#name() })
       return data.handle
+    },
+    incidents: async () => {
+      const name = await this.thing('connections')
+      await this.#made(`/api/connections/${name}/disconnect`, {})
+      const { text } = await this.send({ as: 'viewer', method: 'GET', path: '/api/incidents?page[size]=1' })
+      return String((JSON.parse(text) as { data: { id: number }[] }).data[0]?.id)
     },
     activity_logs: async () => {
       const body = { event_type: 'thing_happened', user: { id: 1 }, resource: { type: 'Thing' } }

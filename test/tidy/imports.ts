@@ -29,7 +29,7 @@ const layers: Readonly<Record<string, { modules: readonly string[]; types: reado
   store: { modules: [], types: [] },
   audit: { modules: ['store'], types: [] },
   secrets: { modules: [], types: [] },
-  notify: { modules: ['store'], types: [] },
+  notify: { modules: ['store'], types: ['secrets', 'config'] },
   admin: { modules: ['store', 'secrets'], types: ['config'] },
   console: { modules: [], types: [] },
 }

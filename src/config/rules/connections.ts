@@ -23,12 +23,16 @@ export const tlsFiles = ['ca_file', 'cert_file', 'key_file'] as const
 
 export async function checkConnections(draft: Draft): Promise<void> {
   for (const entry of draft.connections()) {
-    if (draft.usable(`${entry.pointer}/headers`)) headers(draft, entry)
+    if (draft.usable(`${entry.pointer}/headers`)) checkHeaders(draft, entry)
     if (draft.sound(`${entry.pointer}/tls`)) await checkTls(draft, entry.value.tls, `${entry.pointer}/tls`)
   }
 }
 
-function headers(draft: Draft, { value, pointer }: Entry<ConnectionConfig>): void {
+/** Headers that go out as they are written. */
+export function checkHeaders(
+  draft: Draft,
+  { value, pointer }: Entry<Pick<ConnectionConfig, 'headers'>>,
+): void {
   const seen = new Set<string>()
   for (const [name, content] of Object.entries(value.headers)) {
     const at = pointerTo(`${pointer}/headers`, name)
@@ -62,6 +66,7 @@ function headerValueRule(value: string): string | null {
   return value === value.trim() ? null : 'must not begin or end with a space'
 }
 
+/** TLS options towards a server. */
 export async function checkTls(
   draft: Draft,
   options: ClientTlsConfig | undefined,
@@ -79,15 +84,14 @@ export async function checkTls(
   }
   for (const key of tlsFiles) {
     const file = options[key]
-    if (file === undefined) continue
-    const readable = await access(resolve(draft.folder, file), constants.R_OK).then(
-      () => true,
-      () => false,
-    )
-    if (!readable)
-      draft.problem(
-        `${at}/${key}`,
-        `must be a file that can be read, got ${draft.shown(`${at}/${key}`, file)}`,
-      )
+    if (file !== undefined) await checkReadable(draft, `${at}/${key}`, file)
   }
+}
+
+export async function checkReadable(draft: Draft, at: string, file: string): Promise<void> {
+  const readable = await access(resolve(draft.folder, file), constants.R_OK).then(
+    () => true,
+    () => false,
+  )
+  if (!readable) draft.problem(at, `must be a file that can be read, got ${draft.shown(at, file)}`)
 }
