@@ -1,4 +1,4 @@
-/** What stands around an incident, for messages about it: the mirrors that it concerns, and what waits there. */
+/** What stands around an incident, for messages about it: whom it concerns, and what waits there. */
 import type { DeliveryView } from '../admin/commands.ts'
 import type { Config, ConnectionConfig, DeliveryConfig } from '../config/schema.ts'
 import type { FactsMirror, Incident, IncidentFacts } from '../contract/incidents.ts'

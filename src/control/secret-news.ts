@@ -1,4 +1,7 @@
-/** When secrets change: what waits for them is tried, and the activity log is told; failed reads are incidents. */
+/**
+ * When secrets change: what waits for them is tried, and the activity log is told; failed reads are
+ * incidents.
+ */
 import { theGateway } from '../contract/audit-trail.ts'
 import { referenceText, type SecretReference } from '../contract/secret-reference.ts'
 import type { RunningGateway } from '../gateway.ts'

@@ -89,7 +89,7 @@ const steps: Readonly<Record<string, (incident: About, facts: IncidentFacts) => 
     {
       text:
         'Give it more room (spool.max_bytes), more speed (concurrency, max_bytes_per_second), or less to ' +
-        'carry (sample, match, capture.body_bytes), and reload. When it is full, items are dropped and counted.',
+        'carry (sample, match, capture.body_bytes), and reload. When it is full, items are dropped.',
     },
   ],
   data_dropped: ({ details }) => lossSteps(details['reasons']),

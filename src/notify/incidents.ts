@@ -1,6 +1,6 @@
 /**
  * The book of incidents: each is opened once, changed while it lasts, and closed, in the store and with an
- * entry of the activity log. Open ones are in memory; so are closed ones that somebody is still to be told of.
+ * entry of the activity log. Open ones are in memory; so are closed ones that are still to be told.
  *
  *   raise ──► open ──raise──► open ──resolve──► closed ──retention──► gone
  *              │ entry, notices                  │ entry, notices

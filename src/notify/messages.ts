@@ -1,4 +1,4 @@
-/** Messages about incidents: subject, text and HTML of a mail, and the JSON of a webhook, from one outline. */
+/** Messages about incidents: subject, text and HTML of a mail, and the JSON of a webhook. */
 import {
   type FactsMirror,
   incidentKinds,
@@ -152,7 +152,8 @@ function outlineOf({ incident, event, facts }: PendingNotice): Outline {
 }
 
 function acknowledging({ id }: Told, { admin_url }: PendingNotice['facts']): Section {
-  const command = `curl -X POST ${admin_url}/api/incidents/${id}/acknowledge -H "Authorization: Bearer $TOKEN"`
+  const url = `${admin_url}/api/incidents/${id}/acknowledge`
+  const command = `curl -X POST ${url} -H "Authorization: Bearer $TOKEN"`
   return { heading: 'Taken notice', steps: [{ text: 'So that nobody is reminded of it:', command }] }
 }
 
@@ -270,12 +271,14 @@ function block(text: string): string {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]+/g, ' ').replace(bidi, '')
 }
 
+const htmlStart = '<!doctype html><html><body style="font-family:sans-serif">'
+
 function written({ title, sections }: Outline): { text: string; html: string } {
   const text = sections.map((section) => `${section.heading}\n${textOf(section)}`).join('\n\n')
   const body = sections.map((section) => `<h3>${escaped(section.heading)}</h3>${htmlOf(section)}`).join('\n')
   return {
     text: `${title}\n\n${text}\n`,
-    html: `<!doctype html><html><body style="font-family:sans-serif"><h2>${escaped(title)}</h2>\n${body}</body></html>\n`,
+    html: `${htmlStart}<h2>${escaped(title)}</h2>\n${body}</body></html>\n`,
   }
 }
 

@@ -1,4 +1,4 @@
-/** Incidents and who is told of them: the book, the outbox and the channels, as the configuration wants them. */
+/** Incidents and who is told of them: the book, the outbox and the channels that are configured. */
 import { randomUUID } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
 import {

@@ -1,7 +1,7 @@
 /**
- * What channels are to be told, in the order in which it happened, each once: a channel that does not take it
- * is tried again with growing waits, also by the next process. Beyond so many mails an hour the rest waits and
- * comes as one digest.
+ * What channels are to be told, in the order in which it happened, each once: a channel that does not take
+ * it is tried again with growing waits, also by the next process. Beyond so many mails an hour the rest
+ * waits and comes as one digest.
  */
 import type { Notice, NotificationChannel, PendingNotice } from '../contract/incidents.ts'
 import { limits } from '../contract/limits.ts'

@@ -1,4 +1,4 @@
-/** A backlog that fills, overflows and drains: nearly full before anything is lost, lost items until it is quiet. */
+/** A backlog that fills, overflows and drains: nearly full is told first, lost items until it is quiet. */
 import { expect, test } from 'vitest'
 import { startBed } from '../faults/bed.ts'
 import { incidentComes, incidentsOf } from '../support/incidents.ts'

@@ -1,4 +1,4 @@
-/** What people are told of a gateway in trouble: one mail when it begins, one when it ends, no secret in any. */
+/** What people are told of a gateway in trouble: a mail when it begins, one when it ends, no secret. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { rename, rm, writeFile } from 'node:fs/promises'
@@ -117,7 +117,7 @@ test('a certificate that ends in three days is told of when the gateway starts',
   })
 })
 
-test('a token that is refused: one mail with steps; when it is mended, one with what was replayed', async () => {
+test('a token that is refused: one mail with steps; mended: one with what was replayed', async () => {
   const accepts = isFrom(canaries.token)
   bed.collector.fault = {
     onDelivery: (delivery, request, response) => {
