@@ -377,3 +377,43 @@ describe('failures', () => {
     expect(() => createSinkHttp(target({}, { tls }))).toThrow('reading tls.ca_file: ENOENT')
   })
 })
+
+describe('the transport of an SDK', () => {
+  const put = (http: ReturnType<typeof client>, signal = never) =>
+    http.send({ method: 'PUT', url: `${collector.url}/a?b=1`, headers: { 'x-sdk': '1' }, body }, signal)
+
+  test('sends what it is given, and nothing of the connection', async () => {
+    const http = client({ compression: 'gzip' }, { headers: { authorization: 'Bearer hunter7' } })
+    expect(await put(http)).toMatchObject({ status: 200, body: expect.any(Buffer) })
+    const [delivery] = collector.deliveries
+    expect(delivery).toMatchObject({ path: '/a?b=1', body })
+    const { 'x-sdk': own, authorization, 'content-encoding': coding } = delivery?.headers ?? {}
+    expect([own, authorization, coding]).toEqual(['1', undefined, undefined])
+  })
+
+  test('any answer is an answer, with its fields; a redirect is not followed', async () => {
+    const http = client()
+    for (const status of [301, 403, 503]) {
+      collector.behave(answer(status, { location: '/elsewhere', 'retry-after': '3' }, 'no'))
+      const { headers, body: said } = await put(http)
+      expect([headers['location'], headers['retry-after'], said.toString()]).toEqual([
+        '/elsewhere',
+        '3',
+        'no',
+      ])
+    }
+    expect(collector.deliveries).toHaveLength(3)
+    collector.behave(answerWithoutEnd)
+    expect((await put(http)).body).toHaveLength(limits.answer_read_bytes)
+  })
+
+  test('no answer is an error: resets, silence, nobody there', async () => {
+    const http = client()
+    collector.behave(resetBeforeHead)
+    expect(await failureOf(put(http))).toMatchObject({ kind: 'retry', network: false })
+    collector.behave(hang)
+    expect((await failureOf(put(http, AbortSignal.timeout(50)))).message).toMatch(/timed out$/)
+    await collector.close()
+    expect(await failureOf(put(http))).toMatchObject({ kind: 'retry', network: true })
+  })
+})
