@@ -12,6 +12,7 @@ import { mirrorDead } from './cases/mirror-dead.ts'
 import { mirrorHung } from './cases/mirror-hung.ts'
 import { mirrorOff } from './cases/mirror-off.ts'
 import { mirrorOn } from './cases/mirror-on.ts'
+import { mirrorSummary } from './cases/mirror-summary.ts'
 import { soak, type SoakResult } from './cases/soak.ts'
 import { type Bed, openBed } from './harness/bed.ts'
 import type { Driver } from './harness/drive.ts'
@@ -29,6 +30,7 @@ import { httpProxy3, tcpRelay } from './rivals/node-rivals.ts'
 const rows: readonly Row[] = [
   mirrorOff,
   mirrorOn,
+  mirrorSummary,
   mirrorHung,
   mirrorDead,
   httpProxy3,

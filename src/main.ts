@@ -129,9 +129,9 @@ async function check(args: string[]): Promise<number> {
   const summary = summarise(loaded, options.config)
   if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
   else if (loaded.ok) {
-    process.stdout.write(
-      `ok: ${counted(summary.collections, 'collection')}, ${counted(summary.mirrors, 'mirror')}\n`,
-    )
+    const { collections, mirrors, streams = 0 } = summary
+    const more = streams === 0 ? '' : `, ${counted(streams, 'stream')}`
+    process.stdout.write(`ok: ${counted(collections, 'collection')}, ${counted(mirrors, 'mirror')}${more}\n`)
     for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`)
   } else for (const problem of loaded.problems) process.stdout.write(`${formatProblem(problem)}\n`)
   return loaded.ok ? exitCodes.fine : exitCodes.wrongData
@@ -147,6 +147,8 @@ function summarise(loaded: Loaded, file: string) {
     file,
     collections: loaded.ok ? loaded.config.collections.length : 0,
     mirrors: loaded.ok ? loaded.config.mirrors.length : 0,
+    // Only where there are any: scripts compare what was said before there were streams.
+    ...(loaded.ok && loaded.config.streams.length > 0 && { streams: loaded.config.streams.length }),
     problems: loaded.ok ? [] : loaded.problems,
     warnings: loaded.ok ? loaded.warnings : [],
   }

@@ -25,7 +25,10 @@ export interface GatewayTarget extends Target {
 }
 
 /** All defaults except places and the time a stop takes. `mirror`: the collector's port; null: no mirror. */
-function yaml(ports: { listen: number; admin: number; upstream: number; mirror: number | null }): string {
+function yaml(
+  ports: { listen: number; admin: number; upstream: number; mirror: number | null },
+  summary: boolean,
+): string {
   const mirror =
     ports.mirror === null
       ? ''
@@ -33,6 +36,11 @@ function yaml(ports: { listen: number; admin: number; upstream: number; mirror: 
 connections: [{ name: collector, base_url: "http://127.0.0.1:${ports.mirror}" }]
 mirrors:
   - { name: salt, sink: salt, connection: collector, request_url: /requests, response_url: /responses }`
+  const stream = summary
+    ? `
+streams:
+  - { name: log, sink: http, connection: collector, url: /log, events: [api_summary] }`
+    : ''
   return `data_dir: ./data
 listen:
   { host: 127.0.0.1, port: ${ports.listen}, threads: 1, timeouts: { drain_grace_ms: 0, drain_ms: 2000 } }
@@ -40,7 +48,7 @@ admin: { port: ${ports.admin}, clients: [{ name: bench, token: "\${env:BENCH_ADM
 collections:
   - name: orders
     upstreams: [{ url: "http://127.0.0.1:${ports.upstream}" }]
-    mirrors: [${ports.mirror === null ? '' : 'salt'}]${mirror}
+    mirrors: [${ports.mirror === null ? '' : 'salt'}]${mirror}${stream}
 logging: { level: warn, format: json }
 `
 }
@@ -97,6 +105,8 @@ export async function startGateway(
     mirror: number | null
     /** Whether the collector never acknowledges. */
     away: boolean
+    /** Whether a stream takes a line of each exchange too. */
+    summary?: boolean
     /** Further arguments of node. */
     nodeArgs?: readonly string[]
     cores?: string
@@ -106,7 +116,10 @@ export async function startGateway(
   const [listen, admin] = [await freePort(), await freePort()]
   mkdirSync(folder, { recursive: true })
   const file = `${folder}/gateway.yaml`
-  writeFileSync(file, yaml({ listen, admin, upstream: bed.upstream, mirror: options.mirror }))
+  writeFileSync(
+    file,
+    yaml({ listen, admin, upstream: bed.upstream, mirror: options.mirror }, options.summary === true),
+  )
   const child = startChild({
     name: options.name,
     cores: options.cores ?? bed.core,

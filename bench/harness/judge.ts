@@ -123,6 +123,7 @@ function ratios(): Ratio[] {
       all.push({ target, of, to, atLeast, figure: 'perSecond', driver: 'wrk', shape })
     }
     both('on / off', 'on', 'off', 0.8)
+    both('summary / on', 'summary', 'on', 0.95)
     for (const row of ['hung', 'dead']) {
       both(`${row} / on`, row, 'on', 0.95)
       all.push({

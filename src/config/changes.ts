@@ -25,6 +25,7 @@ const derived = new Set(
 const shownKeys = new Set(
   `name sink connection environment host hosts prefix mirrors tags balance hash_key host_header level
   format mode when_full compression websocket methods paths exclude_paths statuses content_types role
+  events start event_types exclude_event_types resource_types exclude_resource_types collections
   time_zone email trusted_proxies key client_auth data_dir provider`.split(/\s+/),
 )
 /** Sections of which only the names of what changed are shown: any key in them may hold a credential. */

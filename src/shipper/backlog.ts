@@ -113,12 +113,15 @@ export abstract class Backlog {
     const { log } = segment
     if (log !== null) {
       log.framed = frame.offset + frame.length
+      log.scanned = Math.max(log.scanned, log.framed)
       log.bytes += frame.bytes
       log.oldest = Math.min(log.oldest, frame.oldest)
       log.newest = Math.max(log.newest, frame.newest)
     }
     this.ledger.found += frame.items
     this.queue.add(segment, { ...frame, arrivedAt: Date.now() })
+    // Before it is sent: a batch that the store knows must lie within what it knows of the run.
+    this.noteSegment(segment)
     this.pump()
   }
 

@@ -75,10 +75,11 @@ class Reading {
     const run = runOf(this.#segment)
     this.#cut()
     this.#next = Math.min(Math.max(this.#next, upTo), run.until ?? Number.POSITIVE_INFINITY)
-    if (this.#next <= run.scanned) return
-    run.scanned = this.#next
-    this.leg.noteSegment(this.#segment)
-    if (run.scanned === run.until) endRun(this.leg, this.#segment)
+    if (this.#next > run.scanned) {
+      run.scanned = this.#next
+      this.leg.noteSegment(this.#segment)
+    }
+    if (run.end === null && run.scanned === run.until) endRun(this.leg, this.#segment)
   }
 
   #cut(): void {

@@ -22,6 +22,25 @@ async function told(gateway: TestGateway): Promise<string[]> {
   return (json['data'] as { event_type: string }[]).map(({ event_type }) => event_type)
 }
 
+/** Metrics and totals say what the view of the stream says. */
+async function expectFigures(gateway: TestGateway): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/metrics`)
+  const text = await response.text()
+  const labels = 'stream="siem",leg="activity"'
+  for (const line of [
+    `mirrorgate_stream_captured_total{${labels}} 9`,
+    `mirrorgate_stream_delivered_total{${labels}} 4`,
+    `mirrorgate_stream_dropped_total{${labels},reason="purged"} 5`,
+    `mirrorgate_stream_waiting_items{${labels}} 0`,
+  ])
+    expect(text).toContain(line)
+  expect(text).toMatch(
+    /mirrorgate_stream_attempts_total\{stream="siem",leg="activity",outcome="accepted"\} [1-9]/,
+  )
+  const { json } = await ask(gateway, 'GET', '/api/status')
+  expect((json['totals'] as { streams: object }).streams).toMatchObject({ captured: 9, delivered: 4 })
+}
+
 const stateOf = async (gateway: TestGateway, name: string) => (await streamView(gateway, name)).state
 
 test('a stream of the API is created, changed, used and deleted', async () => {
@@ -96,6 +115,7 @@ test('pause, park, test, dead letters and purge: counted, and told of in the log
   const view = await streamed(gateway, 'siem', 4)
   expect(view.counts).toMatchObject({ captured: 9, delivered: 4, dropped: { purged: 5 } })
   expectIdentity(view)
+  await expectFigures(gateway)
   expect(things(receiver.events('/siem').filter((event) => event['resource'] !== undefined))).toEqual([
     ...['thing-4', 'thing-6', 'thing-7', 'thing-5'],
   ])
