@@ -5,7 +5,10 @@ import type { Schema } from './openapi.ts'
 export type Seed = (name: string) => unknown
 
 /** Texts of which one fits each pattern that the admin port has. */
-const candidates = ['a', '1', '/', 'GET', '404', 'client_ip', 'text/plain', 'http://a', '0'.repeat(64)]
+const candidates = [
+  ...['a', '1', '/', 'GET', '404', 'client_ip', 'text/plain', 'http://a', '0'.repeat(64)],
+  'projects/a/locations/a/keyRings/a/cryptoKeys/a',
+]
 
 function textOf({ pattern, minLength = 0 }: Schema, name: string): string {
   const least = 'a'.repeat(Number(minLength))
