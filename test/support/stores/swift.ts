@@ -149,7 +149,7 @@ function start(folder: string, ports: Ports): ChildProcess[] {
     spawn(`swift-${name}-server`, [join(folder, `${name}.conf`)], { stdio: 'ignore' }),
   )
   const own = ['-u', userInfo().username, '-l', '127.0.0.1', '-p', String(ports.memcached), '-m', '16']
-  return [spawn('memcached', own, { stdio: 'ignore' }), ...servers]
+  return [spawn('/usr/bin/memcached', own, { stdio: 'ignore' }), ...servers]
 }
 
 /** Its own interface, so that tests look at what is stored with other eyes than the sink's. */
