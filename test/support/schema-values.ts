@@ -6,8 +6,9 @@ export type Seed = (name: string) => unknown
 
 /** Texts of which one fits each pattern that the admin port has. */
 const candidates = [
-  ...['a', '1', '/', 'GET', '404', 'client_ip', 'text/plain', 'http://a', '0'.repeat(64)],
+  ...['a', '1', '/', 'GET', '404', 'client_ip', 'text/plain', 'http://a', 'a@1', '0'.repeat(64)],
   'projects/a/locations/a/keyRings/a/cryptoKeys/a',
+  'arn:aws:iam::123456789012:role/a',
 ]
 
 function textOf({ pattern, minLength = 0 }: Schema, name: string): string {
