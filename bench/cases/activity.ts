@@ -18,6 +18,8 @@ export interface ActivityResult {
   readonly pages: readonly { readonly kind: string; readonly p50Ms: number; readonly p99Ms: number }[]
   /** A full scan: text that no index knows. */
   readonly textMs: number
+  /** False: it was refused by then, since it may take no longer. */
+  readonly textEnded: boolean
   readonly removed: number
   readonly removeSeconds: number
   /** The longest wait of an append while entries were removed. */
