@@ -101,16 +101,14 @@ export class ActivityExport {
   /** Entries that were given out so far. */
   entries = 0
 
-  constructor(activity: ActivityLog, format: ExportFormat, filter: ActivityFilter) {
-    const gone = new AbortController()
+  /** A stream that is destroyed waits for the entry that was asked for: `gone` ends the search for it. */
+  constructor(activity: ActivityLog, format: ExportFormat, filter: ActivityFilter, gone: AbortSignal) {
     const texts =
       format === 'csv'
-        ? this.#csv(activity.entries(filter, gone.signal))
-        : this.#ndjson(activity.lines(filter, gone.signal))
+        ? this.#csv(activity.entries(filter, gone))
+        : this.#ndjson(activity.lines(filter, gone))
     // One piece ahead of what the socket takes.
     this.stream = Readable.from(pieces(texts), { highWaterMark: 1 })
-    // A search for what stands nowhere would go on to the end of the log for nobody.
-    this.stream.once('close', () => gone.abort())
   }
 
   /** Lines of the log as they are: entries, and checkpoints that cover them. */

@@ -19,9 +19,9 @@ import { ExportQuery, FilterQuery, filterOf, ListQuery, pageOf } from './activit
 import { actorOf } from './actor.ts'
 import { type AdminApp, type AdminContext, answer, type Resource } from './app.ts'
 import type { SignedIn } from './auth.ts'
+import { untilGone } from './client-gone.ts'
 import { AdminError } from './errors.ts'
 import { list } from './views.ts'
-import { whileConnected } from './while-connected.ts'
 
 const tags = ['activity_logs']
 const path = '/api/activity_logs'
@@ -64,7 +64,7 @@ function addReads(app: AdminApp, { activity }: AdminContext): void {
     },
     async (request, reply) => {
       const page = pageOf(request.query, environmentOf(request))
-      const { data, total } = await whileConnected(reply, (signal) => activity.page(page, signal))
+      const { data, total } = await activity.page(page, untilGone(reply))
       return { data: data.map(printed), total }
     },
   )
@@ -91,7 +91,7 @@ function addReads(app: AdminApp, { activity }: AdminContext): void {
     },
     async (request, reply) => {
       const filter = filterOf(request.query, environmentOf(request))
-      return whileConnected(reply, (signal) => activity.stats(filter, signal))
+      return activity.stats(filter, untilGone(reply))
     },
   )
   app.get(
@@ -147,7 +147,7 @@ function addExport(app: AdminApp, { activity, trail, log }: AdminContext): void 
       reply.type(contentTypes[format])
       reply.header('content-disposition', `attachment; filename="activity-${environment}.${format}"`)
       if (request.method === 'HEAD') return reply.send('')
-      const made = new ActivityExport(activity, format, filter)
+      const made = new ActivityExport(activity, format, filter, untilGone(reply))
       const actor = actorOf(request)
       made.stream.once('error', (error) =>
         log.error({ err: error }, 'an export of the activity log broke off'),

@@ -15,24 +15,29 @@ type Search = (signal: AbortSignal) => Promise<never>
 async function serve(search: Search): Promise<number> {
   const app = Fastify()
   onEnd(() => app.close())
-  app.setErrorHandler(answerError(createLog({ level: 'silent', format: 'json' })))
+  const log = createLog({ level: 'silent', format: 'json' })
+  app.setErrorHandler(answerError(log))
   app.setValidatorCompiler(() => () => true)
   app.setSerializerCompiler(() => JSON.stringify)
   app.decorateRequest('signedIn', null)
   app.addHook('onRequest', async (request) => {
-    request.signedIn = { id: 1, environment: 'dev' } as typeof request.signedIn
+    request.signedIn = { id: 1, name: 'ops', environment: 'dev' } as typeof request.signedIn
   })
   const asked = (_query: unknown, signal: AbortSignal) => search(signal)
-  activityLogs(
-    app as unknown as AdminApp,
-    { activity: { page: asked, stats: asked } } as unknown as AdminContext,
-  )
+  async function* entries(_filter: unknown, signal: AbortSignal) {
+    yield await search(signal)
+  }
+  const activity = { page: asked, stats: asked, entries }
+  const context = { activity, trail: { record: async () => {} }, log }
+  activityLogs(app as unknown as AdminApp, context as unknown as AdminContext)
   return Number(new URL(await app.listen({ host: '127.0.0.1', port: 0 })).port)
 }
 
 const paths = ['/api/activity_logs?q=nowhere', '/api/activity_logs/stats?q=nowhere']
 
-test.each(paths)('%s ends with its client', async (path) => {
+const exportPath = '/api/activity_logs/export?format=csv&q=nowhere'
+
+test.each([...paths, exportPath])('%s ends with its client', async (path) => {
   const started = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<unknown>()
   const port = await serve((signal) => {
