@@ -170,9 +170,9 @@ describe('a slow reader', () => {
     async function* endless(): AsyncGenerator<string> {
       for (;;) yield `{"id":${made++},${'x'.repeat(1000)}}`
     }
-    const { stream } = new ActivityExport({ lines: endless } as unknown as ActivityLog, 'ndjson', {
-      environment: 'dev',
-    })
+    const activity = { lines: endless } as unknown as ActivityLog
+    const gone = new AbortController().signal
+    const { stream } = new ActivityExport(activity, 'ndjson', { environment: 'dev' }, gone)
     let taken = 0
     for await (const piece of stream) {
       taken += String(piece).split('\n').length - 1
