@@ -48,7 +48,8 @@ export function activityText(found: ActivityResult | null): string {
       `acknowledged after its fsync; ${count(found.bytesPerEntry)} bytes of the store per entry; opened in ` +
       `${count(found.openMs)} ms, first page with its total after ${found.firstPageMs.toFixed(1)} ms.`,
     `| page of 100 with its total | p50 ms | p99 ms |\n| --- | ---: | ---: |\n${rows.join('\n')}`,
-    `A search for text that stands nowhere ${found.textEnded ? 'ends' : 'is refused'} after ${(found.textMs / 1000).toFixed(1)} s. ` +
+    `A search for text that stands nowhere ${found.textEnded ? 'ends' : 'is refused'} ` +
+      `after ${(found.textMs / 1000).toFixed(1)} s. ` +
       `Retention removed ${count(found.removed)} entries in ${found.removeSeconds.toFixed(1)} s; an append ` +
       `meanwhile waited ${found.appendWaitMsMax.toFixed(1)} ms at most.`,
     `Own memory at most ${count(found.anonMiBMax)} MiB. RSS ${count(appended)} MiB after the appends, ` +
