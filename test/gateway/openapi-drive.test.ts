@@ -1,6 +1,7 @@
 /** Every operation of the document is driven from the document itself, against a real gateway. */
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type Role, roles } from '../../src/contract/roles.ts'
+import { queryOf, smallestCall, withQuery, withSession } from '../support/calls.ts'
 import { type Call, Documented, type Got } from '../support/documented.ts'
 import { Answers, operationsOf, type Placed, responseTo, roleOf } from '../support/openapi.ts'
 import { smallest, type Variant, variants } from '../support/schema-values.ts'
@@ -9,9 +10,6 @@ import { smallest, type Variant, variants } from '../support/schema-values.ts'
 const exceptions: Readonly<Record<string, string>> = {
   'POST /api/events': 'needs a stream for each type: test/streams/posted-events.test.ts',
 }
-
-/** Operations on the session itself: they are driven by the cookie of one. */
-const withSession = new Set(['DELETE /api/session'])
 
 /** Values that a schema allows by themselves, and a rule refuses: where, and with what sentence. */
 const refusals: readonly (readonly [where: RegExp, sentence: RegExp])[] = [
@@ -36,32 +34,6 @@ beforeAll(async () => {
   answers = new Answers(world.api)
   operations = operationsOf(world.api).filter(({ id }) => exceptions[id] === undefined)
 })
-
-function queryOf(name: string, value: unknown): string {
-  const texts = [value].flat().map((one) => encodeURIComponent(String(one)))
-  return texts.map((text) => `${encodeURIComponent(name)}=${text}`).join('&')
-}
-
-const withQuery = (path: string, query: string): string =>
-  query === '' ? path : `${path}${path.includes('?') ? '&' : '?'}${query}`
-
-/** The smallest request that the document allows, by the least role that it names. */
-async function smallestCall(placed: Placed): Promise<Call> {
-  const { id, operation, method } = placed
-  const queries = (operation.parameters ?? [])
-    .filter((one) => one.in === 'query' && one.required === true)
-    .map(({ name, schema }) => queryOf(name, smallest(schema, name, world.seed)))
-  const { required, content = {} } = operation.requestBody ?? {}
-  const [[type, first] = []] = Object.entries(content)
-  const hasBody = required === true && type !== undefined && first !== undefined
-  return {
-    as: withSession.has(id) ? 'session' : (roleOf(operation) ?? null),
-    method,
-    path: withQuery(await world.pathOf(placed), queries.join('&')),
-    ...(hasBody && { headers: { 'content-type': type } }),
-    ...(hasBody && { body: smallest(world.bodyOf(placed, first.schema), 'body', world.seed) }),
-  }
-}
 
 /** Why an answer is not what the document says; null when it is. */
 function problemOf({ operation }: Placed, { status, type, text }: Got): string | null {
@@ -151,7 +123,7 @@ describe('each operation', () => {
   test('does its smallest request for the least role, and answers as documented', async () => {
     const wrong: (string | null)[] = []
     for (const placed of operations) {
-      const got = await world.send(await smallestCall(placed))
+      const got = await world.send(await smallestCall(world, placed))
       wrong.push(complaint(placed, 'the smallest request', got))
     }
     expect(wrong.length).toBe(operations.length)
@@ -161,7 +133,7 @@ describe('each operation', () => {
   test('answers 403 to the role below, and 401 without a token, as documented', async () => {
     const wrong: string[] = []
     const expectStatus = async (placed: Placed, as: Role | null, status: number) => {
-      const got = await world.send({ ...(await smallestCall(placed)), as })
+      const got = await world.send({ ...(await smallestCall(world, placed)), as })
       const problem = got.status === status ? problemOf(placed, got) : `must be ${status}`
       if (problem !== null) wrong.push(`${placed.id} as ${as}: ${got.status} ${got.text}: ${problem}`)
     }
@@ -204,9 +176,9 @@ interface OtherCall {
 async function* otherCalls(placed: Placed, isNew: (variant: Variant) => boolean): AsyncGenerator<OtherCall> {
   const { operation, method } = placed
   const parameters = operation.parameters ?? []
-  const first = await smallestCall(placed)
+  const first = await smallestCall(world, placed)
   // What a request takes away is not there for the next one.
-  const base = async () => (method === 'DELETE' ? await smallestCall(placed) : first)
+  const base = async () => (method === 'DELETE' ? await smallestCall(world, placed) : first)
   for (const { name, schema, in: place } of parameters) {
     if (place === 'path') continue
     for (const { what, value } of variants(schema, name, world.seed)) {

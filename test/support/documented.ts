@@ -42,7 +42,8 @@ export class Documented {
     this.api = api
   }
 
-  static async start(): Promise<Documented> {
+  /** In a folder of its own unless told otherwise. */
+  static async start({ folder }: { folder?: string } = {}): Promise<Documented> {
     const upstream = await startUpstream()
     const collector = await startCollector()
     collector.fault = faults.status(400)
@@ -52,6 +53,7 @@ export class Documented {
     }
     const gateway = await startTestGateway({
       config: mirrorConfig({ upstream: upstream.url, collector: collector.url, rest }),
+      ...(folder !== undefined && { folder }),
     })
     await fetch(`${gateway.url}/refused-by-the-collector`)
     await until(async () => (await gateway.admin.mirror('salt')).counts.dead_lettered === 2, {
