@@ -3,6 +3,7 @@ import type { ProviderDefinition, SinkDefinition } from 'mirrorgate/plugin'
 import aws from './aws-secrets-manager/provider.ts'
 import azure from './azure-key-vault/provider.ts'
 import azureBlob from './azure-blob/sink.ts'
+import azureMonitor from './azure-monitor/sink.ts'
 import blackhole from './blackhole/sink.ts'
 import conjur from './conjur/provider.ts'
 import datadog from './datadog/sink.ts'
@@ -24,6 +25,7 @@ import webhook from './webhook/sink.ts'
 
 export const sinks: readonly SinkDefinition[] = [
   azureBlob,
+  azureMonitor,
   blackhole,
   datadog,
   elasticsearch,

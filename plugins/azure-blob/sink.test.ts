@@ -5,7 +5,8 @@ import { sinkConformance } from '../../test/conformance/sink-suite.ts'
 import { sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import { caFile, type Service, startService } from '../../test/support/secrets/service.ts'
-import { type Azurite, startAzurite, startFakeEntra } from '../../test/support/stores/azurite.ts'
+import { type Azurite, startAzurite } from '../../test/support/stores/azurite.ts'
+import { startFakeEntra } from '../../test/support/stores/entra.ts'
 import azure from './sink.ts'
 
 type Options = Parameters<typeof azure.create>[0]['options']

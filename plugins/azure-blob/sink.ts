@@ -13,22 +13,12 @@ import {
   uploadObjects,
   wrappedOutcome,
 } from 'mirrorgate/plugin'
-import { credentialOf } from './entra.ts'
+import { address, credentialOf, identityOptions, identityRule } from '../azure/entra.ts'
+import { clientOver } from '../azure/transport.ts'
 import { blobRefusal, storedBefore } from './errors.ts'
-import { clientOver } from './transport.ts'
 
-const text = (description: string) =>
-  Type.Optional(Type.String({ minLength: 1, maxLength: 2048, description }))
 const secret = (description: string) =>
   Type.Optional(Type.String({ minLength: 1, secret: true, description }))
-const address = (description: string) =>
-  Type.Optional(
-    Type.String({
-      pattern: '^https?://[^?#@]+$',
-      rule: 'must be an http or https URL without user, query and fragment',
-      description,
-    }),
-  )
 
 const options = Type.Object(
   {
@@ -47,10 +37,7 @@ const options = Type.Object(
     ),
     account_key: secret('Key of the account.'),
     sas_token: secret('Shared access signature with the permissions create and write (sp=cw).'),
-    tenant_id: text('Tenant of the application that signs in with Entra.'),
-    client_id: text('The application; alone, a user-assigned managed identity.'),
-    client_secret: secret('Its secret.'),
-    authority_host: address('Who signs in, in other clouds: https://login.microsoftonline.us.'),
+    ...identityOptions,
     access_tier: Type.Optional(
       Type.Enum(['Hot', 'Cool', 'Cold', 'Archive'], { description: 'If absent, what the account says.' }),
     ),
@@ -76,12 +63,7 @@ export default defineSink({
     const application = client_id !== undefined || tenant_id !== undefined || client_secret !== undefined
     if (application && (account_key ?? sas_token) !== undefined)
       return { key: 'client_id', rule: 'must not stand beside account_key or sas_token, choose one of them' }
-    if (
-      (client_secret !== undefined || tenant_id !== undefined) &&
-      !(client_secret && tenant_id && client_id)
-    )
-      return { key: 'tenant_id', rule: 'must stand together with client_id and client_secret' }
-    return objectKeyRule(own)
+    return identityRule(own) ?? objectKeyRule(own)
   },
   legs: (own) => [{ name: 'blobs', half: 'exchange', url: publicUrl(addressOf(own)) }],
   create(context) {
@@ -126,7 +108,7 @@ async function open(own: Options, http: SinkHttp): Promise<ContainerClient> {
   }
   const credential =
     account_key === undefined
-      ? await credentialOf(own, http)
+      ? await credentialOf(own, http, 'account_key, sas_token or an application')
       : new blobs.StorageSharedKeyCredential(account, account_key)
   return new blobs.ContainerClient(url, credential, pipeline)
 }

@@ -136,10 +136,10 @@ async function openSink<Options extends TObject>(
 ): Promise<OpenSink> {
   const { definition } = about
   const options = about.options(url)
-  const reach = target(
-    { sink: definition.name, format },
-    { headers: { authorization: `Bearer ${secret}` }, sockets: 4, tls: about.tls ?? null },
-  )
+  // The configuration refuses headers to what signs in by itself.
+  const ownSignIn = definition.signsIn === true && typeof about.http !== 'function'
+  const headers: Record<string, string> = ownSignIn ? {} : { authorization: `Bearer ${secret}` }
+  const reach = target({ sink: definition.name, format }, { headers, sockets: 4, tls: about.tls ?? null })
   const host = createSinkHttp(reach)
   const sink = await definition.create(sinkContext(options, host.http, { format }))
   const close = async () => {

@@ -93,6 +93,9 @@ function againstLayers({ from, target, specifier, typeOnly }: Import): string | 
   return `imports ${specifier}, but ${layer} sees only ${allowed}: pass it in from src/gateway.ts`
 }
 
+/** What plugins of one vendor share; no plugin itself. */
+export const sharedByPlugins: readonly string[] = ['plugins/azure/']
+
 function againstPlugins({ from, target, specifier }: Import): string | null {
   if (target === 'plugins/index.ts' && from.startsWith('src/') && !entries.includes(from)) {
     return `imports the list of plugins, but only ${entries.join(', ')} may: take it as an argument`
@@ -100,7 +103,8 @@ function againstPlugins({ from, target, specifier }: Import): string | null {
   const [top, plugin] = from.split('/')
   if (top !== 'plugins' || from === 'plugins/index.ts' || target === null || from.endsWith('.test.ts'))
     return null
-  if (specifier === 'mirrorgate/plugin' || target.startsWith(`plugins/${plugin}/`)) return null
+  const seen = [`plugins/${plugin}/`, ...sharedByPlugins]
+  if (specifier === 'mirrorgate/plugin' || seen.some((place) => target.startsWith(place))) return null
   return `imports ${specifier}, but a plugin sees mirrorgate/plugin and its own SDK only: import from there`
 }
 

@@ -1,5 +1,6 @@
 /** Rules about what belongs together: plugins and tests, codes and their page, scripts and files. */
 import { dropReasons, gatewayErrors } from '../../src/contract/errors.ts'
+import { sharedByPlugins } from './imports.ts'
 import { complaint, exists, lineOf, paths, read } from './tree.ts'
 
 interface Manifest {
@@ -12,7 +13,8 @@ interface Manifest {
 export function incompletePlugins(): string[] {
   const names = new Set(paths.flatMap((path) => /^plugins\/([^/]+)\//.exec(path)?.[1] ?? []))
   const list = exists('plugins/index.ts') ? read('plugins/index.ts') : ''
-  return [...names].flatMap((name) => {
+  const plugins = [...names].filter((name) => !sharedByPlugins.includes(`plugins/${name}/`))
+  return plugins.flatMap((name) => {
     const own = paths.filter((path) => path.startsWith(`plugins/${name}/`))
     const tests = own.filter((path) => path.endsWith('.test.ts'))
     const found = []

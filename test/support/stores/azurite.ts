@@ -1,6 +1,6 @@
 /**
  * Azure Blob Storage for tests: Azurite, Microsoft's own emulator, in a process of its own, over TLS so that
- * tokens are accepted too; and a fake of Entra that gives such tokens.
+ * tokens are accepted too.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,7 +9,6 @@ import { createServer, type AddressInfo, connect } from 'node:net'
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import https from 'node:https'
-import { randomUUID } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -19,7 +18,7 @@ import {
   generateBlobSASQueryParameters,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob'
-import { type Asked, caFile, type Reply, type Service, startService } from '../secrets/service.ts'
+import { caFile } from '../secrets/service.ts'
 import { until } from '../wait.ts'
 
 export interface Azurite {
@@ -171,56 +170,3 @@ function looking(endpoint: string, account: string, accountKey: string) {
 }
 
 const version = { 'x-ms-version': '2024-11-04' }
-
-export interface FakeEntra extends Service {
-  readonly tenant: string
-  readonly clientId: string
-  readonly clientSecret: string
-}
-
-/** Gives tokens to one application: unsigned, since the emulator checks what they say only. */
-export async function startFakeEntra(): Promise<FakeEntra> {
-  const service = await startService((asked) => entraAnswer(entra, asked))
-  const entra: FakeEntra = Object.assign(service, {
-    tenant: randomUUID(),
-    clientId: randomUUID(),
-    clientSecret: `client-secret-${randomUUID()}`,
-  })
-  return entra
-}
-
-function entraAnswer({ url, tenant, clientId, clientSecret }: FakeEntra, asked: Asked): Reply {
-  const { pathname } = asked.url
-  if (pathname === `/${tenant}/v2.0/.well-known/openid-configuration`) {
-    const authority = `${url}/${tenant}`
-    const body = {
-      issuer: `${authority}/v2.0`,
-      authorization_endpoint: `${authority}/oauth2/v2.0/authorize`,
-      token_endpoint: `${authority}/oauth2/v2.0/token`,
-      jwks_uri: `${authority}/discovery/v2.0/keys`,
-    }
-    return { status: 200, body }
-  }
-  const form = new URLSearchParams(asked.body)
-  if (pathname !== `/${tenant}/oauth2/v2.0/token`) return { status: 404, body: { error: 'not_found' } }
-  if (form.get('client_id') !== clientId || form.get('client_secret') !== clientSecret)
-    return {
-      status: 401,
-      body: { error: 'invalid_client', error_description: 'AADSTS7000215: Invalid client secret' },
-    }
-  if (!form.get('scope')?.split(' ').includes('https://storage.azure.com/.default'))
-    return { status: 400, body: { error: 'invalid_scope' } }
-  const now = Math.floor(Date.now() / 1000)
-  const claims = {
-    aud: 'https://storage.azure.com',
-    iss: `https://sts.windows.net/${tenant}/`,
-    iat: now,
-    nbf: now - 60,
-    exp: now + 3600,
-    oid: clientId,
-    tid: tenant,
-  }
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
-  const access_token = `${part({ alg: 'none', typ: 'JWT' })}.${part(claims)}.`
-  return { status: 200, body: { token_type: 'Bearer', expires_in: 3600, access_token } }
-}

@@ -1,6 +1,6 @@
 /** Signing in to Azure with Entra: an application, a managed identity, or what the machine has. */
 import type { TokenCredential } from '@azure/identity'
-import { OutcomeError, serviceRefusal, type SinkHttp, type SinkResponse } from 'mirrorgate/plugin'
+import { OutcomeError, serviceRefusal, type SinkHttp, type SinkResponse, Type } from 'mirrorgate/plugin'
 import { clientOver } from './transport.ts'
 
 interface Identity {
@@ -10,10 +10,39 @@ interface Identity {
   readonly authority_host?: string
 }
 
+const text = (description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength: 2048, description }))
+
+/** An address without what may be a secret. */
+export const address = (description: string) =>
+  Type.Optional(
+    Type.String({
+      pattern: '^https?://[^?#@]+$',
+      rule: 'must be an http or https URL without user, query and fragment',
+      description,
+    }),
+  )
+
+export const identityOptions = {
+  tenant_id: text('Tenant of the application that signs in with Entra.'),
+  client_id: text('The application; alone, a user-assigned managed identity.'),
+  client_secret: Type.Optional(Type.String({ minLength: 1, secret: true, description: 'Its secret.' })),
+  authority_host: address('Who signs in, in other clouds: https://login.microsoftonline.us.'),
+}
+
+/** What `check` says to an application that is described in part. */
+export function identityRule({ tenant_id, client_id, client_secret }: Identity) {
+  return (client_secret !== undefined || tenant_id !== undefined) &&
+    !(client_secret && tenant_id && client_id)
+    ? { key: 'tenant_id', rule: 'must stand together with client_id and client_secret' }
+    : null
+}
+
 // The host decides when to try again, and never follows a redirect.
 const once = { retryOptions: { maxRetries: 0 }, redirectOptions: { maxRetries: 0 } }
 
-export async function credentialOf(own: Identity, http: SinkHttp): Promise<TokenCredential> {
+/** `instead`: what else could be set, for those whose machine has no identity. */
+export async function credentialOf(own: Identity, http: SinkHttp, instead: string): Promise<TokenCredential> {
   const identity = await import('@azure/identity')
   const { tenant_id, client_id, client_secret, authority_host } = own
   if (tenant_id !== undefined && client_id !== undefined && client_secret !== undefined) {
@@ -30,8 +59,7 @@ export async function credentialOf(own: Identity, http: SinkHttp): Promise<Token
     client_id === undefined
       ? new identity.DefaultAzureCredential(once)
       : new identity.ManagedIdentityCredential({ clientId: client_id, ...once })
-  const check = 'set account_key, sas_token or an application, or give this machine an identity'
-  return explained(machine, () => null, check)
+  return explained(machine, () => null, `set ${instead}, or give this machine an identity`)
 }
 
 /** The SDK's own errors quote what they were answered, and lose what the host said: that is kept here. */
