@@ -46,7 +46,7 @@ export async function startBed(
 ): Promise<Bed> {
   const ends = { upstream: await startUpstream(), collector: await startCollector() }
   const config = configOf(ends, changes)
-  return bedOn(await startTestGateway({ config, ...run }), { ...ends, config, mirror: 'salt' })
+  return bedOn(await startTestGateway({ config, ...run }), { ...ends, config, mirror: 'salt' }, run.env)
 }
 
 export type SharedBed = Omit<Bed, 'restart'>
@@ -90,7 +90,11 @@ function configOf({ upstream, collector }: Ends, changes: BedChanges): Record<st
   return mirrorConfig({ upstream: upstream.url, collector: collector.url, ...changes })
 }
 
-function bedOn(gateway: TestGateway, ends: Ends & Pick<Bed, 'config' | 'mirror'>): Bed {
+function bedOn(
+  gateway: TestGateway,
+  ends: Ends & Pick<Bed, 'config' | 'mirror'>,
+  env: TestGatewayOptions['env'] = {},
+): Bed {
   const { collector, config, mirror } = ends
   let client: Client | null = null
   const bed = {
@@ -142,7 +146,7 @@ function bedOn(gateway: TestGateway, ends: Ends & Pick<Bed, 'config' | 'mirror'>
     },
     async restart(next = config) {
       client = null
-      bed.gateway = await startTestGateway({ config: next, folder: bed.gateway.folder })
+      bed.gateway = await startTestGateway({ config: next, env, folder: bed.gateway.folder })
       return bed.gateway
     },
   }
