@@ -326,9 +326,14 @@ export class RunningGateway implements Gateway {
     return { generation: this.config.generation + 1, resources: this.book.list() }
   }
 
-  /** Throws when a configuration needs more names than a process can count for. */
-  assertSlots(config: Config): void {
-    dataPlan(config, this.#planParts())
+  /** Why a configuration needs more names than a process can count for; null when it does not. */
+  slotsWanting(config: Config): string | null {
+    try {
+      dataPlan(config, this.#planParts())
+      return null
+    } catch (error) {
+      return (error as Error).message
+    }
   }
 
   /** Switches all capture on or off; false when it was so already. */
@@ -414,8 +419,10 @@ export class RunningGateway implements Gateway {
     if (before.logging.level !== config.logging.level) this.log.level = config.logging.level
   }
 
-  /** Listeners and folders belong to the process: a reload that wants others is refused, naming the key. */
+  /** Listeners, folders and counters belong to the process: a reload that wants others is refused. */
   #cannotChange({ config, file, places }: Extract<Loaded, { ok: true }>): Problem[] {
+    const wanting = this.slotsWanting(config)
+    if (wanting !== null) return [{ file, line: 1, column: 1, path: '', message: wanting }]
     return Object.entries(fixedKeys).flatMap(([at, read]) => {
       const [before, wanted] = [read(this.config), read(config)]
       if (before === wanted) return []

@@ -220,7 +220,8 @@ export class Resources implements ResourceCommands {
     const generation = gateway.config.generation + 1
     const loaded = await gateway.reader.load({ generation, text: source.text, resources: wanted })
     if (!loaded.ok) return { problems: loaded.problems }
-    gateway.assertSlots(loaded.config)
+    const wanting = gateway.slotsWanting(loaded.config)
+    if (wanting !== null) throw new ConflictError(wanting)
     const changes = this.#changes(kind, before?.definition ?? {}, definition ?? {})
     const isSame = before !== null && definition !== null && changes.length === 0
     const next =

@@ -22,6 +22,7 @@ const exceptions: Readonly<Record<string, string>> = {
 const goesOn: Readonly<Record<string, string>> = {
   'POST /api/config/check': 'changes nothing',
   'POST /api/streams/preview': 'changes nothing',
+  'POST /api/notifications/test': 'is told if it can be: it changes nothing',
   'POST /api/capture/resume': 'capture goes on already',
   ...Object.fromEntries(
     ['mirrors', 'streams'].flatMap((kind) => [

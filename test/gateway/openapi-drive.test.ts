@@ -132,17 +132,18 @@ describe('each operation', () => {
 
   test('answers 403 to the role below, and 401 without a token, as documented', async () => {
     const wrong: string[] = []
-    const expectStatus = async (placed: Placed, as: Role | null, status: number) => {
-      const got = await world.send({ ...(await smallestCall(world, placed)), as })
+    const expectStatus = async (placed: Placed, call: Call, as: Role | null, status: number) => {
+      const got = await world.send({ ...call, as })
       const problem = got.status === status ? problemOf(placed, got) : `must be ${status}`
       if (problem !== null) wrong.push(`${placed.id} as ${as}: ${got.status} ${got.text}: ${problem}`)
     }
     for (const placed of operations) {
       const role = roleOf(placed.operation) ?? null
       if (role === null) continue
-      await expectStatus(placed, null, 401)
+      const call = await smallestCall(world, placed)
+      await expectStatus(placed, call, null, 401)
       const below = roles[roles.indexOf(role) - 1]
-      if (below !== undefined) await expectStatus(placed, below, 403)
+      if (below !== undefined) await expectStatus(placed, call, below, 403)
     }
     expect(wrong).toEqual([])
   })

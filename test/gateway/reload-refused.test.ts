@@ -8,6 +8,7 @@ import { Client } from '../support/client.ts'
 import { startCollector } from '../support/collector.ts'
 import { mirrorConfig, startTestGateway, type TestGateway } from '../support/gateway.ts'
 import { type HttpUpstream, startUpstream } from '../support/upstream.ts'
+import { until } from '../support/wait.ts'
 
 type Section = Record<string, unknown>
 
@@ -144,4 +145,34 @@ test('a port that others use in the new file is no reason to bind it', async () 
   const { problems } = await refuse(accepted.replace('  port: 0', `  port: ${port}`))
   taken.close()
   expect(problems.map(({ path }) => path)).toEqual(['listen.port'])
+})
+
+test('more names than a process can count for are refused, and change nothing', async () => {
+  const base = { ...config, listen: undefined, admin: undefined }
+  const named = (prefix: string) => {
+    const mirrors = Array.from({ length: 127 }, (_, at) => ({ name: `${prefix}-${at}`, sink: 'blackhole' }))
+    const [collection] = config['collections'] as Section[]
+    return { config: { ...base, mirrors, collections: [{ ...collection, mirrors: [] }] } }
+  }
+  const many = await startTestGateway(named('first'))
+  await many.rewrite(named('second'))
+  expect((await many.admin.call('POST', '/api/config/reload')).status).toBe(200)
+  // Two are left; what is gone does not give its own back.
+  const statuses: number[] = []
+  for (const name of ['a', 'b', 'c']) {
+    statuses.push((await many.admin.call('POST', '/api/mirrors', { name, sink: 'blackhole' })).status)
+    await many.admin.call('DELETE', `/api/mirrors/${name}`)
+  }
+  expect(statuses).toEqual([201, 201, 409])
+  await many.rewrite(named('third'))
+  const answer = await many.admin.call('POST', '/api/config/reload')
+  expect(answer.status).toBe(400)
+  const message = 'too many different mirrors since the start: restart the gateway'
+  expect((JSON.parse(answer.text) as Refusal).problems).toMatchObject([{ message }])
+  const { generation } = (await many.admin.status()).config
+  process.kill(many.pid, 'SIGHUP')
+  const rejected = async () =>
+    (await many.admin.metrics()).sum('config_reloads_total', { result: 'rejected' })
+  await until(async () => (await rejected()) === 2, { what: 'the signal was obeyed' })
+  expect((await many.admin.status()).config.generation).toBe(generation)
 })
