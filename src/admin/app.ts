@@ -19,6 +19,7 @@ import type { ClientRegistry } from './client-registry.ts'
 import type { Commands } from './commands.ts'
 import type { Session, SessionTable } from './session-table.ts'
 import type { TagBook } from './tag-book.ts'
+import { ProblemAnswer, speaksProblems } from './konnect/problems.ts'
 import { ErrorAnswer } from './views.ts'
 
 declare module 'fastify' {
@@ -89,11 +90,12 @@ export function completeRoute(route: RouteOptions): void {
   if (access === undefined) throw new Error(`route ${String(route.method)} ${route.url} says no access`)
   const schema = route.schema ?? {}
   route.schema = schema
-  const errors = { '4xx': answer(ErrorAnswer, 'The request cannot be answered so.') }
+  const Problem = speaksProblems(route.url) ? ProblemAnswer : ErrorAnswer
+  const errors = { '4xx': answer(Problem, 'The request cannot be answered so.') }
   schema.response = {
     ...(schema.response as object),
     ...errors,
-    '5xx': answer(ErrorAnswer, '507: the disk is full; 503: too much is waiting; else a bug.'),
+    '5xx': answer(Problem, '507: the disk is full; 503: too much is waiting; else a bug.'),
   }
   if (access === 'open') {
     schema.security = []

@@ -13,6 +13,7 @@ import {
 import { limits } from '../contract/limits.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { ConflictError } from './commands.ts'
+import { problemOf, problemType, speaksProblems } from './konnect/problems.ts'
 
 export type FieldErrors = Readonly<Record<string, readonly string[]>>
 
@@ -97,11 +98,9 @@ export function answerError(log: Logger) {
     if (known === null) log.error({ err: error, route: request.routeOptions.url }, 'admin request failed')
     const { status, message, errors, headers, detail } =
       known ?? new AdminError(500, 'internal error, see the log')
-    reply
-      .code(status)
-      .headers(headers)
-      .type('application/json; charset=utf-8')
-      .send({ message, errors, ...detail })
+    reply.code(status).headers(headers)
+    if (speaksProblems(request.url)) reply.type(problemType).send(problemOf(status, message, errors))
+    else reply.type('application/json; charset=utf-8').send({ message, errors, ...detail })
   }
 }
 

@@ -22,6 +22,7 @@ import { deadLetters } from './dead-letters.ts'
 import { AdminError, answerClientError, answerError, answerExpectation } from './errors.ts'
 import { health } from './health.ts'
 import { incidents } from './incidents.ts'
+import { konnect } from './konnect/index.ts'
 import { logging } from './logging.ts'
 import { metrics } from './metrics.ts'
 import { deliveries } from './deliveries.ts'
@@ -63,6 +64,7 @@ const resources: readonly Resource[] = [
   secrets,
   clients,
   session,
+  konnect,
 ]
 
 /** Names hold at most 64 characters; percent-encoded, three times as many. */

@@ -18,6 +18,7 @@ import { redactionKey } from './redaction-key.ts'
 import { type IncidentCommand, IncidentTable, isIncidentCommand } from './incidents.ts'
 import { type ResourceCommand, ResourceTable } from './resources.ts'
 import { type TagCommand, TagTable } from './tags.ts'
+import { isWebhookCommand, type WebhookCommand, WebhookTable } from './webhooks.ts'
 
 /** Counts of one leg that no longer stand in a segment on disk. */
 export interface LegRecord {
@@ -106,6 +107,7 @@ export type Command =
   | TagCommand
   | ResourceCommand
   | IncidentCommand
+  | WebhookCommand
 
 export interface StoredLeg {
   record: LegRecord | null
@@ -127,6 +129,7 @@ export class Store {
   readonly tags: TagTable
   readonly resources: ResourceTable
   readonly incidents: IncidentTable
+  readonly webhooks: WebhookTable
 
   /** The activity log, in the same environment. */
   readonly activity: StoredActivityLog
@@ -147,6 +150,7 @@ export class Store {
     this.tags = new TagTable(this.#env)
     this.resources = new ResourceTable(this.#env)
     this.incidents = new IncidentTable(this.#env)
+    this.webhooks = new WebhookTable(this.#env)
   }
 
   /** The key of this data folder for redaction by hash; made when it is first asked for. */
@@ -186,6 +190,8 @@ export class Store {
     }
     if (isIncidentCommand(command)) {
       this.incidents.apply(command)
+    if (isWebhookCommand(command)) {
+      this.webhooks.apply(command)
       return
     }
     if (command.type === 'resource') {
@@ -286,7 +292,7 @@ function openEnvironment(dataDir: string): RootDatabase {
   // lmdb reads `noReadAhead`, its types do not have it.
   const options: RootDatabaseOptionsWithPath & { readonly noReadAhead: boolean } = {
     path: path.join(dataDir, 'store'),
-    maxDbs: 32,
+    maxDbs: 64,
     encoding: 'msgpack',
     // Commands are batches already; its own batches reject promises that nobody can hold (trap D3).
     eventTurnBatching: false,

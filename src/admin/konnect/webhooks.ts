@@ -1,0 +1,366 @@
+/**
+ * Audit webhooks as the API of Konnect has them: of the organization and of portals, with their status and
+ * their replays.
+ */
+import { limits } from '../../contract/limits.ts'
+import { type Static, Type } from '../../contract/schema.ts'
+import type { ReplayRecord, WebhookRecord } from '../../store/webhooks.ts'
+import { actorOf } from '../actor.ts'
+import { answer, type AdminApp, type AdminContext, Empty } from '../app.ts'
+import type { DeliveryView } from '../commands.ts'
+import { AdminError } from '../errors.ts'
+import { momentProblem, parseMoment } from '../moments.ts'
+import { inlineDestination, organization, streamOf, type WebhookBook } from './book.ts'
+import {
+  assertEndpoint,
+  Authorization,
+  Endpoint,
+  Format,
+  moment,
+  SkipVerification,
+} from './destinations.ts'
+
+const tags = ['audit webhooks']
+/** What a time reads before there is one. */
+const never = '0001-01-01T00:00:00Z'
+const unconfigured = 'unconfigured'
+
+const Enabled = Type.Boolean({ description: 'Whether lines are sent.' })
+const WebhookPatch = Type.Object(
+  {
+    audit_log_destination_id: Type.Optional(Type.String({ description: 'Where they are sent.' })),
+    enabled: Type.Optional(Enabled),
+  },
+  { additionalProperties: false },
+)
+const WebhookAnswer = Type.Object({
+  audit_log_destination_id: Type.String({ description: 'Empty when there is none.' }),
+  enabled: Enabled,
+  updated_at: Type.String({ format: 'date-time' }),
+})
+/** The older form: the destination stands inside. */
+const InlinePatch = Type.Object(
+  {
+    ...WebhookPatch.properties,
+    endpoint: Type.Optional(Endpoint),
+    authorization: Type.Optional(Authorization),
+    log_format: Type.Optional(Format),
+    skip_ssl_verification: Type.Optional(SkipVerification),
+  },
+  { additionalProperties: false },
+)
+const InlineAnswer = Type.Object({
+  endpoint: Type.String({ description: `${unconfigured} when there is none.` }),
+  enabled: Enabled,
+  log_format: Format,
+  skip_ssl_verification: SkipVerification,
+  updated_at: Type.String({ format: 'date-time' }),
+})
+const StatusAnswer = Type.Object({
+  last_attempt_at: Type.String({ format: 'date-time', description: `${never} before the first attempt.` }),
+  last_response_code: Type.Integer({ description: '0 where there was no answer.' }),
+  last_response_message: Type.Optional(Type.String({ description: 'Why the last attempt failed.' })),
+  webhook_enabled: Type.Boolean(),
+  webhook_status: Type.Enum(['active', 'inactive', unconfigured], {
+    description: 'inactive: the last attempt failed.',
+  }),
+})
+const Window = Type.Object(
+  {
+    start_at: Type.String({ description: 'The first moment of what is sent again, RFC 3339.' }),
+    end_at: Type.String({ description: 'The last moment.' }),
+  },
+  { additionalProperties: false },
+)
+const ReplayAnswer = Type.Object({
+  start_at: Type.String(),
+  end_at: Type.String(),
+  status: Type.Enum([unconfigured, 'accepted', 'running', 'completed']),
+  updated_at: Type.String(),
+})
+const PortalParams = Type.Object({ portalId: Type.String({ maxLength: 64 }) })
+type Params = Static<typeof PortalParams> | Record<string, never>
+
+/** One place where a webhook is managed. */
+interface Place {
+  readonly path: string
+  readonly replayPath: string
+  readonly params: typeof PortalParams | null
+}
+
+const portals = '/portals/:portalId'
+const places = (version: string): Place[] => [
+  { path: `/${version}/audit-log-webhook`, replayPath: `/${version}/audit-log-replay-job`, params: null },
+  {
+    path: `/${version}${portals}/audit-log-webhook`,
+    replayPath: `/${version}${portals}/audit-log-replay-job`,
+    params: PortalParams,
+  },
+]
+
+const withParams = ({ params }: Place) => (params === null ? {} : { params })
+
+/** The webhook that a request means. */
+function scopeOf(params: unknown): string {
+  const { portalId } = params as Params
+  if (portalId === undefined) return organization
+  if (/^[A-Za-z0-9][A-Za-z0-9-]{0,40}$/.test(portalId)) return portalId.toLowerCase()
+  throw new AdminError(400, 'could not parse portal id', { errors: { portalId: ['format is invalid'] } })
+}
+
+export function addWebhooks(app: AdminApp, context: AdminContext, book: WebhookBook): void {
+  for (const version of ['v2', 'v3']) {
+    for (const place of places(version)) {
+      if (version === 'v2' && place.params === null) addInline(app, place, book)
+      else addPlain(app, place, book)
+      addStatus(app, context, place, book)
+      addReplays(app, context, place, book)
+    }
+  }
+  app.get(
+    '/v2/audit-log-webhook/jwks.json',
+    {
+      config: { access: 'open' },
+      schema: {
+        tags,
+        summary: 'The public keys that `sig` of lines is made with',
+        response: {
+          200: answer(
+            Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.String())) }),
+            'RFC 7517.',
+          ),
+        },
+      },
+    },
+    () => ({ keys: [...context.activity.jwks().keys] }),
+  )
+}
+
+function addPlain(app: AdminApp, place: Place, book: WebhookBook): void {
+  const shown = { 200: answer(WebhookAnswer, 'The webhook.') }
+  app.get(
+    place.path,
+    {
+      config: { access: 'viewer' },
+      schema: { tags, summary: 'The webhook', ...withParams(place), response: shown },
+    },
+    ({ params }) => plain(book.webhook(scopeOf(params))),
+  )
+  app.patch(
+    place.path,
+    {
+      config: { access: 'admin' },
+      schema: {
+        tags,
+        summary: 'Points the webhook to a destination, switches it on or off',
+        ...withParams(place),
+        body: WebhookPatch,
+        response: shown,
+      },
+    },
+    async (request) => {
+      const { audit_log_destination_id: id, enabled } = request.body as Static<typeof WebhookPatch>
+      const changes = {
+        ...(id !== undefined && { destination_id: id.toLowerCase() }),
+        ...(enabled !== undefined && { enabled }),
+      }
+      return plain(await book.configure(scopeOf(request.params), changes, actorOf(request)))
+    },
+  )
+  app.delete(
+    place.path,
+    {
+      config: { access: 'admin' },
+      schema: {
+        tags,
+        summary: 'Takes the destination off the webhook',
+        ...withParams(place),
+        response: { 204: answer(Empty, 'It has none any more.') },
+      },
+    },
+    async (request, reply) => {
+      await book.unset(scopeOf(request.params), actorOf(request))
+      return reply.code(204).send()
+    },
+  )
+}
+
+function plain(webhook: WebhookRecord | null): Static<typeof WebhookAnswer> {
+  return {
+    audit_log_destination_id: webhook?.destination_id ?? '',
+    enabled: webhook?.enabled ?? false,
+    updated_at: webhook === null ? never : moment(webhook.updated_at),
+  }
+}
+
+/** The organization's webhook as version 2 has it: it may bring its own destination. */
+function addInline(app: AdminApp, { path }: Place, book: WebhookBook): void {
+  const shown = { 200: answer(InlineAnswer, 'The webhook.') }
+  app.get(
+    path,
+    { config: { access: 'viewer' }, schema: { tags, summary: 'The webhook', response: shown } },
+    () => inline(book),
+  )
+  app.patch(
+    path,
+    {
+      config: { access: 'admin' },
+      schema: { tags, summary: 'Changes the webhook, and where it goes', body: InlinePatch, response: shown },
+    },
+    async (request) => {
+      const { audit_log_destination_id: id, enabled, ...own } = request.body
+      const actor = actorOf(request)
+      if (own.endpoint !== undefined) assertEndpoint(own.endpoint)
+      if (Object.keys(own).length > 0) await setInline(book, own, actor)
+      const destination = id?.toLowerCase() ?? (Object.keys(own).length > 0 ? inlineDestination : undefined)
+      const changes = {
+        ...(destination !== undefined && { destination_id: destination }),
+        ...(enabled !== undefined && { enabled }),
+      }
+      await book.configure(organization, changes, actor)
+      return inline(book)
+    },
+  )
+}
+
+type InlineChanges = Omit<Static<typeof InlinePatch>, 'audit_log_destination_id' | 'enabled'>
+
+async function setInline(
+  book: WebhookBook,
+  own: InlineChanges,
+  actor: ReturnType<typeof actorOf>,
+): Promise<void> {
+  if ((await book.change(inlineDestination, own, actor)) !== null) return
+  const missing = (['endpoint', 'authorization'] as const).filter((key) => own[key] === undefined)
+  if (missing.length > 0) {
+    const errors = Object.fromEntries(missing.map((key) => [key, ['cannot be blank']]))
+    throw new AdminError(400, 'required field missing', { errors })
+  }
+  const { endpoint = '', authorization = '', log_format = 'cef', skip_ssl_verification = false } = own
+  const wanted = { name: 'audit-log-webhook', endpoint, authorization, log_format, skip_ssl_verification }
+  await book.create(wanted, actor, inlineDestination)
+}
+
+function inline(book: WebhookBook): Static<typeof InlineAnswer> {
+  const webhook = book.webhook(organization)
+  const destination = book.destination(webhook?.destination_id ?? '')
+  return {
+    endpoint: destination?.endpoint ?? unconfigured,
+    enabled: webhook?.enabled ?? false,
+    log_format: destination?.log_format ?? 'cef',
+    skip_ssl_verification: destination?.skip_ssl_verification ?? false,
+    updated_at: webhook === null ? never : moment(webhook.updated_at),
+  }
+}
+
+function addStatus(app: AdminApp, { commands }: AdminContext, place: Place, book: WebhookBook): void {
+  app.get(
+    `${place.path}/status`,
+    {
+      config: { access: 'viewer' },
+      schema: {
+        tags,
+        summary: 'How the webhook is doing',
+        ...withParams(place),
+        response: { 200: answer(StatusAnswer, 'Its status.') },
+      },
+    },
+    ({ params }) => {
+      const scope = scopeOf(params)
+      const webhook = book.webhook(scope)
+      return statusOf(webhook, commands.deliveries.streams.view(streamOf(scope)))
+    },
+  )
+}
+
+function statusOf(webhook: WebhookRecord | null, view: DeliveryView | null): Static<typeof StatusAnswer> {
+  if (webhook?.destination_id === null || webhook === null)
+    return { ...attempted(null), webhook_enabled: false, webhook_status: unconfigured }
+  const [leg = null] = view?.legs ?? []
+  return {
+    ...attempted(leg),
+    webhook_enabled: webhook.enabled,
+    webhook_status: leg === null || leg.last_error === null ? 'active' : 'inactive',
+  }
+}
+
+function attempted(leg: DeliveryView['legs'][number] | null) {
+  const at = leg?.last_attempt_at ?? null
+  const error = leg?.last_error ?? null
+  return {
+    last_attempt_at: at === null ? never : moment(Date.parse(at)),
+    last_response_code: leg?.last_response_code ?? 0,
+    ...(error !== null && { last_response_message: error }),
+  }
+}
+
+function addReplays(app: AdminApp, context: AdminContext, place: Place, book: WebhookBook): void {
+  const { commands, store } = context
+  const statusNow = (scope: string): Static<typeof ReplayAnswer> => {
+    const view = commands.deliveries.streams.view(streamOf(scope))
+    return replayOf(store.webhooks.replay(scope) ?? null, (view?.counts.waiting ?? 0) > 0)
+  }
+  app.get(
+    place.replayPath,
+    {
+      config: { access: 'viewer' },
+      schema: {
+        tags,
+        summary: 'The last replay',
+        ...withParams(place),
+        response: { 200: answer(ReplayAnswer, 'The replay.') },
+      },
+    },
+    ({ params }) => statusNow(scopeOf(params)),
+  )
+  app.put(
+    place.replayPath,
+    {
+      config: { access: 'admin' },
+      schema: {
+        tags,
+        summary: 'Sends what was logged between two moments of the last seven days again',
+        ...withParams(place),
+        body: Window,
+        response: { 202: answer(ReplayAnswer, 'It has begun.') },
+      },
+    },
+    async (request, reply) => {
+      const scope = scopeOf(request.params)
+      if (book.webhook(scope)?.enabled !== true) throw new AdminError(400, 'the webhook is not enabled')
+      if (statusNow(scope).status === 'running')
+        throw new AdminError(409, 'a replay job is currently running')
+      const { from, to } = windowOf(request.body)
+      await commands.streams.replayRange(streamOf(scope), { from, to }, actorOf(request))
+      const record = { start_at: from, end_at: to, updated_at: Date.now() }
+      await store.apply([{ type: 'audit_replay', scope, record }])
+      return reply.code(202).send({ ...replayOf(record, true), status: 'accepted' as const })
+    },
+  )
+}
+
+function replayOf(record: ReplayRecord | null, waits: boolean): Static<typeof ReplayAnswer> {
+  if (record === null) return { start_at: never, end_at: never, status: unconfigured, updated_at: never }
+  return {
+    start_at: moment(record.start_at),
+    end_at: moment(record.end_at),
+    status: waits ? 'running' : 'completed',
+    updated_at: moment(record.updated_at),
+  }
+}
+
+function windowOf({ start_at, end_at }: Static<typeof Window>): { from: number; to: number } {
+  const errors: Record<string, string[]> = {}
+  const now = Date.now()
+  const at = (field: string, text: string): number => {
+    const found = parseMoment(text)?.first_ms
+    if (found === undefined) errors[field] = [momentProblem(text.slice(0, 64))]
+    else if (found < now - limits.audit_replay_ms_max || found > now)
+      errors[field] = ['must be within the last 7 days']
+    return found ?? 0
+  }
+  const [from, to] = [at('start_at', start_at), at('end_at', end_at)]
+  if (from > to && Object.keys(errors).length === 0) errors['end_at'] = ['must not be before start_at']
+  if (Object.keys(errors).length > 0) throw new AdminError(400, 'the request is not valid', { errors })
+  return { from, to }
+}
