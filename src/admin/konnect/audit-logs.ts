@@ -1,7 +1,8 @@
 /** The activity log as Konnect's `GET /v3/audit-logs` has it. */
 import type { ActivityFilter } from '../../contract/activity.ts'
 import { limits } from '../../contract/limits.ts'
-import { type Static, Type } from '../../contract/schema.ts'
+import type { Static } from 'typebox'
+import { Type } from '../../contract/schema.ts'
 import { activityTypes } from '../../contract/stream-events.ts'
 import { konnectLine } from '../../render/konnect.ts'
 import { answer, type AdminApp, type AdminContext } from '../app.ts'
@@ -22,7 +23,9 @@ const Query = Type.Object(
 )
 const cursor = Type.Unsafe<string | null>({ type: ['string', 'null'] })
 const Page = Type.Object({
-  data: Type.Array(Type.Object({ type: Type.Enum([...types]), ts: Type.String() }, { additionalProperties: true })),
+  data: Type.Array(
+    Type.Object({ type: Type.Enum([...types]), ts: Type.String() }, { additionalProperties: true }),
+  ),
   meta: Type.Object({
     page: Type.Object({ next: cursor, previous: cursor, size: Type.Integer() }),
   }),
@@ -68,7 +71,11 @@ function cursorOf(text: string | undefined): number | null {
 
 function filterOf(query: Static<typeof Query>): Omit<ActivityFilter, 'environment'> {
   const now = Date.now()
-  const at = (field: 'filter[ts][gte]' | 'filter[ts][lte]', otherwise: number, end: 'first_ms' | 'last_ms') => {
+  const at = (
+    field: 'filter[ts][gte]' | 'filter[ts][lte]',
+    otherwise: number,
+    end: 'first_ms' | 'last_ms',
+  ) => {
     const text = query[field]
     if (text === undefined) return otherwise
     const found = parseMoment(text)?.[end]

@@ -74,7 +74,11 @@ export class WebhookBook {
     return this.#store.webhooks.webhook(scope) ?? null
   }
 
-  create(wanted: Required<DestinationChanges>, actor: Actor, id: string = randomUUID()): Promise<Destination> {
+  create(
+    wanted: Required<DestinationChanges>,
+    actor: Actor,
+    id: string = randomUUID(),
+  ): Promise<Destination> {
     return this.#inTurn(async () => {
       const most = limits.audit_destinations_max
       if (this.#store.webhooks.destinations().length >= most)
@@ -99,7 +103,12 @@ export class WebhookBook {
       await this.#define('connections', connectionOf(id), body, actor)
       await this.#write({ type: 'audit_destination', id, record })
       for (const { scope, record: webhook } of this.#usersOf(id))
-        await this.#define('streams', streamOf(scope), streamBody(scope, webhook.enabled, { id, ...record }), actor)
+        await this.#define(
+          'streams',
+          streamOf(scope),
+          streamBody(scope, webhook.enabled, { id, ...record }),
+          actor,
+        )
       return { id, ...record }
     })
   }
@@ -166,7 +175,10 @@ export class WebhookBook {
     await this.#change({ kind, name, act: 'delete', body: {} }, actor)
   }
 
-  async #change(request: Pick<ResourceRequest, 'kind' | 'name' | 'act' | 'body'>, actor: Actor): Promise<void> {
+  async #change(
+    request: Pick<ResourceRequest, 'kind' | 'name' | 'act' | 'body'>,
+    actor: Actor,
+  ): Promise<void> {
     const outcome = await this.#commands.resources.change({ ...request, ifMatch: null, dryRun: false }, actor)
     if (outcome.result !== 'invalid') return
     const errors = Object.fromEntries(outcome.problems.map(({ path, message }) => [fieldOf(path), [message]]))
@@ -184,7 +196,11 @@ function connectionBody({ authorization, skip_ssl_verification: skip }: Destinat
 }
 
 /** Konnect sends everything of the organization, and of a portal the sign-ins. */
-function streamBody(scope: string, enabled: boolean, { id, endpoint, log_format: format }: Destination): Body {
+function streamBody(
+  scope: string,
+  enabled: boolean,
+  { id, endpoint, log_format: format }: Destination,
+): Body {
   const ofPortal = scope !== organization
   return {
     enabled,

@@ -1,5 +1,6 @@
 /** Destinations of audit webhooks, as the API of Konnect has them: `/v2` and `/v3/audit-log-destinations`. */
-import { type Static, Type } from '../../contract/schema.ts'
+import type { Static } from 'typebox'
+import { Type } from '../../contract/schema.ts'
 import { limits } from '../../contract/limits.ts'
 import { logFormats } from '../../store/webhooks.ts'
 import { actorOf } from '../actor.ts'
@@ -81,9 +82,11 @@ export function addDestinations(app: AdminApp, { log }: AdminContext, book: Webh
         },
       },
       async (request, reply) => {
-        const { log_format = 'cef', skip_ssl_verification = false, ...rest } = request.body as Static<
-          typeof NewDestination
-        >
+        const {
+          log_format = 'cef',
+          skip_ssl_verification = false,
+          ...rest
+        } = request.body as Static<typeof NewDestination>
         const wanted = { ...rest, log_format, skip_ssl_verification }
         assertEndpoint(wanted.endpoint)
         const made = await book.create(wanted, actorOf(request))

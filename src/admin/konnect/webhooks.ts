@@ -3,7 +3,8 @@
  * their replays.
  */
 import { limits } from '../../contract/limits.ts'
-import { type Static, Type } from '../../contract/schema.ts'
+import type { Static } from 'typebox'
+import { Type } from '../../contract/schema.ts'
 import type { ReplayRecord, WebhookRecord } from '../../store/webhooks.ts'
 import { actorOf } from '../actor.ts'
 import { answer, type AdminApp, type AdminContext, Empty } from '../app.ts'
@@ -11,14 +12,7 @@ import type { DeliveryView } from '../commands.ts'
 import { AdminError } from '../errors.ts'
 import { momentProblem, parseMoment } from '../moments.ts'
 import { inlineDestination, organization, streamOf, type WebhookBook } from './book.ts'
-import {
-  assertEndpoint,
-  Authorization,
-  Endpoint,
-  Format,
-  moment,
-  SkipVerification,
-} from './destinations.ts'
+import { assertEndpoint, Authorization, Endpoint, Format, moment, SkipVerification } from './destinations.ts'
 
 const tags = ['audit webhooks']
 /** What a time reads before there is one. */
