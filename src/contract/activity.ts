@@ -71,6 +71,12 @@ export interface ActivityFilter {
   readonly text?: string
 }
 
+/** What streams ask of each entry. */
+export interface EntryFilter extends ActivityFilter {
+  /** Sign-ins at these portals alone (`details.portal_id`). */
+  readonly portals?: readonly string[]
+}
+
 export interface ActivityPage extends ActivityFilter {
   /** Newest first: ids below it; oldest first: ids above it. */
   readonly after?: number

@@ -1,7 +1,7 @@
 /**
  * What main and the two pools say to each other: the tasks of `src/worker.ts`. Plain data only.
  */
-import type { ActivityFilter } from './activity.ts'
+import type { EntryFilter } from './activity.ts'
 import type { DropReason, OutcomeKind } from './errors.ts'
 import type { Half, ItemFormat } from './plugin.ts'
 
@@ -147,6 +147,8 @@ export interface IndexResult {
 export interface RenderRules {
   readonly format: 'json' | 'cef' | 'cps'
   readonly dialect: 'plain' | 'konnect'
+  /** File of the key that Konnect's lines are signed with; null: they are not. */
+  readonly signingKeyFile: string | null
   /** Of `format: json`; null sends events as they are. */
   readonly template: string | null
   readonly maskData: boolean
@@ -210,7 +212,7 @@ export interface SpoolRange {
 
 /** A range of ids of the activity log. */
 export interface LogRange extends Omit<SpoolRange, 'path'> {
-  readonly log: { readonly dataDir: string; readonly filter: ActivityFilter }
+  readonly log: { readonly dataDir: string; readonly filter: EntryFilter }
   /** What must be found in it. */
   readonly items: number
   readonly bytes: number

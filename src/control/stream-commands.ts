@@ -49,6 +49,7 @@ export class GatewayStreams implements StreamCommands {
     const rules = renderRules(
       {
         name: stream?.name ?? 'preview',
+        ...(stream !== undefined && { sink: stream.sink }),
         format: request.format ?? stream?.format ?? 'json',
         message: request.message ?? stream?.message,
         mask_data: request.mask_data ?? stream?.mask_data ?? false,

@@ -12,6 +12,7 @@ import type { FrameMeta, LogRange, ShipResult, ShipTask, SpoolRange, Target } fr
 import { readRange } from '../queue/spool.ts'
 import { renderEvents } from '../render/events.ts'
 import { ActivityRuns } from '../store/activity/runs.ts'
+import { lineSigner } from './line-signer.ts'
 
 interface OpenSink {
   readonly owner: string
@@ -87,9 +88,15 @@ async function readAndSend(
   return send(task, payload)
 }
 
+function rendered(events: Buffer, { render }: Target): Buffer {
+  if (render === null) return events
+  const { signingKeyFile: file } = render
+  return renderEvents(events, render, file === null ? undefined : lineSigner(file))
+}
+
 async function send(task: ShipTask, { ndjson: raw, items }: Payload): Promise<Delivered> {
   const { target } = task
-  const ndjson = target.render === null ? raw : renderEvents(raw, target.render)
+  const ndjson = rendered(raw, target)
   const batch: Batch = Object.freeze({
     id: task.batchId,
     mirror: target.mirror,

@@ -6,7 +6,7 @@ import { statfs } from 'node:fs/promises'
 import path from 'node:path'
 import type { DeadLetterView, DeliveryView } from '../admin/commands.ts'
 import type { Config, DeliveryConfig, StreamConfig } from '../config/schema.ts'
-import type { ActivityFilter, NewActivity } from '../contract/activity.ts'
+import type { EntryFilter, NewActivity } from '../contract/activity.ts'
 import { limits } from '../contract/limits.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
 import type { EventsResult, EventsTask } from '../contract/tasks.ts'
@@ -339,10 +339,7 @@ function parseItem(item: string): unknown {
 }
 
 /** What an activity stream asks the log for. */
-export function filterOf(
-  { events, match }: StreamConfig,
-  environment: Config['environment'],
-): ActivityFilter {
+export function filterOf({ events, match }: StreamConfig, environment: Config['environment']): EntryFilter {
   const kinds = activityTypes(events)
   const wanted = match.event_types.map((type) => type.toLowerCase())
   const types =
@@ -353,5 +350,6 @@ export function filterOf(
     ...(match.exclude_event_types.length > 0 && { excludeEventTypes: match.exclude_event_types }),
     ...(match.resource_types.length > 0 && { includeResourceTypes: match.resource_types }),
     ...(match.exclude_resource_types.length > 0 && { excludeResourceTypes: match.exclude_resource_types }),
+    ...(match.portal_ids.length > 0 && { portals: match.portal_ids }),
   }
 }

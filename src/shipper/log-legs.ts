@@ -9,7 +9,7 @@
  * A run ends after 65,536 ids, or where the filter of its stream changes. How far a run was looked at is
  * written with the counts of its leg, in one transaction.
  */
-import type { ActivityFilter } from '../contract/activity.ts'
+import type { EntryFilter } from '../contract/activity.ts'
 import type { EnvironmentName } from '../contract/environments.ts'
 import type { ActivityFeed, LogFollower } from '../store/activity/feed.ts'
 import { Slices } from '../store/activity/slices.ts'
@@ -114,7 +114,7 @@ export class LogLegs implements LogFollower {
   }
 
   /** Feeds a leg with what passes a filter, from where it stood; a new one from where it is to begin. */
-  async follow(leg: Leg, filter: ActivityFilter, start: string): Promise<void> {
+  async follow(leg: Leg, filter: EntryFilter, start: string): Promise<void> {
     const growing = growingRun(leg)
     const segment =
       growing === null
@@ -130,7 +130,7 @@ export class LogLegs implements LogFollower {
   }
 
   /** Sends what passes a filter again, up to now; false while an earlier range is still being looked for. */
-  async again(leg: Leg, filter: ActivityFilter): Promise<boolean> {
+  async again(leg: Leg, filter: EntryFilter): Promise<boolean> {
     if (rangedRun(leg) !== null) return false
     const from = this.#feed.firstFrom(filter.environment, filter.from ?? Number.NEGATIVE_INFINITY)
     const until = this.#feed.lastId + 1
@@ -252,7 +252,7 @@ function openRun(
 }
 
 /** The run in which another filter goes on. */
-function refilter(leg: Leg, growing: Segment, filter: ActivityFilter): Segment {
+function refilter(leg: Leg, growing: Segment, filter: EntryFilter): Segment {
   const run = runOf(growing)
   if (sameFilter(run.filter, filter)) return growing
   if (run.framed > run.from) {
@@ -271,6 +271,6 @@ function endRun(leg: Leg, segment: Segment): void {
   leg.segmentClosed(segment.name)
 }
 
-function sameFilter(one: ActivityFilter, other: ActivityFilter): boolean {
+function sameFilter(one: EntryFilter, other: EntryFilter): boolean {
   return JSON.stringify(one) === JSON.stringify(other)
 }

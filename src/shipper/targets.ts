@@ -10,6 +10,7 @@ import type {
 } from '../config/schema.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
 import type { RecordMirror, RenderRules, Target } from '../contract/tasks.ts'
+import { signingKeyFile } from '../store/activity/signing.ts'
 import { legSpoolBytes } from './janitor.ts'
 import { type Owner, ownerKey } from './owners.ts'
 import { segmentBytesFor } from './segments.ts'
@@ -51,23 +52,27 @@ export function targetOf(
 
 /** What a stream says of its messages. */
 type StreamMessage = Pick<StreamConfig, 'name' | 'format' | 'mask_data'> & {
+  readonly sink?: string
   readonly message?: string | undefined
 }
 
 /** What the events of a stream are made into. */
 export function renderRules(
-  { name, format, message, mask_data }: StreamMessage,
-  { environment, workspace }: Pick<Config, 'environment' | 'workspace'>,
+  { name, sink, format, message, mask_data }: StreamMessage,
+  { environment, workspace, data_dir }: Pick<Config, 'environment' | 'workspace' | 'data_dir'>,
 ): RenderRules {
+  // Receivers of audit webhooks expect the lines of Konnect, signed; a template is a form of one's own.
+  const konnect = sink === 'webhook' && message === undefined
   return {
     format: format === 'ndjson' ? 'json' : format,
-    dialect: 'plain',
+    dialect: konnect ? 'konnect' : 'plain',
+    signingKeyFile: konnect ? signingKeyFile(data_dir) : null,
     template: message ?? null,
     maskData: mask_data,
     environment,
     workspace: { id: workspace.id, name: workspace.name, time_zone: workspace.time_zone },
     name,
-    organizationId: '',
+    organizationId: String(workspace.id),
   }
 }
 

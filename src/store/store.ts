@@ -190,6 +190,8 @@ export class Store {
     }
     if (isIncidentCommand(command)) {
       this.incidents.apply(command)
+      return
+    }
     if (isWebhookCommand(command)) {
       this.webhooks.apply(command)
       return

@@ -1,6 +1,6 @@
 /** Audit webhooks by the API of Konnect: the printed commands, a strict receiver, status, replays, refusals. */
 import { execFile } from 'node:child_process'
-import { createPublicKey, type JsonWebKey, timingSafeEqual, verify } from 'node:crypto'
+import { createPublicKey, timingSafeEqual, type webcrypto, verify } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { beforeAll, expect, test } from 'vitest'
@@ -24,7 +24,8 @@ const rules: Behaviour = (response, { headers, body }) => {
   const given = Buffer.from(headers.authorization ?? '')
   const wanted = Buffer.from(authorization)
   if (response.req.method !== 'POST') return void response.writeHead(405).end()
-  if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) return void response.writeHead(401).end()
+  if (given.length !== wanted.length || !timingSafeEqual(given, wanted))
+    return void response.writeHead(401).end()
   if (body.length > 1024 * 1024) return void response.writeHead(413).end()
   response.writeHead(broken ?? 202).end()
 }
@@ -148,7 +149,12 @@ test('the printed commands, a sign-in at the portal, and the status as it is pri
     },
     { what: 'the status tells of the attempt' },
   )
-  expect(Object.keys(after)).toEqual(['last_attempt_at', 'last_response_code', 'webhook_enabled', 'webhook_status'])
+  expect(Object.keys(after)).toEqual([
+    'last_attempt_at',
+    'last_response_code',
+    'webhook_enabled',
+    'webhook_status',
+  ])
   expect(after['last_attempt_at']).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/)
   expect(after['webhook_status']).toBe('active')
 })
@@ -156,7 +162,7 @@ test('the printed commands, a sign-in at the portal, and the status as it is pri
 /** By the published keys alone: Ed25519 over the line without its signature. */
 async function verifySignature(line: string): Promise<void> {
   const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/v2/audit-log-webhook/jwks.json`)
-  const { keys } = (await response.json()) as { keys: JsonWebKey[] }
+  const { keys } = (await response.json()) as { keys: webcrypto.JsonWebKey[] }
   const [, signed = '', signature = ''] = /^(.*) sig=([\w-]{86})$/s.exec(line) ?? []
   const [jwk = {}] = keys
   const key = createPublicKey({ key: jwk, format: 'jwk' })
@@ -208,7 +214,13 @@ test('destinations: versions, pages, filters, changes, refusals', async () => {
     ['POST', '/v2/audit-log-destinations', { name: 'x' }, 400, 'the request is not valid'],
     ['POST', '/v2/audit-log-destinations', { ...wanted, endpoint: 'ftp://x' }, 400, 'invalid endpoint'],
     ['GET', '/v2/audit-log-destinations/nonsense', undefined, 400, 'could not parse destination id'],
-    ['GET', '/v2/audit-log-destinations/05a4f3f2-9d07-4e46-8115-c58ca594d00e', undefined, 404, 'no destination has this id, got 05a4f3f2-9d07-4e46-8115-c58ca594d00e'],
+    [
+      'GET',
+      '/v2/audit-log-destinations/05a4f3f2-9d07-4e46-8115-c58ca594d00e',
+      undefined,
+      404,
+      'no destination has this id, got 05a4f3f2-9d07-4e46-8115-c58ca594d00e',
+    ],
     ['PATCH', '/v3/audit-log-webhook', { enabled: true }, 400, 'the request is not valid'],
   ] as const) {
     const { status: got, text } = await gateway.admin.call(method, path, body)
@@ -239,7 +251,11 @@ test('the webhook of the organization: its own destination in version 2, lines i
   const all = await until(() => lines('/organization').find((line) => line.includes('Authz.flows')), {
     what: 'the entry',
   })
-  expect(JSON.parse(all)).toMatchObject({ event_vendor: 'KongInc', name: 'Authz.flows', sig: expect.any(String) })
+  expect(JSON.parse(all)).toMatchObject({
+    event_vendor: 'KongInc',
+    name: 'Authz.flows',
+    sig: expect.any(String),
+  })
   const before = lines('/organization').length
   const now = Date.now()
   const window = { start_at: new Date(now - 60_000).toISOString(), end_at: new Date(now).toISOString() }

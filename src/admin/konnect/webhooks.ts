@@ -322,9 +322,9 @@ function addReplays(app: AdminApp, context: AdminContext, place: Place, book: We
     async (request, reply) => {
       const scope = scopeOf(request.params)
       if (book.webhook(scope)?.enabled !== true) throw new AdminError(400, 'the webhook is not enabled')
+      const { from, to } = windowOf(request.body)
       if (statusNow(scope).status === 'running')
         throw new AdminError(409, 'a replay job is currently running')
-      const { from, to } = windowOf(request.body)
       await commands.streams.replayRange(streamOf(scope), { from, to }, actorOf(request))
       const record = { start_at: from, end_at: to, updated_at: Date.now() }
       await store.apply([{ type: 'audit_replay', scope, record }])

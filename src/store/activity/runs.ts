@@ -4,7 +4,7 @@
  */
 import path from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
-import type { ActivityFilter } from '../../contract/activity.ts'
+import type { EntryFilter } from '../../contract/activity.ts'
 import { limits } from '../../contract/limits.ts'
 import { databases, HEAD_BYTES } from './format.ts'
 import { entryTest, StoredEntry } from './stored-entry.ts'
@@ -23,7 +23,7 @@ export interface RangeOfLog {
   /** Ids, [from, to). */
   readonly from: number
   readonly to: number
-  readonly filter: ActivityFilter
+  readonly filter: EntryFilter
 }
 
 export interface RangeRead {

@@ -16,12 +16,18 @@ export interface SigningKey {
 
 /** The private key: whoever has it can sign checkpoints. */
 const KEY_FILE = 'audit-key.pem'
+
+/** Where the private key of a data folder is. */
+export function signingKeyFile(dataDir: string): string {
+  return path.join(dataDir, KEY_FILE)
+}
+
 /** RFC 7517 §5; may be given to anyone. */
 const JWKS_FILE = 'audit-jwks.json'
 
 /** Reads the key of a data folder, or makes one; throws StartError when neither can be done. */
 export function signingKey(dataDir: string): SigningKey {
-  const file = path.join(dataDir, KEY_FILE)
+  const file = signingKeyFile(dataDir)
   try {
     if (!fs.existsSync(file)) writeKey(file)
     const privateKey = crypto.createPrivateKey(fs.readFileSync(file))

@@ -1,5 +1,5 @@
 /** One stored entry as a filter looks at it: its head is found in the bytes, the rest parsed when asked. */
-import type { ActivityFilter } from '../../contract/activity.ts'
+import type { EntryFilter } from '../../contract/activity.ts'
 import { folded, HEAD_BYTES, parseEntry } from './format.ts'
 
 const timestampKey = Buffer.from('"timestamp":"')
@@ -31,6 +31,12 @@ export class StoredEntry {
     this.environment = textAt(value, environment) ?? ''
   }
 
+  /** The portal that it was told by; null for all else. */
+  get portal(): string | null {
+    const { portal_id: portal } = parseEntry(this.value).details
+    return typeof portal === 'string' ? portal.toLowerCase() : null
+  }
+
   get resourceType(): string {
     this.#resourceType ??= folded(parseEntry(this.value).resource.type)
     return this.#resourceType
@@ -51,12 +57,13 @@ function textAt(value: Buffer, from: number): string | null {
 }
 
 /** Tells whether an entry passes a filter; the same answer for the same entry, whenever it is asked. */
-export function entryTest(filter: ActivityFilter): (entry: StoredEntry) => boolean {
+export function entryTest(filter: EntryFilter): (entry: StoredEntry) => boolean {
   const { environment, from = -Infinity, to = Infinity } = filter
   const inTypes = foldedSet(filter.includeEventTypes)
   const outTypes = foldedSet(filter.excludeEventTypes)
   const inResources = foldedSet(filter.includeResourceTypes)
   const outResources = foldedSet(filter.excludeResourceTypes)
+  const portals = foldedSet(filter.portals)
   return (entry) =>
     entry.environment === environment &&
     entry.timestamp >= from &&
@@ -64,7 +71,8 @@ export function entryTest(filter: ActivityFilter): (entry: StoredEntry) => boole
     inTypes?.has(entry.eventType) !== false &&
     outTypes?.has(entry.eventType) !== true &&
     (inResources === null || inResources.has(entry.resourceType)) &&
-    (outResources === null || !outResources.has(entry.resourceType))
+    (outResources === null || !outResources.has(entry.resourceType)) &&
+    (portals === null || portals.has(entry.portal ?? ''))
 }
 
 function foldedSet(types: readonly string[] | undefined): ReadonlySet<string> | null {
