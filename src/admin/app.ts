@@ -90,12 +90,11 @@ export function completeRoute(route: RouteOptions): void {
   if (access === undefined) throw new Error(`route ${String(route.method)} ${route.url} says no access`)
   const schema = route.schema ?? {}
   route.schema = schema
-  const Problem = speaksProblems(route.url) ? ProblemAnswer : ErrorAnswer
-  const errors = { '4xx': answer(Problem, 'The request cannot be answered so.') }
+  const { url } = route
   schema.response = {
     ...(schema.response as object),
-    ...errors,
-    '5xx': answer(Problem, '507: the disk is full; 503: too much is waiting; else a bug.'),
+    '4xx': failure(url, 'The request cannot be answered so.'),
+    '5xx': failure(url, '507: the disk is full; 503: too much is waiting; else a bug.'),
   }
   if (access === 'open') {
     schema.security = []
@@ -112,6 +111,11 @@ export function completeRoute(route: RouteOptions): void {
 /** OpenAPI 3.1: schemes other than OAuth list the roles that are needed; here, the least one. */
 export function byRole(role: Role): Record<string, string[]>[] {
   return [{ token: [role] }, { session: [role] }]
+}
+
+function failure(url: string, description: string): object {
+  if (!speaksProblems(url)) return answer(ErrorAnswer, description)
+  return { description, content: { 'application/problem+json': { schema: ProblemAnswer } } }
 }
 
 function takesBody(method: RouteOptions['method']): boolean {

@@ -107,6 +107,11 @@ export class StorageFullError extends Error {
   override readonly name = 'StorageFullError'
 }
 
+/** This process has counted for as many names as it can: a restart frees those that are gone (409). */
+export class NamesSpentError extends Error {
+  override readonly name = 'NamesSpentError'
+}
+
 /** More is waiting than may wait: nothing was done, later it can be (503). */
 export class BusyError extends Error {
   override readonly name = 'BusyError'

@@ -1,5 +1,6 @@
 /** What the data threads need of a configuration, slots resolved. */
 import type { CollectionConfig, Config, StreamConfig } from '../config/schema.ts'
+import { NamesSpentError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import { Slots } from '../telemetry/counters.ts'
 import type { DataPlan } from './messages.ts'
@@ -41,10 +42,11 @@ export interface PlanParts {
   readonly taggedCollections: (handle: string) => readonly string[]
 }
 
-/** Throws when a process has seen more names than there are slots: a restart frees them. */
+/** Throws a NamesSpentError when a process has seen more names than there are slots: a restart frees them. */
 export function dataPlan(config: Config, { slots, capturing, taggedCollections }: PlanParts): DataPlan {
   const taken = (slot: number, what: string): number => {
-    if (slot === -1) throw new Error(`too many different ${what} since the start: restart the gateway`)
+    if (slot === -1)
+      throw new NamesSpentError(`too many different ${what} since the start: restart the gateway`)
     return slot
   }
   // Resolved here, so that tags cost no request anything.

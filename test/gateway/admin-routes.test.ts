@@ -257,8 +257,10 @@ test('the document lists every route and no other', () => {
   const listed = Object.entries(api.paths).flatMap(([path, operations]) =>
     Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
   )
+  // Those that speak as another API have a test of their own, and are driven from the document.
+  const own = listed.filter((id) => !/ \/v[23]\//.test(id))
   const tested = routes.map(({ method, path }) => `${method} ${path}`)
-  expect(listed.sort()).toEqual([...tested, ...elsewhere].sort())
+  expect(own.sort()).toEqual([...tested, ...elsewhere].sort())
 })
 
 test('the document says who may, and what may be left out', () => {

@@ -55,6 +55,12 @@ function defectOf(
   if (path !== undefined) return `must not tell of ${path}`
   if (status < 400 || method === 'HEAD') return null
   const type = response.header('content-type')
+  if (type === 'application/problem+json; charset=utf-8') {
+    const problem = JSON.parse(text) as { status?: unknown; title?: unknown; detail?: unknown }
+    return problem.status === status && problem.title !== undefined && problem.detail !== undefined
+      ? null
+      : 'a problem must have its status, a title and a detail'
+  }
   if (type !== 'application/json; charset=utf-8') return `an error must be JSON, got ${type}`
   const { message, errors } = JSON.parse(text) as { message?: unknown; errors?: unknown }
   const isShape = typeof message === 'string' && typeof errors === 'object' && errors !== null

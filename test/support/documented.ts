@@ -1,4 +1,5 @@
 /** A real gateway with its document, a token for each role, and things for its operations to name. */
+import { randomUUID } from 'node:crypto'
 import { expect } from 'vitest'
 import { type Role, roles } from '../../src/contract/roles.ts'
 import { faults, startCollector } from './collector.ts'
@@ -35,6 +36,8 @@ export class Documented {
   #count = 0
   /** Tags to be assigned and taken off. */
   #handles: readonly string[] = []
+  /** A destination of audit webhooks that stays. */
+  #destinationId = ''
 
   private constructor(gateway: TestGateway, tokens: ReadonlyMap<Role, string>, api: Document) {
     this.gateway = gateway
@@ -68,6 +71,7 @@ export class Documented {
     const api = await gateway.admin.json<Document>('GET', '/api/openapi.json')
     const made = new Documented(gateway, tokens, api)
     made.#handles = [await made.thing('tags'), await made.thing('tags')]
+    made.#destinationId = await made.#destination()
     return made
   }
 
@@ -149,11 +153,25 @@ export class Documented {
       const { text } = await this.send({ as: 'viewer', method: 'GET', path: '/api/incidents?page[size]=1' })
       return String((JSON.parse(text) as { data: { id: number }[] }).data[0]?.id)
     },
+    'audit-log-destinations': () => this.#destination(),
+    portals: async () => {
+      const portal = randomUUID()
+      const body = { audit_log_destination_id: await this.#destination(), enabled: true }
+      const path = `/v3/portals/${portal}/audit-log-webhook`
+      const { status, text } = await this.send({ as: 'admin', method: 'PATCH', path, body })
+      expect(status, text).toBe(200)
+      return portal
+    },
     activity_logs: async () => {
       const body = { event_type: 'thing_happened', user: { id: 1 }, resource: { type: 'Thing' } }
       const { data } = await this.#made<{ data: { ids: number[] } }>('/api/activity_logs', body)
       return String(data.ids[0])
     },
+  }
+
+  async #destination(): Promise<string> {
+    const body = { name: this.#name(), endpoint: 'https://siem.example.com/logs', authorization: 'a b' }
+    return (await this.#made<{ id: string }>('/v3/audit-log-destinations', body)).id
   }
 
   /** The name of a new thing of a kind, made through the API: some requests take it away. */
@@ -197,6 +215,13 @@ export class Documented {
     yaml: () => `collections: [{ name: orders, upstreams: [{ url: "${nowhere.url}" }] }]`,
     base_url: () => 'https://collector.example.com/v1',
     proxy_url: () => 'http://127.0.0.1:9',
+    audit_log_destination_id: () => this.#destinationId,
+    endpoint: () => 'https://siem.example.com/logs',
+    start_at: () => new Date(Date.now() - 3_600_000).toISOString(),
+    end_at: () => new Date().toISOString(),
+    'filter[ts][gte]': () => '2026-11-01',
+    'filter[ts][lte]': () => '2026-11-30',
+    'page[after]': () => '1',
   }
 
   readonly seed: Seed = (name) => this.#seeds[name]?.()

@@ -138,6 +138,7 @@ export class WebhookBook {
   ): Promise<WebhookRecord> {
     return this.#inTurn(async () => {
       const known = this.webhook(scope) ?? { destination_id: null, enabled: false, updated_at: 0 }
+      if (Object.keys(changes).length === 0) return known
       const record = { ...known, ...changes, updated_at: Date.now() }
       const id = record.destination_id
       if (id === null) throw invalid('audit_log_destination_id', 'cannot be blank')
