@@ -21,7 +21,12 @@ const refusals: readonly (readonly [where: RegExp, sentence: RegExp])[] = [
   [/\.start = a text/, /must be now, beginning or a time/],
   [/\.message = a text/, /must be valid JSON/],
   [/streams.*body\.(from|to) = /, /must be a date in ISO 8601/],
-  [/preview, body\.(stream|message) = /, /there is no stream|must be valid JSON/],
+  // Paths below a base URL are their defaults.
+  [/(mirrors|streams).*body\(\d+\)/, /there is no connection with a base_url/],
+  // Options of a sink that make sense together only, and bounds of its service.
+  [/(mirrors|streams).*body\(\d+\)/, /must stand (together|beside)|the limit of sink|signs in by its own/],
+  [/(mirrors|streams).*body\(\d+\)\.key = /, /files would overwrite each other/],
+  [/preview, body\.(stream|message) = /, /no stream has this name|must be valid JSON/],
   [/tls\.(ca|cert|key)_file = a text/, /must be a file that can be read/],
   [/replay-job/, /the webhook is not enabled|a replay job is currently running/],
   [/audit-log-webhook, body\./, /cannot be blank/],
@@ -54,7 +59,7 @@ function complaint(placed: Placed, what: string, got: Got): string | null {
   const problem = problemOf(placed, got)
   if (problem !== null) return `${shown}: ${problem}`
   if (got.status < 300) return null
-  const isRefusal = refusals.some(([where, sentence]) => where.test(what) && sentence.test(got.text))
+  const isRefusal = refusals.some(([where, sentence]) => where.test(`${placed.id}, ${what}`) && sentence.test(got.text))
   return isRefusal ? null : shown
 }
 
@@ -159,7 +164,7 @@ describe('each operation', () => {
       const kind = placed.path.split('/')[2]?.replace(/^(mirrors|streams)$/, 'deliveries')
       // A field that several requests share (mirrors and streams, POST and PUT) is varied in the first one.
       const isNew = ({ what, schema }: Variant): boolean => {
-        if (/^\S* = the smallest$/.test(what)) return true
+        if (/^body(\(\d+\))* = the smallest$/.test(what)) return true
         const place = `${kind} ${what.replaceAll(/\(\d+\)/g, '')} ${JSON.stringify(schema)}`
         return seen.size < seen.add(place).size
       }

@@ -216,7 +216,7 @@ export class Documented {
     base_url: () => 'https://collector.example.com/v1',
     proxy_url: () => 'http://127.0.0.1:9',
     audit_log_destination_id: () => this.#destinationId,
-    endpoint: () => 'https://siem.example.com/logs',
+    endpoint: () => 'https://siem.example.com',
     start_at: () => new Date(Date.now() - 3_600_000).toISOString(),
     end_at: () => new Date().toISOString(),
     'filter[ts][gte]': () => '2026-11-01',
