@@ -46,7 +46,7 @@ export const StreamCommon = entry(
         exclude_event_types: strings('Types that are not sent.'),
         resource_types: strings('Types of resources of entries of the activity log; empty = all.'),
         exclude_resource_types: strings('Types of resources that are not sent.'),
-        portal_ids: strings('Portals whose sign-ins are sent, and nothing else of the activity log; empty = all.'),
+        portal_ids: strings('Portals: their sign-ins alone of the activity log; empty = everything.'),
         collections: strings('Names of the collections whose exchanges are sent; empty = all.'),
         methods: strings('Methods of exchanges; empty = all.', {
           pattern: '^[A-Z][A-Z-]*$',

@@ -287,7 +287,7 @@ export const limits = Object.freeze({
   activity_type_chars_max: 128,
   /** Nesting of an entry from outside; whoever writes JSON again does it recursively. */
   activity_depth_max: 32,
-  /** Destinations of audit webhooks, and webhooks: each is a connection or a stream, with a spool of its own. */
+  /** Destinations of audit webhooks, and webhooks: each is a connection or a stream. */
   audit_destinations_max: 100,
   audit_webhooks_max: 100,
   /** How far back an audit webhook may be replayed: Konnect keeps seven days. */

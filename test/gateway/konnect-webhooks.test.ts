@@ -1,4 +1,4 @@
-/** Audit webhooks by the API of Konnect: the printed commands, a strict receiver, status, replays, refusals. */
+/** Audit webhooks by the API of Konnect: printed commands, a strict receiver, status, replays, refusals. */
 import { execFile } from 'node:child_process'
 import { createPublicKey, timingSafeEqual, type webcrypto, verify } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -233,7 +233,7 @@ test('destinations: versions, pages, filters, changes, refusals', async () => {
   expect((await call('DELETE', `/v3/audit-log-destinations/${id}`)).status).toBe(204)
 })
 
-test('the webhook of the organization: its own destination in version 2, lines in JSON, a replay', async () => {
+test('the webhook of the organization: its own destination, lines in JSON, a replay', async () => {
   expect((await call('GET', '/v2/audit-log-webhook')).json).toMatchObject({
     endpoint: 'unconfigured',
     enabled: false,

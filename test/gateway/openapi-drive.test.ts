@@ -59,7 +59,8 @@ function complaint(placed: Placed, what: string, got: Got): string | null {
   const problem = problemOf(placed, got)
   if (problem !== null) return `${shown}: ${problem}`
   if (got.status < 300) return null
-  const isRefusal = refusals.some(([where, sentence]) => where.test(`${placed.id}, ${what}`) && sentence.test(got.text))
+  const place = `${placed.id}, ${what}`
+  const isRefusal = refusals.some(([where, sentence]) => where.test(place) && sentence.test(got.text))
   return isRefusal ? null : shown
 }
 

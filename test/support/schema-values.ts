@@ -9,6 +9,7 @@ const candidates = [
   ...['a', '1', '/', 'GET', '404', 'client_ip', 'text/plain', 'http://a', 'a@1', '0'.repeat(64)],
   'projects/a/locations/a/keyRings/a/cryptoKeys/a',
   'arn:aws:iam::123456789012:role/a',
+  `dcr-${'0'.repeat(32)}`,
 ]
 
 function textOf({ pattern, minLength = 0 }: Schema, name: string): string {
