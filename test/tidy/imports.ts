@@ -30,7 +30,7 @@ const layers: Readonly<Record<string, { modules: readonly string[]; types: reado
   audit: { modules: ['store'], types: [] },
   secrets: { modules: [], types: [] },
   notify: { modules: ['store'], types: ['secrets', 'config'] },
-  admin: { modules: ['store', 'secrets'], types: ['config'] },
+  admin: { modules: ['store', 'secrets', 'render'], types: ['config'] },
   console: { modules: [], types: [] },
 }
 /** Entries: only they import plugins/index.ts. */
