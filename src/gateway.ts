@@ -19,6 +19,7 @@ import {
 } from './control/configuration-entries.ts'
 import type { ActivityLog } from './contract/activity.ts'
 import { type Actor, type Happening, theGateway } from './contract/audit-trail.ts'
+import { NamesSpentError } from './contract/errors.ts'
 import { assertLimits } from './contract/limits.ts'
 import type { ProviderDefinition, SinkDefinition } from './contract/plugin.ts'
 import type { ApiResource } from './contract/resources.ts'
@@ -329,10 +330,12 @@ export class RunningGateway implements Gateway {
   /** Why a configuration needs more names than a process can count for; null when it does not. */
   slotsWanting(config: Config): string | null {
     try {
-      dataPlan(config, this.#planParts())
+      // On a copy: what is refused, or only tried, takes none.
+      dataPlan(config, { ...this.#planParts(), slots: new PlanSlots(this.slots) })
       return null
     } catch (error) {
-      return (error as Error).message
+      if (error instanceof NamesSpentError) return error.message
+      throw error
     }
   }
 

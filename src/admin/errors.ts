@@ -5,7 +5,6 @@ import type { ConnectionError, FastifyError, FastifyReply, FastifyRequest } from
 import {
   EntryTooLargeError,
   IdempotencyError,
-  NamesSpentError,
   SearchBusyError,
   SearchTooLongError,
   BusyError,
@@ -75,8 +74,7 @@ function fromServer(error: FastifyError): AdminError | null {
 
 function toAdminError(error: FastifyError): AdminError | null {
   if (error instanceof AdminError) return error
-  if (error instanceof ConflictError || error instanceof NamesSpentError)
-    return new AdminError(409, error.message)
+  if (error instanceof ConflictError) return new AdminError(409, error.message)
   return fromStorage(error) ?? fromServer(error)
 }
 

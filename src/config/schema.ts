@@ -55,7 +55,7 @@ export const GatewaySchema = Type.Object(
     connections: Type.Array(Connection, { default: [], maxItems: 1000, description: 'Reusable endpoints.' }),
     mirrors: Type.Array(MirrorCommon, {
       default: [],
-      maxItems: limits.mirrors_max / 8,
+      maxItems: limits.mirrors_max / 2,
       description: 'Mirrors.',
     }),
     capture: section(

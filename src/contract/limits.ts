@@ -23,7 +23,7 @@ export const limits = Object.freeze({
   data_thread_young_mib: 32,
 
   /** Names that may exist in one process life; their counter cells are never reused for another name. */
-  mirrors_max: 1024,
+  mirrors_max: 256,
   /** Each has a queue per source, and the log is read for all of them. */
   streams_max: 128,
   collections_max: 1024,

@@ -7,9 +7,16 @@ import type { DataPlan } from './messages.ts'
 
 /** Slots of collections, upstreams and mirrors: given out once, kept for the life of the process. */
 export class PlanSlots {
-  readonly collections = new Slots(limits.collections_max)
-  readonly upstreams = new Slots(limits.upstreams_max)
-  readonly mirrors = new Slots(limits.mirrors_max)
+  readonly collections: Slots
+  readonly upstreams: Slots
+  readonly mirrors: Slots
+
+  /** With what another one has given out: to see whether a configuration would fit. */
+  constructor(like?: PlanSlots) {
+    this.collections = new Slots(limits.collections_max, like?.collections)
+    this.upstreams = new Slots(limits.upstreams_max, like?.upstreams)
+    this.mirrors = new Slots(limits.mirrors_max, like?.mirrors)
+  }
 
   mirror({ name, legs }: Config['mirrors'][number]): number {
     // Mirrors of one name share a slot only while they have the same legs: the cells count for each of them.

@@ -111,10 +111,11 @@ export class Counters {
 
 /** Slot numbers of names, given out once and kept for the life of the process. */
 export class Slots {
-  readonly #byName = new Map<string, number>()
+  readonly #byName: Map<string, number>
   readonly #max: number
 
-  constructor(max: number) {
+  constructor(max: number, like?: Slots) {
+    this.#byName = new Map(like === undefined ? [] : like.#byName)
     this.#max = max
   }
 
