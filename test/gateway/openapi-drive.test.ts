@@ -24,7 +24,8 @@ const refusals: readonly (readonly [where: RegExp, sentence: RegExp])[] = [
   // Paths below a base URL are their defaults.
   [/(mirrors|streams).*body\(\d+\)/, /there is no connection with a base_url/],
   // Options of a sink that make sense together only, and bounds of its service.
-  [/(mirrors|streams).*body\(\d+\)/, /must stand (together|beside)|the limit of sink|signs in by its own/],
+  [/(mirrors|streams).*body\(\d+\)/, /must (stand|be set) (together|beside|with)|signs in by its own/],
+  [/(mirrors|streams).*batch\.\w+ = its maximum/, /the limit of sink/],
   [/(mirrors|streams).*body\(\d+\)\.key = /, /files would overwrite each other/],
   [/preview, body\.(stream|message) = /, /no stream has this name|must be valid JSON/],
   [/tls\.(ca|cert|key)_file = a text/, /must be a file that can be read/],

@@ -6,10 +6,12 @@ export type Seed = (name: string) => unknown
 
 /** Texts of which one fits each pattern that the admin port has. */
 const candidates = [
-  ...['a', '1', '/', 'GET', '404', 'client_ip', 'text/plain', 'http://a', 'a@1', '0'.repeat(64)],
+  ...['a', '1', '/', 'GET', '404', 'client_ip', 'text/plain', 'http://a', 'https://a', 'a@1', '0'.repeat(64)],
   'projects/a/locations/a/keyRings/a/cryptoKeys/a',
   'arn:aws:iam::123456789012:role/a',
   `dcr-${'0'.repeat(32)}`,
+  'Custom-a',
+  '00000000-0000-0000-0000-000000000000',
 ]
 
 function textOf({ pattern, minLength = 0 }: Schema, name: string): string {

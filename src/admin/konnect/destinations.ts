@@ -38,7 +38,7 @@ const NewDestination = Type.Object(
 )
 const DestinationPatch = Type.Partial(NewDestination, { additionalProperties: false })
 const DestinationAnswer = Type.Object({
-  id: Type.String({ format: 'uuid' }),
+  id: Type.String({ description: 'A UUID.' }),
   name: Name,
   endpoint: Endpoint,
   log_format: Format,
