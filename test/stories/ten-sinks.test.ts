@@ -44,7 +44,14 @@ function configOf(places: string, upstream: string, file: string): Record<string
       { name: 'sumo', sink: 'sumo', url: `${places}/sumo`, ...audit },
       { name: 'elastic', sink: 'elasticsearch', url: `${places}/elastic/_bulk`, index: 'audit', ...audit },
       { name: 'otlp', sink: 'otlp', url: `${places}/otlp/v1/logs`, ...audit },
-      { name: 'webhook', sink: 'webhook', endpoint: `${places}/webhook`, ...audit },
+      // Its own lines do not name the thing.
+      {
+        name: 'webhook',
+        sink: 'webhook',
+        endpoint: `${places}/webhook`,
+        message: '{{{log_message}}}',
+        ...audit,
+      },
     ],
     capture: { flush_after_ms: 20 },
   }
