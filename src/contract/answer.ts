@@ -12,9 +12,8 @@ export interface Answer {
 }
 
 /**
- * What an answer means; null when the batch was accepted. The status decides: any 2xx is an
- * acknowledgement, also
- * when the body behind it breaks off or never ends.
+ * What an answer means; null when the batch was accepted. The status decides: any 2xx is an acknowledgement,
+ * also when the body behind it breaks off or never ends.
  */
 export function answerError(answer: Answer, scrub: (text: string) => string): OutcomeError | null {
   const { status } = answer

@@ -96,8 +96,8 @@ export const limits = Object.freeze({
 
   /**
    * Pipelined requests of one data thread that wait for their turn, over all its connections: one read of a
-   * socket can
-   * bring thousands of them, whatever `listen.limits.pipelined` says; beyond this their connection is closed.
+   * socket can bring thousands of them, whatever `listen.limits.pipelined` says; beyond this their connection
+   * is closed.
    */
   pipelined_waiting_max: 20_000,
   /**

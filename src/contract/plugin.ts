@@ -2,8 +2,7 @@
  * What a plugin sees: the sink contract. Published as `mirrorgate/plugin`; nothing here imports the core.
  *
  * The host owns connecting, retries, back-off, batching, time-outs, concurrency, compression, counters and
- * metrics.
- * A sink only writes one batch.
+ * metrics. A sink only writes one batch.
  */
 import type { Static, TObject } from 'typebox'
 import type { OutcomeError } from './errors.ts'
@@ -87,10 +86,9 @@ export interface SinkResponse {
 /** HTTP client bound to the mirror's connection: base URL, header authentication, TLS, proxy. */
 export interface SinkHttp {
   /**
-   * POSTs a body. Resolves on 2xx; otherwise throws the `OutcomeError` that belongs to the status or
-   * network error.
-   * `url` is absolute, or a path under the connection's base URL. Compresses as the mirror says.
-   * With `batch`, sends `x-mirrorgate-batch-id` and `x-mirrorgate-items`.
+   * POSTs a body. Resolves on 2xx; otherwise throws the `OutcomeError` that belongs to the status or network
+   * error. `url` is absolute, or a path under the connection's base URL. Compresses as the mirror says. With
+   * `batch`, sends `x-mirrorgate-batch-id` and `x-mirrorgate-items`.
    */
   post(
     url: string,
@@ -118,10 +116,9 @@ export interface SinkContext<Options> {
 
 export interface Sink {
   /**
-   * Resolves when the destination has accepted the whole batch. Throws an `OutcomeError` to say what the
-   * leg does
-   * next; anything else thrown is a bug in the plugin. Must end soon after `signal` aborts. May be called
-   * concurrently, up to the mirror's `concurrency`.
+   * Resolves when the destination has accepted the whole batch. Throws an `OutcomeError` to say what the leg
+   * does next; anything else thrown is a bug in the plugin. Must end soon after `signal` aborts. May be
+   * called concurrently, up to the mirror's `concurrency`.
    */
   write(batch: Batch, signal: AbortSignal): Promise<void>
   /** Frees what `create` opened. Idempotent. */

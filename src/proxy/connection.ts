@@ -1,7 +1,6 @@
 /**
  * One client connection: its requests run one at a time, in order; a few may wait, then reading stops. Also
- * what ends a
- * connection without losing the last answer.
+ * what ends a connection without losing the last answer.
  */
 import { randomUUIDv7 } from 'node:crypto'
 import type { Socket } from 'node:net'

@@ -1,7 +1,6 @@
 /**
  * Which collection a request belongs to: hosts first (exact, then wildcard, then any), then the longest
- * prefix on
- * segment borders. Compiled once per configuration; pure.
+ * prefix on segment borders. Compiled once per configuration; pure.
  */
 
 export interface Routable {
@@ -109,11 +108,9 @@ export class Router<T extends Routable> {
   }
 
   /**
-   * Like `find`, but `ambiguous` when the upstream could read the path as one of another collection, or
-   * when the prefix
-   * would be cut off a path that is not in its normal form: a guard in front must never see another path
-   * than the
-   * upstream does (RFC 3986 §6).
+   * Like `find`, but `ambiguous` when the upstream could read the path as one of another collection, or when
+   * the prefix would be cut off a path that is not in its normal form: a guard in front must never see
+   * another path than the upstream does (RFC 3986 §6).
    */
   route(name: string, path: string): T | null | 'ambiguous' {
     const found = this.find(name, path)

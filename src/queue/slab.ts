@@ -1,7 +1,6 @@
 /**
- * The format of a slab: captured exchanges as binary records, one after the other, in an ArrayBuffer of
- * their own
- * that travels from a data thread to a recorder by transfer.
+ * The format of a slab: captured exchanges as binary records, one after the other, in an ArrayBuffer of their
+ * own that travels from a data thread to a recorder by transfer.
  *
  *   slab    ┌──────────┬──────────┬─────┐
  *           │ record 0 │ record 1 │ …   │ unused          each record begins at a multiple of 8
@@ -11,10 +10,9 @@
  *           │ 104 B  │ 4 B each     │      │              │               │     │
  *           └────────┴──────────────┴──────┴──────────────┴───────────────┴─────┘
  *
- * `text` is every string of the exchange in latin1, joined by LF: nothing that HTTP lets into a head holds
- * an LF, and
- * one write of one string costs a tenth of forty. Numbers are in the byte order of the machine: a slab
- * never leaves it.
+ * `text` is every string of the exchange in latin1, joined by LF: nothing that HTTP lets into a head holds an
+ * LF, and one write of one string costs a tenth of forty. Numbers are in the byte order of the machine: a
+ * slab never leaves it.
  */
 import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
 import { type CapturedBody, type CapturedExchange, outcomes } from '../contract/exchange.ts'
@@ -267,9 +265,9 @@ function readRecord(view: SlabView, start: number): CapturedExchange {
 }
 
 /**
- * Reads the records of a slab in order; `used` is in bytes. Bodies are views into the slab: they live as
- * long as it does.
- * Throws when a record is not what `writeRecord` writes; those before it have been yielded by then.
+ * Reads the records of a slab in order; `used` is in bytes. Bodies are views into the slab: they live as long
+ * as it does. Throws when a record is not what `writeRecord` writes; those before it have been yielded by
+ * then.
  */
 export function* readSlab(slab: ArrayBuffer, used: number): Generator<CapturedExchange, void, void> {
   if (!Number.isInteger(used) || used < 0 || used > slab.byteLength || used % 8 !== 0) {

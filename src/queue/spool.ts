@@ -78,8 +78,7 @@ export class SegmentWriter {
 
   /**
    * Appends one frame; it survives a kill of the process when this returns, a power loss after the next
-   * fsync.
-   * Throws the file system's error after the file was cut back to its last whole frame.
+   * fsync. Throws the file system's error after the file was cut back to its last whole frame.
    */
   append(payload: Buffer, info: FrameInfo, leg: { readonly parked: boolean }): SegmentFrame {
     const segment = this.#segmentFor(FRAME_HEADER + payload.length, leg.parked)
@@ -276,9 +275,8 @@ function parseFrameHeader(
 }
 
 /**
- * Reads the frame headers of a segment. A damaged stretch is stepped over to the next frame header;
- * what follows the last whole frame is a torn tail. Never throws for what the file holds; one that is gone
- * holds
+ * Reads the frame headers of a segment. A damaged stretch is stepped over to the next frame header; what
+ * follows the last whole frame is a torn tail. Never throws for what the file holds; one that is gone holds
  * nothing.
  */
 export async function indexSegment(task: IndexTask): Promise<IndexResult> {

@@ -39,8 +39,7 @@ export class RecorderPool {
 
   /**
    * Resolves when a thread is free, with what gives it back: a task is made then, so that its bounds are
-   * those of the
-   * moment, and not of the moment when its slab came.
+   * those of the moment, and not of the moment when its slab came.
    */
   async turn(): Promise<() => void> {
     if (this.#free > 0) this.#free -= 1

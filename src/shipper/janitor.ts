@@ -7,8 +7,7 @@ import { segmentBytesFor } from './segments.ts'
 
 /**
  * Deletes the files of finished segments. The record goes after the file, so that a crash between them is
- * noticed.
- * Never rejects: what stays is tried again by the housekeeping. Called by the leg, one at a time.
+ * noticed. Never rejects: what stays is tried again by the housekeeping. Called by the leg, one at a time.
  */
 export async function discardFinished(leg: Backlog): Promise<void> {
   const finished = [...leg.queue.finished()]

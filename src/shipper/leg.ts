@@ -279,8 +279,7 @@ export class Leg extends Backlog {
 
   /**
    * A destination that could not be reached, and now can, is tried at once. One that takes connections but
-   * does not
-   * answer (hung, resetting) is not: the policy's clock stands.
+   * does not answer (hung, resetting) is not: the policy's clock stands.
    */
   #connectProbe(settings: LegSettings): number {
     const oldest = this.batches.oldestFailed()

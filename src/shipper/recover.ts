@@ -84,8 +84,7 @@ function byPlace(a: Batch, b: Batch): number {
 
 /**
  * Files of the leg, oldest first. A draft whose dead letters were already taken over is finished here, any
- * other one
- * is removed: its dead letters are still where they were.
+ * other one is removed: its dead letters are still where they were.
  */
 function segmentFiles(folder: string, stored: StoredLeg): string[] {
   const files = segmentNames(folder)

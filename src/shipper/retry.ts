@@ -18,8 +18,7 @@ function jitter(random: () => number): number {
  * Wait before retry `attempt` (1, 2 …) of a batch that first failed at `firstFailedAt`.
  *
  * With `within_ms` the retries are spread over the window, growing geometrically, the last one early enough
- * that its
- * time-out still ends inside (trap B2); with `min_wait_ms` and `max_wait_ms` the wait doubles.
+ * that its time-out still ends inside (trap B2); with `min_wait_ms` and `max_wait_ms` the wait doubles.
  */
 export function retryWait(
   policy: RetryPolicy,

@@ -1,7 +1,6 @@
 /**
  * The backlog of one leg: its segments in order, which frames still wait, which are on their way, which are
- * settled.
- * Knows files by name only; reading and deleting them is the leg's.
+ * settled. Knows files by name only; reading and deleting them is the leg's.
  *
  *   segment   |settled|settled| flying | flying | pending | pending |
  *                                 └ in a batch      └ taken as runs of neighbouring frames

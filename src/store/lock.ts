@@ -1,7 +1,6 @@
 /**
  * The lock of a data folder: a Unix socket in it. The kernel frees it with the process, whatever ends that,
- * and it
- * holds between containers that share the folder, where process ids mean nothing.
+ * and it holds between containers that share the folder, where process ids mean nothing.
  */
 import fs from 'node:fs'
 import net from 'node:net'

@@ -50,8 +50,8 @@ export const upstreamCell = Object.freeze({ inFlight: 0, ejected: 1, requests: 2
 const upstreamCells = 4
 
 /**
- * Cells of one mirror, in exchanges (each leg gets one item per exchange).
- * captured = slabbed + bufferFull + captureError, each counted where it happens.
+ * Cells of one mirror, in exchanges (each leg gets one item per exchange). captured = slabbed + bufferFull +
+ * captureError, each counted where it happens.
  */
 export const mirrorCell = Object.freeze({ captured: 0, slabbed: 1, bufferFull: 2, captureError: 3 })
 const mirrorCells = 4

@@ -1,7 +1,7 @@
 /**
- * One leg without a gateway around it: a real store, real segments, real deliveries to a real collector.
- * What main,
- * the data threads and a recorder would do is called by hand, so that a test decides the order of things.
+ * One leg without a gateway around it: a real store, real segments, real deliveries to a real collector. What
+ * main, the data threads and a recorder would do is called by hand, so that a test decides the order of
+ * things.
  */
 import fs from 'node:fs'
 import path from 'node:path'

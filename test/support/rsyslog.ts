@@ -59,7 +59,7 @@ export async function startRsyslog(): Promise<Rsyslog> {
     },
     async start() {
       const files = ['-f', path.join(folder, 'r.conf'), '-i', path.join(folder, 'pid')]
-      child = spawn('rsyslogd', ['-n', ...files], { stdio: 'ignore' })
+      child = spawn('/usr/sbin/rsyslogd', ['-n', ...files], { stdio: 'ignore' })
       await until(() => listens(tlsPort), { what: 'rsyslog listens' })
     },
     async stop() {
