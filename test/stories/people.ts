@@ -1,5 +1,8 @@
 /** Who is told in the stories: the notifications of a gateway to one mail server. */
+import type { TestGateway } from '../support/gateway.ts'
+import { incidentsOf } from '../support/incidents.ts'
 import type { MailServer } from '../support/mail-server.ts'
+import { until } from '../support/wait.ts'
 
 export function told({ port }: MailServer): Record<string, unknown> {
   return {
@@ -9,4 +12,11 @@ export function told({ port }: MailServer): Record<string, unknown> {
       recipients: ['ops@example.com'],
     },
   }
+}
+
+/** Until the gateway has noted it, a kill makes a mail come twice: SMTP has nothing better. */
+export async function mailIsNoted(gateway: TestGateway): Promise<void> {
+  await until(async () => (await incidentsOf(gateway, 'state=open'))[0]?.notices[0]?.state === 'sent', {
+    what: 'the mail is known to be sent',
+  })
 }

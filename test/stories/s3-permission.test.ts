@@ -10,7 +10,7 @@ import { caFile } from '../support/secrets/service.ts'
 import { type FakeS3, startFakeS3 } from '../support/stores/s3.ts'
 import { happen, streamed, streamView, thingNames, things } from '../support/streams.ts'
 import { expectIdentity, until } from '../support/wait.ts'
-import { told } from './people.ts'
+import { mailIsNoted, told } from './people.ts'
 
 const DAY_MS = 86_400_000
 const yesterday = new Date(Date.now() - DAY_MS).toISOString().slice(0, 10)
@@ -98,6 +98,7 @@ test('a role without its permission: told once; everything waits, arrives once a
   expect(opening?.text).toMatch(/kept until \d{4}-\d\d-\d\d/)
   expect(opening?.raw).not.toContain(s3.keys.secret)
 
+  await mailIsNoted(first)
   await first.kill9()
   const second = await startTestGateway({ config, env, folder: first.folder })
   await work(second, '10:30', 50, 160)

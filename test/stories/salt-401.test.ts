@@ -4,7 +4,7 @@ import type { Fault } from '../support/collector.ts'
 import { incidentComes, incidentsOf } from '../support/incidents.ts'
 import { startMailServer } from '../support/mail-server.ts'
 import { startSecretsBed } from '../secrets/bed.ts'
-import { told } from './people.ts'
+import { mailIsNoted, told } from './people.ts'
 
 const tokens = { old: 'canary-old-2b7e', mended: 'canary-mended-91cc' }
 
@@ -45,6 +45,7 @@ test('a 401 parks its leg alone and is told once; mended, nothing is lost and th
   expect(opening?.text).toContain('traffic collector token')
   expect(opening?.text).toContain('${secret:vault:kv/salt#token}')
 
+  await mailIsNoted(bed.gateway)
   await bed.gateway.kill9()
   await bed.restart()
   await bed.send(40)
