@@ -132,4 +132,4 @@ test('a role without its permission: told once; everything waits, arrives once a
   expect(closing?.headers.get('in-reply-to')).toBe(opening?.headers.get('message-id'))
   expect(await incidentsOf(third)).toHaveLength(1)
   await until(async () => (await filesUnder(spool)).length === 0, { what: 'the wait is gone from the disk' })
-})
+}, 60_000)

@@ -67,4 +67,4 @@ test('a 401 parks its leg alone and is told once; mended, nothing is lost and th
     ...bed.gateway.logs().map((line) => JSON.stringify(line)),
   ]
   for (const token of Object.values(tokens)) expect(said.filter((text) => text.includes(token))).toEqual([])
-})
+}, 60_000)

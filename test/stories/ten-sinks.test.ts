@@ -138,4 +138,4 @@ test('seven of ten deliver every round while three do not, and at the end all ac
   for (const name of ['hung', 'open', 'har'] as const)
     expect(found(/\/orders\/\d+/g, at(name)), name).toEqual(orders)
   expect(found(/\/orders\/\d+/g, [await readFile(file, 'utf8')])).toEqual(orders)
-})
+}, 60_000)

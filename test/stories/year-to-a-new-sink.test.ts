@@ -61,4 +61,4 @@ test('a year of activity reaches a new stream: complete, in order, and the accou
   expect(ids.length - new Set(ids).size).toBeLessThanOrEqual(1)
   const times = events.map(({ timestamp }) => Date.parse(String(timestamp)))
   expect((times.at(-1) ?? 0) - (times[0] ?? 0)).toBeGreaterThan(YEAR_MS * 0.99)
-})
+}, 60_000)
