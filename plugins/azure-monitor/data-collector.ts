@@ -15,7 +15,7 @@ const meanings = {
 }
 
 export function collectorAddress({ endpoint, workspace_id = '' }: Options): string {
-  return (endpoint ?? `https://${workspace_id}.ods.opinsights.azure.com`).replace(/\/+$/, '')
+  return (endpoint ?? `https://${workspace_id}.ods.opinsights.azure.com`).replace(/(?<!\/)\/+$/, '')
 }
 
 export function dataCollector(own: Options, timeColumn: string, http: SinkHttp): Api {

@@ -7,7 +7,7 @@ import type { Api, Options } from './sink.ts'
 
 export function logsIngestion(own: Options, http: SinkHttp): Api {
   const { endpoint = '', rule_id = '', stream = '', audience } = own
-  const base = endpoint.replace(/\/+$/, '')
+  const base = endpoint.replace(/(?<!\/)\/+$/, '')
   const url = `${base}/dataCollectionRules/${rule_id}/streams/${stream}?api-version=2023-01-01`
   const meanings = {
     400: `the rule does not take it: check stream, which the rule must declare, and its columns`,
@@ -23,7 +23,7 @@ export function logsIngestion(own: Options, http: SinkHttp): Api {
   return {
     async post(body, batch, signal) {
       opening ??= credentialOf(own, http, 'an application (tenant_id, client_id, client_secret)')
-      const token = await tokenOf(await opening, `${audience.replace(/\/+$/, '')}/.default`, signal)
+      const token = await tokenOf(await opening, `${audience.replace(/(?<!\/)\/+$/, '')}/.default`, signal)
       const headers = { authorization: `Bearer ${token}` }
       const answer = await http.post(url, { body, headers, batch }, signal).catch((error: unknown) => {
         throw explained(error, { meanings, hidden: token, unknown: 'refused' })

@@ -126,7 +126,7 @@ export default defineSink({
 
 function addressOf(own: Options): string {
   if (own.api === 'data_collector') return `${collectorAddress(own)}/${own.log_type}`
-  return `${own.endpoint?.replace(/\/+$/, '')}/${own.rule_id}/${own.stream}`
+  return `${own.endpoint?.replace(/(?<!\/)\/+$/, '')}/${own.rule_id}/${own.stream}`
 }
 
 function open({ options: own, http, compression }: SinkContext<Options>, { timeColumn }: Shape): Api {

@@ -82,9 +82,9 @@ export function keyProblem(template: string, files: Files): string | null {
     return 'must be names between single slashes, none of them empty, . or ..'
   if (/\.(json|ndjson|gz|zst)$/.test(text))
     return 'must be without the ending .json, .ndjson, .gz or .zst, which is added'
-  const distinct =
-    files === 'per_batch' ? /\{batch\}/ : /\{(id|job_id)\}|\{batch\}.*\{index\}|\{index\}.*\{batch\}/
-  if (distinct.test(template)) return null
+  const holds = (...names: string[]) => names.every((name) => template.includes(`{${name}}`))
+  const isDistinct = files === 'per_batch' ? holds('batch') : holds('id') || holds('job_id')
+  if (isDistinct || holds('batch', 'index')) return null
   return files === 'per_batch'
     ? 'must hold {batch}, or files would overwrite each other'
     : 'must hold {id}, {job_id}, or {batch} and {index}, or files would overwrite each other'

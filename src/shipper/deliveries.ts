@@ -110,7 +110,8 @@ export class Deliveries {
 
   /** Secrets may have other values now: legs that wait for those are tried at once. */
   retryWithSecrets(): void {
-    for (const leg of this.#legs.list) if (leg.parked && leg.settings?.target.templates.length) leg.replay()
+    for (const leg of this.#legs.list)
+      if ((leg.parked || leg.busy) && leg.settings?.target.templates.length) leg.replay()
   }
 
   /** Sends a range of the log again to a stream of it; false while an earlier one is being looked for. */

@@ -26,6 +26,8 @@ export class Leg extends Backlog {
   #mode: 'normal' | 'retrying' | 'parked' = 'normal'
   #probes = 0
   #timer: NodeJS.Timeout | null = null
+  /** Somebody asked for a try while one was on its way. */
+  #again = false
   #hurry = false
   #stopped = false
   #nextSendAt = 0
@@ -82,6 +84,8 @@ export class Leg extends Backlog {
     if (oldest !== null) oldest.nextTryAt = 0
     this.heldUntil = 0
     this.#hurry = true
+    // What is on its way was begun before it was asked for: should that fail, it is tried once more.
+    this.#again = this.busy
     this.pump()
   }
 
@@ -188,6 +192,7 @@ export class Leg extends Backlog {
       Math.max(0, Date.now() - oldest) / 1000,
       to - from,
     )
+    this.#again = false
     this.settlePart(batch)
     if (this.heldUntil <= Date.now()) this.#recovered()
   }
@@ -235,6 +240,8 @@ export class Leg extends Backlog {
         now + Math.max(probeWait(settings.delivery.retry, this.#probes), failure.retryAfterMs ?? 0)
       this.#enter('parked', failure)
     }
+    if (this.#again) batch.nextTryAt = 0
+    this.#again = false
   }
 
   #enter(mode: 'retrying' | 'parked', failure: Failure): void {

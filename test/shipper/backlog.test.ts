@@ -2,6 +2,7 @@
  * The backlog keeps its bounds, its dead letters and its account: caps, retention, replays, a store that
  * refuses.
  */
+import type { ServerResponse } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { deleteDeadLetters, replayDeadLetters } from '../../src/shipper/dead-letters.ts'
@@ -21,6 +22,25 @@ async function down(over: Parameters<typeof Rig.open>[0] = {}): Promise<Rig> {
   await parked(rig)
   return rig
 }
+
+test('asked to try while a try is on its way: should that fail, another one follows at once', async () => {
+  const rig = await down()
+  const held = Promise.withResolvers<ServerResponse>()
+  rig.collector.fault = {
+    onDelivery: (_delivery, _request, response) => {
+      held.resolve(response)
+      return 'refused'
+    },
+  }
+  rig.leg.replay()
+  const response = await held.promise
+  // As when a secret is mended while the refused one is still under way.
+  rig.leg.replay()
+  rig.collector.fault = null
+  response.writeHead(401).end()
+  await rig.drained()
+  expect(rig.counts()).toMatchObject({ captured: 1, delivered: 1 })
+})
 
 describe('the cap of the spool', () => {
   const spool = { max_bytes: 40_000, when_full: 'drop_oldest' as const }
