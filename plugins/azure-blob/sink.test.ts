@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { sinkContext, target } from '../../test/conformance/target.ts'
+import { eventBatch, signIn, sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import { caFile, type Service, startService } from '../../test/support/secrets/service.ts'
 import { type Azurite, startAzurite } from '../../test/support/stores/azurite.ts'
@@ -48,15 +48,9 @@ async function open(options: Options) {
   return sink
 }
 
-const batch = (events: readonly object[], id = 'batch-1') => ({
-  id,
-  mirror: 'audit-azure',
-  leg: 'blobs',
-  items: events.length,
-  ndjson: Buffer.from(events.map((event) => `${JSON.stringify(event)}\n`).join('')),
-})
+const batch = (events: readonly object[], id?: string) => eventBatch('audit-azure', events, id)
 
-const sample = [{ id: 7, event_type: 'user_login', timestamp: '2026-11-21T08:00:00.123Z' }]
+const sample = [signIn]
 
 sinkConformance({
   definition: azure,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { sinkContext, target } from '../../test/conformance/target.ts'
+import { eventBatch, signIn, signInKey, sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import { caFile } from '../../test/support/secrets/service.ts'
 import { type FakeGcs, startFakeGcs } from '../../test/support/stores/gcs.ts'
@@ -45,16 +45,9 @@ async function open(options: Options) {
   return sink
 }
 
-const batch = (events: readonly object[], id = 'batch-1') => ({
-  id,
-  mirror: 'audit-gcs',
-  leg: 'objects',
-  items: events.length,
-  ndjson: Buffer.from(events.map((event) => `${JSON.stringify(event)}\n`).join('')),
-})
+const batch = (events: readonly object[], id?: string) => eventBatch('audit-gcs', events, id)
 
-const sample = [{ id: 7, event_type: 'user_login', timestamp: '2026-11-21T08:00:00.123Z' }]
-const sampleKey = '1/user_login/20261121/1-user_login-7-20261121080000-batch-1-0.json'
+const sample = [signIn]
 
 sinkConformance({
   definition: gcs,
@@ -88,11 +81,11 @@ test('a file per event, with what was configured; one token for all of them', as
 test('who may only create is enough: a repeat meets what an earlier try stored', async () => {
   const sink = await open(reach())
   const events = [...sample, { ...sample[0], id: 8 }]
-  google.objects.set(sampleKey, { body: Buffer.from('{}'), about: {} })
+  google.objects.set(signInKey, { body: Buffer.from('{}'), about: {} })
   await sink.write(batch(events), never)
   expect([...google.objects.keys()].sort()).toEqual([
-    sampleKey,
-    sampleKey.replace('-7-', '-8-').replace('-0.json', '-1.json'),
+    signInKey,
+    signInKey.replace('-7-', '-8-').replace('-0.json', '-1.json'),
   ])
 })
 
@@ -109,7 +102,7 @@ test('a permission that is taken parks, and when it is back everything arrives o
   expect(google.objects.size).toBe(0)
   google.permissions.add('create')
   await sink.write(batch(sample), never)
-  expect([...google.objects.keys()]).toEqual([sampleKey])
+  expect([...google.objects.keys()]).toEqual([signInKey])
 })
 
 test('a token that is taken back is asked for anew by the next try', async () => {

@@ -3,7 +3,7 @@ import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { sinkContext, target } from '../../test/conformance/target.ts'
+import { eventBatch, signIn, signInKey, sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import { caFile } from '../../test/support/secrets/service.ts'
 import { type FakeS3, startFakeS3 } from '../../test/support/stores/s3.ts'
@@ -32,16 +32,9 @@ async function open(options: Options, compression: 'none' | 'gzip' = 'none') {
   return sink
 }
 
-const batch = (events: readonly object[], id = 'batch-1') => ({
-  id,
-  mirror: 'audit-s3',
-  leg: 'objects',
-  items: events.length,
-  ndjson: Buffer.from(events.map((event) => `${JSON.stringify(event)}\n`).join('')),
-})
+const batch = (events: readonly object[], id?: string) => eventBatch('audit-s3', events, id)
 
-const sample = [{ id: 7, event_type: 'user_login', timestamp: '2026-11-21T08:00:00.123Z' }]
-const sampleKey = '1/user_login/20261121/1-user_login-7-20261121080000-batch-1-0.json'
+const sample = [signIn]
 
 describe.skipIf(swiftMissing !== null)(`on OpenStack Swift (${swiftMissing ?? 'installed'})`, () => {
   let bucket = ''
@@ -156,7 +149,7 @@ describe('on a strict fake of AWS', () => {
   test('signs what it sends, without chunks or trailers, with what was configured', async () => {
     const sink = await open(reach({ sse: 'aws:kms', kms_key_id: 'key-1', storage_class: 'STANDARD_IA' }))
     await sink.write(batch(sample), never)
-    expect(aws.objects.get(sampleKey)).toMatchObject({
+    expect(aws.objects.get(signInKey)).toMatchObject({
       body: Buffer.from(JSON.stringify(sample[0])),
       headers: {
         'content-type': 'application/json',

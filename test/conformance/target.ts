@@ -1,5 +1,5 @@
-/** Targets for tests: how to reach a collector, with everything at its default. */
-import type { SinkContext, SinkHttp } from '../../src/contract/plugin.ts'
+/** What sinks are tried with: targets and contexts with everything at its default, and batches. */
+import type { Batch, SinkContext, SinkHttp } from '../../src/contract/plugin.ts'
 import type { Target } from '../../src/contract/tasks.ts'
 
 type Connection = Target['connection']
@@ -43,3 +43,13 @@ export function sinkContext<Options>(
   const { mirror, origin, format, compression } = target()
   return { mirror, options, format, compression, origin, http, ...changes }
 }
+
+/** A batch of these events, for tests that write it themselves. */
+export function eventBatch(mirror: string, events: readonly object[], id = 'batch-1'): Batch {
+  const ndjson = Buffer.from(events.map((event) => `${JSON.stringify(event)}\n`).join(''))
+  return { id, mirror, leg: 'events', items: events.length, ndjson }
+}
+
+/** An entry of the activity log, and the name of its file where nobody set another one. */
+export const signIn = { id: 7, event_type: 'user_login', timestamp: '2026-11-21T08:00:00.123Z' }
+export const signInKey = '1/user_login/20261121/1-user_login-7-20261121080000-batch-1-0.json'

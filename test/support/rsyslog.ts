@@ -3,10 +3,10 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { type AddressInfo, connect, createServer } from 'node:net'
 import path from 'node:path'
 import { onEnd } from './cleanup.ts'
 import { tempDir } from './files.ts'
+import { freePorts, listens } from './ports.ts'
 import { until } from './wait.ts'
 
 const driver = '/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_ossl.so'
@@ -43,7 +43,7 @@ export interface Rsyslog {
 
 export async function startRsyslog(): Promise<Rsyslog> {
   const folder = await tempDir()
-  const [port, tlsPort] = [await freePort(), await freePort()]
+  const [port = 0, tlsPort = 0] = await freePorts(2)
   makeCertificates(folder)
   await writeFile(path.join(folder, 'r.conf'), configuration(folder, port, tlsPort))
   let child: ReturnType<typeof spawn> | null = null
@@ -73,22 +73,6 @@ export async function startRsyslog(): Promise<Rsyslog> {
   await server.start()
   onEnd(() => server.stop())
   return server
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-function listens(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  const settled = Promise.withResolvers<boolean>()
-  socket.once('connect', () => settled.resolve(true)).once('error', () => settled.resolve(false))
-  return settled.promise.finally(() => socket.destroy())
 }
 
 function makeCertificates(folder: string): void {

@@ -5,7 +5,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type AddressInfo, connect } from 'node:net'
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import https from 'node:https'
@@ -18,6 +17,7 @@ import {
   generateBlobSASQueryParameters,
   StorageSharedKeyCredential,
 } from '@azure/storage-blob'
+import { freePorts, listens } from '../ports.ts'
 import { caFile } from '../secrets/service.ts'
 import { until } from '../wait.ts'
 
@@ -42,7 +42,7 @@ export async function startAzurite(): Promise<Azurite> {
   const folder = await mkdtemp(join(tmpdir(), 'azurite-'))
   const account = 'auditlogs'
   const accountKey = Buffer.from('a key of an account, for tests').toString('base64')
-  const port = await freePort()
+  const [port = 0] = await freePorts(1)
   const own = ['--blobHost', '127.0.0.1', '--blobPort', String(port), '--location', folder]
   const secure = ['--cert', tls('server.pem'), '--key', tls('server-key.pem'), '--oauth', 'basic']
   const quiet = ['--disableTelemetry', '--silent', '--skipApiVersionCheck']
@@ -64,25 +64,6 @@ export async function startAzurite(): Promise<Azurite> {
   }
   const endpoint = `https://127.0.0.1:${port}/${account}`
   return { endpoint, account, accountKey, ...looking(endpoint, account, accountKey), close }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-async function listens(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    return true
-  } finally {
-    socket.destroy()
-  }
 }
 
 interface Answer {

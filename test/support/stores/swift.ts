@@ -6,10 +6,10 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { freePorts, listens } from '../ports.ts'
 import { until } from '../wait.ts'
 
 const programs = [
@@ -53,7 +53,7 @@ for name, port in (a.split(':') for a in sys.argv[2:]):
 
 export async function startSwift(): Promise<Swift> {
   const folder = await mkdtemp(join(tmpdir(), 'swift-'))
-  const ports = await freePorts()
+  const ports = await portsOfSwift()
   await configure(folder, ports)
   const children = start(folder, ports)
   const url = `http://127.0.0.1:${ports.proxy}`
@@ -74,29 +74,10 @@ export async function startSwift(): Promise<Swift> {
   }
 }
 
-/** Free a moment ago; whoever takes one in between makes the start fail, not the test pass. */
-async function freePorts(): Promise<Ports> {
+async function portsOfSwift(): Promise<Ports> {
   const names = ['proxy', 'account', 'container', 'object', 'memcached'] as const
-  const servers = await Promise.all(
-    names.map(async () => {
-      const server = createServer().listen(0, '127.0.0.1')
-      await once(server, 'listening')
-      return server
-    }),
-  )
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => promisify(server.close.bind(server))()))
+  const ports = await freePorts(names.length)
   return Object.fromEntries(names.map((name, at) => [name, ports[at]])) as unknown as Ports
-}
-
-async function listens(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    return true
-  } finally {
-    socket.destroy()
-  }
 }
 
 async function configure(folder: string, ports: Ports): Promise<void> {
