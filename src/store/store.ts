@@ -290,7 +290,6 @@ function assertRoom(dataDir: string): void {
 }
 
 function openEnvironment(dataDir: string): RootDatabase {
-  // lmdb's own types do not have `noReadAhead`.
   // lmdb reads `noReadAhead`, its types do not have it.
   const options: RootDatabaseOptionsWithPath & { readonly noReadAhead: boolean } = {
     path: path.join(dataDir, 'store'),
