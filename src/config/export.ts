@@ -2,7 +2,7 @@
 import { Document, isScalar, type Scalar } from 'yaml'
 import { redactedMark } from '../contract/resources.ts'
 import type { Usable } from './load.ts'
-import { keysOf } from './places.ts'
+import { keysOf, pointerTo } from './places.ts'
 import { type SecretTexts, valueAt } from './secret-texts.ts'
 
 /** For what it leaves out, a variable and a comment that says so. */
@@ -69,7 +69,7 @@ function variableName(tree: unknown, pointer: string): string {
   const words: string[] = []
   let at = ''
   for (const key of keysOf(pointer)) {
-    at += `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`
+    at = pointerTo(at, key)
     const name = valueAt(tree, `${at}/name`)
     words.push(/^\d+$/.test(key) && typeof name === 'string' ? name : key)
   }

@@ -1,9 +1,11 @@
 /** What stands around an incident, for messages about it: whom it concerns, and what waits there. */
 import type { DeliveryView } from '../admin/commands.ts'
+import { pointerTo } from '../config/places.ts'
 import type { Config, ConnectionConfig, DeliveryConfig } from '../config/schema.ts'
 import type { FactsMirror, Incident, IncidentFacts } from '../contract/incidents.ts'
 import { limits } from '../contract/limits.ts'
 import { referencesOf, referenceText } from '../contract/secret-reference.ts'
+import { ownersOf } from '../shipper/legs.ts'
 import { type Owner, ownerKey } from '../shipper/owners.ts'
 
 export interface FactsSource {
@@ -17,7 +19,7 @@ export function factsOf(
   source: FactsSource,
 ): IncidentFacts {
   const config = source.config()
-  const concerned = ownersOf(config).filter(([owner, delivery]) =>
+  const concerned = ownersOf(config).filter(({ owner, delivery }) =>
     concerns(incident, owner, connected(delivery, config)),
   )
   const { host, port } = source.admin()
@@ -26,20 +28,13 @@ export function factsOf(
     admin_url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     mirrors: concerned
       .slice(0, limits.incident_list_max)
-      .map(([owner, delivery]) => ownerFacts(owner, connected(delivery, config), source.view(owner))),
+      .map(({ owner, delivery }) => ownerFacts(owner, connected(delivery, config), source.view(owner))),
   }
 }
 
 interface Connected {
   readonly delivery: DeliveryConfig
   readonly connection: ConnectionConfig | undefined
-}
-
-function ownersOf({ mirrors, streams }: Config): [Owner, DeliveryConfig][] {
-  return [
-    ...mirrors.map((mirror): [Owner, DeliveryConfig] => [{ kind: 'mirrors', name: mirror.name }, mirror]),
-    ...streams.map((stream): [Owner, DeliveryConfig] => [{ kind: 'streams', name: stream.name }, stream]),
-  ]
 }
 
 function connected(delivery: DeliveryConfig, config: Config): Connected {
@@ -92,14 +87,14 @@ function templatesOf(connection: ConnectionConfig | undefined): string[] {
     ['/base_url', base_url],
     ['/proxy_url', proxy_url],
     ['/tls/server_name', tls?.server_name ?? ''],
-    ...Object.entries(headers).map(([name, text]): [string, string] => [`/headers/${escaped(name)}`, text]),
+    ...Object.entries(headers).map(([name, text]): [string, string] => [pointerTo('/headers', name), text]),
   ])
   return secret_fields.map((field) => texts.get(field) ?? '')
 }
 
 /** Every secret that something of a configuration refers to. */
 export function referencesOfAll(config: Config): Set<string> {
-  const ofOwners = ownersOf(config).flatMap(([, delivery]) => referencesIn(connected(delivery, config)))
+  const ofOwners = ownersOf(config).flatMap(({ delivery }) => referencesIn(connected(delivery, config)))
   return new Set([...ofOwners, ...referencesOfChannels(config)])
 }
 
@@ -111,14 +106,9 @@ function referencesOfChannels({ notifications }: Config): string[] {
     ['/email/smtp/password', email?.smtp.password ?? ''],
     ['/webhook/url', webhook?.url ?? ''],
     ...Object.entries(webhook?.headers ?? {}).map(([name, text]): [string, string] => [
-      `/webhook/headers/${escaped(name)}`,
+      pointerTo('/webhook/headers', name),
       text,
     ]),
   ])
   return secret_fields.flatMap((field) => referencesOf(texts.get(field) ?? '').map(referenceText))
-}
-
-/** RFC 6901 §3. */
-function escaped(name: string): string {
-  return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }

@@ -2,7 +2,6 @@
  * What the gateway sees of itself, as incidents: news of legs and secrets as they come, and once a second a
  * look at backlogs, the disk, certificates and the clock.
  */
-import { statfs } from 'node:fs/promises'
 import type { DeliveryView } from '../admin/commands.ts'
 import type { Config } from '../config/schema.ts'
 import type { Actor } from '../contract/audit-trail.ts'
@@ -16,6 +15,7 @@ import { certificatesOf, endOf } from '../notify/certificates.ts'
 import { ClockWatch } from '../notify/clock.ts'
 import { recovered } from '../notify/incidents.ts'
 import { Notifier } from '../notify/notifier.ts'
+import { legSpoolBytes } from '../shipper/janitor.ts'
 import type { Leg } from '../shipper/leg.ts'
 import type { LegNews } from '../shipper/leg-host.ts'
 import { ownerKey } from '../shipper/owners.ts'
@@ -191,7 +191,7 @@ export class IncidentWatch {
       this.#lookAtClock()
       this.#endQuiet()
       for (const view of this.#gateway.deliveries.views('mirrors')) this.#lookAtBacklog(view)
-      await this.#lookAtDisk()
+      this.#lookAtDisk()
       await this.#lookAtCertificates()
       await this.notifier.tick()
     } catch (error) {
@@ -222,16 +222,16 @@ export class IncidentWatch {
   #lookAtBacklog({ name, legs }: DeliveryView): void {
     const mirror = this.#gateway.config.mirrors.find((one) => one.name === name)
     if (mirror === undefined) return
-    const max_bytes = Math.floor(mirror.spool.max_bytes / mirror.legs.length)
+    const max_bytes = legSpoolBytes(mirror)
     const used_bytes = Math.max(0, ...legs.map(({ waiting_bytes }) => waiting_bytes))
     this.#judge(name, used_bytes / max_bytes, { used_bytes, max_bytes })
   }
 
-  async #lookAtDisk(): Promise<void> {
-    const { bavail, blocks, bsize } = await statfs(this.#gateway.config.data_dir)
-    const free_bytes = bavail * bsize
-    const floor = Math.min(limits.disk_free_min_bytes, blocks * bsize * limits.disk_free_min_share)
-    this.#judge(DISK, floor / Math.max(1, free_bytes), { free_bytes, disk: true })
+  #lookAtDisk(): void {
+    const { disk } = this.#gateway.deliveries
+    if (disk === null) return
+    const { freeBytes: free_bytes, floorBytes } = disk
+    this.#judge(DISK, floorBytes / Math.max(1, free_bytes), { free_bytes, disk: true })
   }
 
   #judge(subject: string, share: number, details: Record<string, number | boolean>): void {

@@ -25,6 +25,12 @@ import { isSame, type Owner, ownerKey } from './owners.ts'
 import { renderRules, targetOf } from './targets.ts'
 import { deliveryView } from './views.ts'
 
+interface Disk {
+  readonly freeBytes: number
+  /** Below it nothing is spooled. */
+  readonly floorBytes: number
+}
+
 export class Deliveries {
   readonly #host: LegHost
   readonly #dataDir: string
@@ -39,6 +45,8 @@ export class Deliveries {
   /** Keys of those that a person paused. */
   readonly #paused: Set<string>
   readonly #disconnected: Set<string>
+  /** As the last housekeeping found it; null before the first. */
+  disk: Disk | null = null
   #diskLow = false
 
   constructor(host: LegHost, dataDir: string, counters: () => readonly Counters[]) {
@@ -158,11 +166,13 @@ export class Deliveries {
   async #checkDisk(): Promise<void> {
     try {
       const { bavail, blocks, bsize } = await statfs(this.#dataDir)
-      const floor = Math.min(limits.disk_free_min_bytes, blocks * bsize * limits.disk_free_min_share)
-      const low = bavail * bsize < floor
+      const freeBytes = bavail * bsize
+      const floorBytes = Math.min(limits.disk_free_min_bytes, blocks * bsize * limits.disk_free_min_share)
+      this.disk = { freeBytes, floorBytes }
+      const low = freeBytes < floorBytes
       if (low && !this.#diskLow)
-        this.#host.log.error({ free_bytes: bavail * bsize }, 'disk nearly full: spooling stops')
-      if (!low && this.#diskLow) this.#host.log.info({ free_bytes: bavail * bsize }, 'disk has room again')
+        this.#host.log.error({ free_bytes: freeBytes }, 'disk nearly full: spooling stops')
+      if (!low && this.#diskLow) this.#host.log.info({ free_bytes: freeBytes }, 'disk has room again')
       this.#diskLow = low
     } catch (error) {
       this.#host.log.error({ err: error }, 'free disk space cannot be read')
