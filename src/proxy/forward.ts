@@ -49,6 +49,8 @@ export class Attempt {
   answering = false
   /** Anything of the request may have reached the upstream. */
   sent = false
+  /** The socket took the head of an upload: it had not failed when the next piece was written. */
+  begunWell = false
   #answered: Answered | null
   /** Open or opening; null while the attempt waits for one, and when it is over. */
   #connection: UpstreamConnection | null = null
@@ -110,6 +112,7 @@ export class Attempt {
     const connection = this.#connection
     if (connection === null || chunk.length === 0) return
     const { chunked } = this.request
+    this.#checkBegin(connection)
     const before = chunked ? `${this.#held}${chunk.length.toString(16)}\r\n` : this.#held
     this.#held = ''
     this.sent = true
@@ -118,11 +121,16 @@ export class Attempt {
     this.#answered?.onUploadPaused()
   }
 
+  #checkBegin(connection: UpstreamConnection): void {
+    if (this.#held === '' && connection.socket.errored === null) this.begunWell = true
+  }
+
   /** The request body is whole. */
   sendEnd(trailers: readonly string[]): void {
     const connection = this.#connection
     if (connection === null || this.#complete) return
     this.#complete = true
+    this.#checkBegin(connection)
     if (this.request.chunked) {
       const head = this.#held
       this.#held = ''
@@ -199,7 +207,7 @@ export class Attempt {
   }
 
   resume(): void {
-    this.#connection?.socket.resume()
+    this.#connection?.resume()
   }
 
   /** Ends it without a further word to the exchange. */

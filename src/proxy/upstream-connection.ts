@@ -1,5 +1,5 @@
 /** One connection to an upstream: its socket, the parser of its answers, and the attempt that has it. */
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { clock } from './clock.ts'
 import type { Attempt } from './forward.ts'
 import type { ResponseHead } from './response-head.ts'
@@ -35,6 +35,12 @@ const IDLE_MARGIN_MS = 1000
 const IDLE_MS_MAX = 600_000
 
 /**
+ * After a write failed the kernel has all that will ever come: one whole turn of the event loop reports it.
+ * The first one may be half over.
+ */
+const LAST_TURNS = 2
+
+/**
  * What is read goes here, whatever connection it comes from: libuv asks for memory, reads and reports in one
  * go, and all of it is used or copied within the report. Elsewhere than on Unix the read may be under way
  * for longer.
@@ -56,6 +62,12 @@ export class UpstreamConnection {
   #gone = false
   #persistent = false
   #idleMs = IDLE_MS
+  /** A write failed: what the upstream said before is still read. */
+  #last = false
+  /** Turns of the event loop without a word that are left to it. */
+  #lastTurns = 0
+  #turning = false
+  #paused = false
 
   constructor(owner: ConnectionOwner, attempt: Attempt, connectMs: number) {
     this.#owner = owner
@@ -66,6 +78,7 @@ export class UpstreamConnection {
     const onread = { buffer: this.#bytes, callback: (length: number) => this.#read(length) }
     this.socket = owner.address.connect(onread)
     this.socket.upstreamConnection = this
+    this.socket.destroy = destroyOrRead
     this.socket.on(owner.address.secure ? 'secureConnect' : 'connect', onReady)
     this.socket.on('end', onEnd)
     this.socket.on('error', onError)
@@ -111,7 +124,38 @@ export class UpstreamConnection {
       return true
     }
     this.parser.feed(this.#bytes, length)
-    return attempt.read(this.parser, this.#bytes)
+    this.#lastTurns = LAST_TURNS
+    const more = attempt.read(this.parser, this.#bytes)
+    this.#paused = !more
+    return more
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.socket.resume()
+    if (this.#last) this.#readLast()
+  }
+
+  /** An upload could not be written on. Whether an answer is waited for, as far as it has come. */
+  writeFailed(): boolean {
+    if (this.#gone || this.#attempt?.begunWell !== true) return false
+    this.#last = true
+    this.#readLast()
+    return true
+  }
+
+  #readLast(): void {
+    this.#lastTurns = LAST_TURNS
+    if (this.#turning || this.#paused) return
+    this.#turning = true
+    setImmediate(endTurn, this)
+  }
+
+  /** Node reports no end of a socket whose write failed. */
+  endTurn(): void {
+    this.#turning = !this.#gone && !this.#paused && this.#lastTurns-- > 0
+    if (this.#turning) setImmediate(endTurn, this)
+    else if (!this.#paused) this.failed()
   }
 
   /** The head of the answer is here: whether another one may follow on this connection. */
@@ -175,6 +219,18 @@ function isTlsError(error: NodeJS.ErrnoException, connecting: boolean): boolean 
 }
 
 // Shared listeners: one function each for all sockets.
+
+/**
+ * Instead of `destroy`. An upstream that refuses an upload may answer, and close without having read the
+ * rest: its reset then fails our next write, while the answer is still unread (RFC 9112 §9.5).
+ */
+function destroyOrRead(this: UpstreamSocket, error?: NodeJS.ErrnoException): UpstreamSocket {
+  if (error?.syscall === 'write' && this.upstreamConnection?.writeFailed() === true) return this
+  return Socket.prototype.destroy.call(this, error) as UpstreamSocket
+}
+function endTurn(connection: UpstreamConnection): void {
+  connection.endTurn()
+}
 
 function onReady(this: UpstreamSocket): void {
   this.upstreamConnection?.ready()
