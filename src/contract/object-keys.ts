@@ -29,10 +29,12 @@ const undated = 'undated'
 
 const placeholders: Readonly<Record<string, (named: Named) => unknown>> = {
   environment: ({ event, place }) =>
-    event['environment'] ??
-    fieldsOf(event['workspace'])['environment'] ??
-    event['environment_type'] ??
-    place.environment,
+    firstName(
+      event['environment'],
+      fieldsOf(event['workspace'])['environment'],
+      event['environment_type'],
+      place.environment,
+    ),
   stream: ({ place }) => place.stream,
   type: ({ event }) => typeOf(event),
   date: ({ moment }) => moment?.slice(0, 8) ?? undated,
@@ -41,17 +43,26 @@ const placeholders: Readonly<Record<string, (named: Named) => unknown>> = {
   month: ({ moment }) => moment?.slice(4, 6) ?? undated,
   day: ({ moment }) => moment?.slice(6, 8) ?? undated,
   hour: ({ moment }) => moment?.slice(8, 10) ?? undated,
-  id: ({ event, place }) => event['id'] ?? `${place.batch}-${place.index}`,
-  status: ({ event }) => event['status'] ?? fieldsOf(event['response'])['status'] ?? event['outcome'],
+  id: ({ event, place }) => firstName(event['id'], placeName(place)),
+  status: ({ event }) => firstName(event['status'], fieldsOf(event['response'])['status'], event['outcome']),
   workspace_id: ({ event, place }) =>
-    fieldsOf(event['workspace'])['id'] ?? event['workspace_id'] ?? event['account_id'] ?? place.workspaceId,
+    firstName(
+      fieldsOf(event['workspace'])['id'],
+      event['workspace_id'],
+      event['account_id'],
+      place.workspaceId,
+    ),
   user_id: ({ event }) =>
-    fieldsOf(event['context'])['user_id'] ??
-    event['user_id'] ??
-    fieldsOf(event['user'])['id'] ??
-    event['account_id'],
-  recipe_id: ({ event }) => event['recipe_id'] ?? fieldsOf(event['context'])['recipe_id'] ?? event['flow_id'],
-  job_id: ({ event }) => event['job_id'] ?? fieldsOf(event['context'])['job_id'] ?? event['id'],
+    firstName(
+      fieldsOf(event['context'])['user_id'],
+      event['user_id'],
+      fieldsOf(event['user'])['id'],
+      event['account_id'],
+    ),
+  recipe_id: ({ event }) =>
+    firstName(event['recipe_id'], fieldsOf(event['context'])['recipe_id'], event['flow_id']),
+  job_id: ({ event, place }) =>
+    firstName(event['job_id'], fieldsOf(event['context'])['job_id'], event['id'], placeName(place)),
   collection: ({ event }) => event['collection'],
   batch: ({ place }) => place.batch,
   index: ({ place }) => place.index,
@@ -106,6 +117,16 @@ export function objectKey(
     safeValue(placeholders[name]?.(named)),
   )
   return bounded(filled, limits.object_key_bytes_max - rest.length) + rest
+}
+
+/** What names an event that bears no name of its own: no other one has it. */
+function placeName({ batch, index }: EventPlace): string {
+  return `${batch}-${index}`
+}
+
+/** The first value that can stand in a name: an empty text or an object would be the same for all. */
+function firstName(...values: readonly unknown[]): unknown {
+  return values.find((value) => typeof value === 'number' || (typeof value === 'string' && value !== ''))
 }
 
 function fieldsOf(value: unknown): Fields {

@@ -114,6 +114,18 @@ test('hostile values make no folders, hide nothing and stay apart', async () => 
   expect(Buffer.byteLength(long[0] ?? '')).toBe(limits.object_key_bytes_max + '.json'.length)
 })
 
+test.each([
+  ['{job_id}', 'CEF:0|x|y|1|a|b|1|'],
+  ['{job_id}', { event_type: 'user_login' }],
+  ['{id}', { id: '' }],
+  ['{id}', { id: { of: 'another kind' } }],
+  ['{job_id}', { job_id: '', context: { job_id: [] }, id: '' }],
+])('events that %s cannot tell apart share no name, in one batch or in two', async (key, line) => {
+  const names = await Promise.all(['B', 'C'].map((id) => keysOf([line, line], { key }, { id })))
+  expect(new Set(names.flat()).size).toBe(4)
+  expect(await keysOf([line, line], { key }, { id: 'B' }), 'a repeat overwrites itself').toEqual(names[0])
+})
+
 test('a file holds its line, a batch all of them; text that is no JSON says so', async () => {
   const [[, file] = []] = await filesOf([{ a: 'ü' }])
   expect([file?.body.toString(), file?.contentType]).toEqual(['{"a":"ü"}', 'application/json'])
