@@ -2,12 +2,15 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import type { Batch, Sink } from '../../src/contract/plugin.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
 import { sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
+import { makeCertificate } from '../../test/support/certificates.ts'
+import { tempDir } from '../../test/support/files.ts'
 import { missing, type Rsyslog, startRsyslog } from '../../test/support/rsyslog.ts'
 import { until } from '../../test/support/wait.ts'
 import syslog from './sink.ts'
@@ -212,6 +215,74 @@ test('a server that goes away in the middle of a batch: the batch did not arrive
   const failed = expect(writing).rejects.toMatchObject({ kind: 'retry' })
   socket?.resetAndDestroy()
   await failed
+})
+
+test('batches at the same time share one connection, also after it broke', async () => {
+  const server = await startServer()
+  const sink = await open({ port: server.port })
+  const four = (text: string) =>
+    Promise.all([1, 2, 3, 4].map((n) => sink.write(batchOf(`${text} ${n}`), patience())))
+  await four('first')
+  await until(() => server.messages().length === 4, { what: 'the first four' })
+  expect(server.connections).toHaveLength(1)
+  const [{ socket } = {}] = server.connections
+  socket?.resetAndDestroy()
+  await until(() => four('tried').then(() => true), { what: 'the sink notices' })
+  await four('then')
+  const then = () => server.messages().filter((message) => message.includes('then'))
+  await until(() => then().length === 4, { what: 'the last four' })
+  expect(server.connections).toHaveLength(2)
+  await sink.close()
+  await until(() => server.connections.every((one) => one.socket.readableEnded || one.socket.destroyed), {
+    what: 'no connection stays behind',
+  })
+})
+
+test('who gives up while it connects takes the connection away from nobody else', async () => {
+  const { cert, key } = makeCertificate(await tempDir())
+  const read: Buffer[] = []
+  const tls = createTlsServer({ cert, key }, (socket) =>
+    socket.on('data', (bytes: Buffer) => read.push(bytes)),
+  )
+  const waiting: Socket[] = []
+  // Hands are shaken when the test says so.
+  const server = createServer({ pauseOnConnect: true }, (socket) => waiting.push(socket))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onEnd(() => {
+    for (const socket of waiting) socket.destroy()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  const sink = await open({ protocol: 'tls', port, verify: false })
+  const impatient = new AbortController()
+  const given = sink.write(batchOf('{"given":"up"}'), impatient.signal)
+  const kept = sink.write(batchOf('{"kept":1}'), patience())
+  await until(() => waiting.length > 0, { what: 'an attempt' })
+  const over = expect(given).rejects.toThrow('enough')
+  impatient.abort(new Error('enough'))
+  await over
+  for (const socket of waiting) tls.emit('connection', socket)
+  await kept
+  await until(() => messagesOf(Buffer.concat(read)).length > 0, { what: 'the message' })
+  expect(messagesOf(Buffer.concat(read))).toEqual([expect.stringContaining('{"kept":1}')])
+  expect(waiting).toHaveLength(1)
+})
+
+test('an attempt that nobody waits for any more ends', async () => {
+  const accepted: Socket[] = []
+  const server = createServer((socket) => void accepted.push(socket.on('error', () => undefined).resume()))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onEnd(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  const sink = await open({ protocol: 'tls', port, verify: false })
+  const impatient = new AbortController()
+  const both = [1, 2].map(() => expect(sink.write(batchOf('{}'), impatient.signal)).rejects.toThrow('enough'))
+  await until(() => accepted.length > 0, { what: 'an attempt' })
+  impatient.abort(new Error('enough'))
+  await Promise.all(both)
+  await until(() => accepted.every((socket) => socket.destroyed), { what: 'its end' })
 })
 
 test('a message that is too long is told before anything is sent', async () => {

@@ -55,30 +55,92 @@ const TICKET_MS = 250
 
 /** RFC 6587 §3.4.1, RFC 5425 §4.3: messages follow each other, each behind its length. */
 export function openStream(reach: Reach): Transport {
-  let open: Promise<Socket> | null = null
-  const socketOf = async (signal: AbortSignal): Promise<Socket> => {
-    const known = await open?.catch(() => null)
-    if (known?.writable === true && !known.readableEnded) return known
-    open = connected(reach, signal)
-    return open
-  }
+  let current: Link | null = null
   return {
     async send(messages, signal) {
       signal.throwIfAborted()
+      // Chosen without a wait in between: all that send at the same time share one.
+      const link = current?.usable === true ? current : (current = new Link(reach))
       try {
-        const socket = await socketOf(signal)
-        await written(socket, Buffer.concat(messages.flatMap(counted)), signal)
+        await link.write(Buffer.concat(messages.flatMap(counted)), signal)
       } catch (error) {
-        open?.then((socket) => socket.destroy()).catch(() => undefined)
-        open = null
         if (error instanceof OutcomeError || signal.aborted) throw error
         fail(`sending to ${reach.host}:${reach.port}`, error)
       }
     },
     close() {
-      open?.then((socket) => socket.end()).catch(() => undefined)
-      open = null
+      current?.end()
+      current = null
     },
+  }
+}
+
+/** One connection, from the attempt to get it on, and those who write to it. */
+class Link {
+  readonly #connected: Promise<Socket>
+  readonly #giveUp = new AbortController()
+  #socket: Socket | null = null
+  #writers = 0
+  #over = false
+
+  constructor(reach: Reach) {
+    this.#connected = connected(reach, this.#giveUp.signal)
+    this.#connected.then(
+      (socket) => {
+        this.#socket = socket
+      },
+      () => {
+        this.#over = true
+      },
+    )
+  }
+
+  get usable(): boolean {
+    const socket = this.#socket
+    return !this.#over && (socket === null || (socket.writable && !socket.readableEnded))
+  }
+
+  async write(bytes: Buffer, signal: AbortSignal): Promise<void> {
+    this.#writers += 1
+    try {
+      const socket = await unlessAborted(this.#connected, signal)
+      try {
+        await written(socket, bytes, signal)
+      } catch (error) {
+        // What is left of this write would stand before the next one.
+        this.#over = true
+        socket.destroy()
+        throw error
+      }
+    } finally {
+      this.#writers -= 1
+      // One that gave up takes no attempt away from the others.
+      if (this.#writers === 0 && this.#socket === null) this.#abandon()
+    }
+  }
+
+  /** After what is being written. */
+  end(): void {
+    this.#over = true
+    if (this.#writers === 0 && this.#socket === null) this.#abandon()
+    this.#connected.then((socket) => socket.end()).catch(() => undefined)
+  }
+
+  #abandon(): void {
+    this.#over = true
+    this.#giveUp.abort()
+  }
+}
+
+async function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  signal.throwIfAborted()
+  const aborted = Promise.withResolvers<never>()
+  const abort = () => aborted.reject(signal.reason as Error)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    return await Promise.race([promise, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', abort)
   }
 }
 
@@ -117,14 +179,8 @@ async function ended(socket: Socket): Promise<never> {
  */
 async function written(socket: Socket, bytes: Buffer, signal: AbortSignal): Promise<void> {
   const done = Promise.withResolvers<void>()
-  const abort = () => done.reject(signal.reason as Error)
-  signal.addEventListener('abort', abort, { once: true })
   socket.write(bytes, (error) => (error ? done.reject(error) : done.resolve()))
-  try {
-    await done.promise
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
+  await unlessAborted(done.promise, signal)
   await new Promise(setImmediate)
   if (socket.destroyed || socket.readableEnded) throw new Error('closed')
 }
