@@ -24,7 +24,7 @@ interface SummaryRules {
 export function apiSummary(exchange: CapturedExchange, rules: SummaryRules): string {
   const { id, status, errorCode, outcome, method, target, collection, durationMs, upstreamMs } = exchange
   const mark = target.indexOf('?')
-  const path = mark === -1 ? target : target.slice(0, mark)
+  const path = rules.redactor.path(mark === -1 ? target : target.slice(0, mark))
   const isError = status === null || status >= ERROR_FROM || outcome !== 'complete'
   return JSON.stringify({
     event: rules.format,
@@ -41,7 +41,11 @@ export function apiSummary(exchange: CapturedExchange, rules: SummaryRules): str
     delay_ms: round(Math.max(0, durationMs - upstreamMs)),
     collection,
     endpoint: `${method} ${path}`,
-    client: { ip: exchange.clientIp, port: exchange.clientPort, user_agent: userAgent(exchange) },
+    client: {
+      ip: exchange.clientIp,
+      port: exchange.clientPort,
+      user_agent: userAgent(exchange, rules.redactor),
+    },
     method,
     scheme: exchange.scheme,
     host: exchange.host,
@@ -61,10 +65,12 @@ function detailsOf(outcome: CapturedExchange['outcome']): string | null {
   return outcome === 'timeout' ? 'the exchange took too long' : null
 }
 
-function userAgent({ requestHeaders }: CapturedExchange): string | null {
-  for (let at = 0; at < requestHeaders.length; at += 2)
-    if (requestHeaders[at]?.toLowerCase() === 'user-agent') return requestHeaders[at + 1] ?? null
-  return null
+function userAgent({ requestHeaders }: CapturedExchange, redactor: Redactor): string | null {
+  const at = requestHeaders.findIndex((text, place) => place % 2 === 0 && /^user-agent$/i.test(text))
+  const value = requestHeaders[at + 1]
+  if (at === -1 || value === undefined) return null
+  if (redactor.headerRule('user-agent') !== 'redact') return redactor.header(value)
+  return redactor.mode === 'remove' ? null : redactor.substitute(value)
 }
 
 /** Microseconds are enough. */

@@ -66,7 +66,7 @@ export class HeaderReader {
         continue
       }
       const shown = (bits & URL_VALUE) === 0 ? this.#redactor.header(value) : this.#redactor.url(value)
-      if ((bits & TRACEPARENT) !== 0) traceparent ??= value
+      if ((bits & TRACEPARENT) !== 0) traceparent ??= shown
       redacted ||= shown !== value
       pairs.push([name, shown])
     }

@@ -132,6 +132,24 @@ test('in bodies, queries, paths and headers of an item, which says that it was r
   }
 })
 
+test('in all that an event of an API log says, beside the details and without them', () => {
+  const exchange = exchangeOf({
+    target: `/u/ada@example.com/4111111111111111?mail=ada%40example.com`,
+    requestHeaders: ['User-Agent', 'app/1 (ada@example.com)', 'traceparent', 'of ada@example.com'],
+  })
+  const rules = redactOf({ defaults: false, detect: ['email', 'card_number'] })
+  for (const format of ['api_summary', 'api_details', 'exchange'] as const) {
+    const text = itemText('exchange', exchange, { ...rules, format })
+    expect(text, format).not.toMatch(/ada(?:@|%40)example|4111/)
+    expect(text, format).toContain('/u/[redacted]/[redacted]')
+  }
+  const { client, path, endpoint } = JSON.parse(
+    itemText('exchange', exchange, { ...rules, format: 'api_summary' }),
+  )
+  expect([path, endpoint]).toEqual(['/u/[redacted]/[redacted]', 'POST /u/[redacted]/[redacted]'])
+  expect(client.user_agent).toBe('app/1 ([redacted])')
+})
+
 test('text of another character set is left out where it holds something, a picture is not', () => {
   const rules = redactOf({ defaults: false, detect: ['email'] })
   const bytes = Buffer.concat([Buffer.from([0xe4, 0xff]), Buffer.from(' ada@example.com ')])

@@ -100,6 +100,15 @@ describe('headers', () => {
   })
 })
 
+test('a user agent that is redacted is nowhere in an event of an API log', () => {
+  const exchange = exchangeOf({ requestHeaders: ['USER-Agent', CANARY] })
+  const clientOf = (changes: Parameters<typeof redactOf>[0]) =>
+    JSON.parse(itemText('exchange', exchange, { ...redactOf(changes), format: 'api_summary' })).client
+  expect(clientOf({}).user_agent).toBe(CANARY)
+  expect(clientOf({ headers: ['user-agent'] }).user_agent).toBe(MASK)
+  expect(clientOf({ headers: ['user-agent'], mode: 'remove' }).user_agent).toBeNull()
+})
+
 describe('queries', () => {
   test.each([...defaultQuery])('%s', (name) => {
     expect(queryOf(`a=1&${name}=${CANARY}&b=2`)).toBe(`a=1&${name}=${MASK}&b=2`)
