@@ -44,15 +44,13 @@ export class Detector {
   }
 
   /**
-   * A value of a query or form, or a part of a path: as it stands, and with its percent-encoding undone.
-   * `plus`: a plus is a space.
+   * A value of a query or form, or a part of a path: as it stands, and what is left of it with its
+   * percent-encoding undone. `plus`: a plus is a space.
    */
   encoded(text: string, plus: boolean): string {
-    const plain = this.text(text, false)
-    if (plain !== text || !(text.includes('%') || (plus && text.includes('+')))) return plain
-    const decoded = decode(plus ? text.replaceAll('+', ' ') : text)
-    const matches = new Walk(decoded, this.#wanted, false).matches()
-    return matches.length === 0 ? text : this.#replace(decoded, matches, encodeURIComponent)
+    const matches = new Walk(text, this.#wanted, false).matches()
+    if (matches.length === 0) return this.#decoded(text, plus)
+    return this.#replace(text, matches, (kept) => this.#decoded(kept, plus))
   }
 
   /** A URL, path or form: each part between its delimiters. */
@@ -65,6 +63,13 @@ export class Detector {
   /** Whether there is anything, in bytes that are no text. */
   holds(latin1: string): boolean {
     return new Walk(latin1, this.#wanted, false).matches().length > 0
+  }
+
+  #decoded(text: string, plus: boolean): string {
+    if (!text.includes('%') && !(plus && text.includes('+'))) return text
+    const decoded = decode(plus ? text.replaceAll('+', ' ') : text)
+    const matches = new Walk(decoded, this.#wanted, false).matches()
+    return matches.length === 0 ? text : this.#replace(decoded, matches, encodeURIComponent)
   }
 
   #replace(text: string, matches: readonly Match[], keep: (text: string) => string): string {

@@ -132,6 +132,14 @@ test('in bodies, queries, paths and headers of an item, which says that it was r
   }
 })
 
+test.each([
+  ['ada@example.com%20bob%40example.com', '#%20#'],
+  ['4111111111111111%20078-05-1120%20ada%40example.com%C3%BC', '#%20#%20#%C3%BC'],
+  ['a%2Fb,ada@example.com,a%2Fb,4111+1111+1111+1111,%zz', 'a%2Fb,#%2Ca%2Fb%2C#%2C%25zz'],
+])('of %s, plain and encoded, nothing stays', (text, expected) => {
+  expect(detector.encoded(text, true)).toBe(expected)
+})
+
 test('in all that an event of an API log says, beside the details and without them', () => {
   const exchange = exchangeOf({
     target: `/u/ada@example.com/4111111111111111?mail=ada%40example.com`,
