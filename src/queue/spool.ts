@@ -47,7 +47,11 @@ interface OpenSegment {
   readonly fd: number
   readonly openedAt: number
   size: number
-  dirty: boolean
+  /** As far as this it is on the disk. */
+  durable: number
+  syncing: Promise<void> | null
+  /** Nothing is appended any more; the descriptor is closed, or will be when nobody syncs it. */
+  closed: boolean
 }
 
 let segmentsMade = 0
@@ -92,7 +96,8 @@ export class SegmentWriter {
       throw error
     }
     segment.size = offset + FRAME_HEADER + payload.length
-    this.#markDirty(segment)
+    if (this.#fsyncMs === 0) segment.durable = segment.size
+    else this.#timer ??= setInterval(() => this.#syncOpen(), this.#fsyncMs).unref()
     const { items, oldest, newest } = info
     return { segment: segment.name, offset, length: FRAME_HEADER + payload.length, items, oldest, newest }
   }
@@ -100,13 +105,11 @@ export class SegmentWriter {
   /** Resolves when everything that was appended is on the disk. */
   async flush(): Promise<void> {
     const segment = this.#open
-    if (segment === null || !segment.dirty) return
-    segment.dirty = false
-    try {
-      await dataSync(segment.fd)
-    } catch (error) {
-      segment.dirty = true
-      throw error
+    if (segment === null) return
+    const wanted = segment.size
+    while (segment.durable < wanted) {
+      if (segment.closed) throw new Error(`segment ${segment.name} was closed before it was on the disk`)
+      await syncOf(segment)
     }
   }
 
@@ -125,10 +128,13 @@ export class SegmentWriter {
     if (segment === null) return
     this.#open = null
     this.#closed.push(segment.name)
+    segment.closed = true
     try {
-      if (segment.dirty) fs.fdatasyncSync(segment.fd)
+      if (segment.durable < segment.size) fs.fdatasyncSync(segment.fd)
+      segment.durable = segment.size
     } finally {
-      fs.closeSync(segment.fd)
+      // Under a sync that runs, the number could become that of another file.
+      if (segment.syncing === null) fs.closeSync(segment.fd)
     }
   }
 
@@ -151,7 +157,8 @@ export class SegmentWriter {
       fs.rmSync(path.join(this.#folder, name), { force: true })
       throw error
     }
-    this.#open = { name, fd, openedAt: now, size: SEGMENT_HEADER, dirty: false }
+    const size = SEGMENT_HEADER
+    this.#open = { name, fd, openedAt: now, size, durable: size, syncing: null, closed: false }
     return this.#open
   }
 
@@ -164,20 +171,25 @@ export class SegmentWriter {
     }
   }
 
-  #markDirty(segment: OpenSegment): void {
-    if (this.#fsyncMs === 0) return
-    segment.dirty = true
-    this.#timer ??= setInterval(() => this.#sync(), this.#fsyncMs).unref()
-  }
-
-  #sync(): void {
+  #syncOpen(): void {
     const segment = this.#open
-    if (segment === null || !segment.dirty) return
-    segment.dirty = false
-    fs.fdatasync(segment.fd, (error) => {
-      if (error !== null && this.#open === segment) segment.dirty = true
-    })
+    // An error leaves it as it is: the next turn tries again.
+    if (segment !== null && segment.durable < segment.size) syncOf(segment).catch(() => undefined)
   }
+}
+
+/** The sync that runs, or a new one; it may not hold what was appended after it began. */
+function syncOf(segment: OpenSegment): Promise<void> {
+  const { size } = segment
+  segment.syncing ??= dataSync(segment.fd)
+    .then(() => {
+      segment.durable = Math.max(segment.durable, size)
+    })
+    .finally(() => {
+      segment.syncing = null
+      if (segment.closed) fs.closeSync(segment.fd)
+    })
+  return segment.syncing
 }
 
 function segmentHeader(): Buffer {

@@ -1,6 +1,8 @@
 /** What a segment holds survives cuts and flipped bits: whole frames come back, the rest is named. */
 import fs from 'node:fs'
 import path from 'node:path'
+import { promisify } from 'node:util'
+import { pbkdf2 } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import {
   FRAME_HEADER,
@@ -10,8 +12,10 @@ import {
   segmentName,
   writerOf,
 } from '../../src/queue/spool.ts'
+import { onEnd } from '../support/cleanup.ts'
 import { tempDir } from '../support/files.ts'
 
+const digest = promisify(pbkdf2)
 const options = { segmentBytes: 1 << 20, fsyncMs: 0 }
 const leg = { parked: false }
 
@@ -129,6 +133,51 @@ describe('a segment writer', () => {
     fs.rmSync(folder)
     expect(writer.append(Buffer.from('{}\n'), info(1), leg).offset).toBe(16)
     writer.close()
+  })
+
+  it('says that all is on the disk to nobody before it is', async () => {
+    const writer = new SegmentWriter(await tempDir(), { segmentBytes: 1 << 20, fsyncMs: 60_000 })
+    onEnd(() => writer.close())
+    writer.append(Buffer.from('{}\n'), info(1), leg)
+    let synced = false
+    const first = writer.flush().then(() => {
+      synced = true
+    })
+    await writer.flush()
+    expect(synced).toBe(true)
+    await first
+    writer.append(Buffer.from('{}\n'), info(1), leg)
+    const second = writer.flush()
+    writer.append(Buffer.from('{}\n'), info(1), leg)
+    synced = false
+    const later = writer.flush().then(() => {
+      synced = true
+    })
+    await second
+    expect(synced, 'what came after a sync began is no part of it').toBe(false)
+    await later
+  })
+
+  it('is closed while it is being flushed: both end well, and no descriptor is left', async () => {
+    const folder = await tempDir()
+    const writer = new SegmentWriter(folder, { segmentBytes: 1 << 20, fsyncMs: 60_000 })
+    const frame = writer.append(Buffer.from('{}\n'), info(1), leg)
+    // Whoever syncs waits behind them.
+    const busy = Array.from({ length: 64 }, () => digest('x', 'y', 5000, 32, 'sha256'))
+    const flushed = writer.flush()
+    writer.append(Buffer.from('{}\n'), info(1), leg)
+    writer.close()
+    await expect(flushed).resolves.toBeUndefined()
+    await Promise.all(busy)
+    const open = fs.readdirSync('/proc/self/fd').map((fd) => {
+      try {
+        return fs.readlinkSync(`/proc/self/fd/${fd}`)
+      } catch {
+        // The one of the folder that was listed.
+        return null
+      }
+    })
+    expect(open).not.toContain(path.join(folder, frame.segment))
   })
 
   it('makes files that only their owner can read', async () => {
