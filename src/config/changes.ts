@@ -16,10 +16,15 @@ export interface Change {
 
 type Tree = Readonly<Record<string, unknown>>
 
-/** What the gateway works out itself from the rest. */
-const derived = new Set(
-  'generation hash api legs message item_format item_bytes_max secret_fields'.split(' '),
-)
+const ofSink = 'legs item_format item_bytes_max secret_options secret_fields'
+/** What the gateway works out itself from the rest, by its place: a stream's `message` is the user's. */
+const derived: Readonly<Record<string, ReadonlySet<string>>> = Object.freeze({
+  '': new Set(['generation', 'hash', 'api']),
+  connections: new Set(['secret_fields']),
+  mirrors: new Set([...ofSink.split(' '), 'message']),
+  streams: new Set(ofSink.split(' ')),
+  notifications: new Set(['secret_fields']),
+})
 
 /** Keys whose texts are shown. Numbers and switches are, everywhere but in sections of secrets. */
 const shownKeys = new Set(
@@ -41,13 +46,14 @@ const isMap = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
- * Of two configurations, or of the same thing in both. `referenced`: texts that stand for references, before
- * and after; they are never shown.
+ * Of two configurations, or of the same thing of a `section` in both. `referenced`: texts that stand for
+ * references, before and after; they are never shown.
  */
 export function changesBetween(
   before: object,
   after: object,
   referenced: ReadonlySet<string> = new Set(),
+  section?: string,
 ): Change[] {
   const changes: Change[] = []
   const walk = (from: unknown, to: unknown, at: readonly string[], path: string): void => {
@@ -58,14 +64,15 @@ export function changesBetween(
       return
     }
     const isList = Array.isArray(from)
+    const hidden = isList ? undefined : derived[at.join('.')]
     for (const key of new Set([...Object.keys(left), ...Object.keys(right)])) {
-      if (derived.has(key)) continue
+      if (hidden?.has(key) === true) continue
       // The sink's own keys stand beside the common ones in the file.
       const step = isList ? `[${key}]` : key === 'options' ? '' : `.${key}`
       walk(left[key], right[key], isList ? at : [...at, key], path + step)
     }
   }
-  walk(before, after, [], '')
+  walk(before, after, section === undefined ? [] : [section], '')
   return changes.map((change) => ({ ...change, path: change.path.replace(/^\./, '') }))
 }
 

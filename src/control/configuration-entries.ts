@@ -95,7 +95,7 @@ function thingsChanged(
     const resource = { name }
     if (was === undefined) return [{ event: created, actor, resource }]
     if (is === undefined) return [{ event: deleted, actor, resource }]
-    const changes = changesBetween(was, is, referenced)
+    const changes = changesBetween(was, is, referenced, section)
     return changes.length === 0 ? [] : [{ event: updated, actor, resource, details: bounded(changes) }]
   })
 }

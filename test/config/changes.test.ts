@@ -36,6 +36,31 @@ test("a sink's own keys stand beside the common ones, and what the gateway deriv
   ])
 })
 
+test("a stream's message is the user's, a mirror's is made from its template", () => {
+  const message = { template: '{}', name: 'one' }
+  const mirror = { name: 'one', message, secret_options: ['token'] }
+  const other = { name: 'one', message: { ...message, name: 'o' }, secret_options: [] }
+  expect(between({ mirrors: [mirror] }, { mirrors: [other] })).toEqual([])
+  expect(changesBetween(mirror, other, new Set(), 'mirrors')).toEqual([])
+  const [was, is] = [
+    { name: 's', message: 'a' },
+    { name: 's', message: 'b' },
+  ]
+  const changed = { from: '***', to: '***' }
+  expect(between({ streams: [was] }, { streams: [is] })).toEqual([{ path: 'streams[s].message', ...changed }])
+  expect(changesBetween(was, is, new Set(), 'streams')).toEqual([{ path: 'message', ...changed }])
+})
+
+test('nothing is left out for a name that the gateway gives to what it derives elsewhere', () => {
+  const of = (prefix: string) => ({ collections: [{ name: 'legs', prefix, hash: prefix }] })
+  expect(between(of('/a'), of('/b')).map(({ path }) => path)).toEqual([
+    'collections[legs].prefix',
+    'collections[legs].hash',
+  ])
+  const sink = (message: string) => ({ mirrors: [{ name: 'm', options: { message } }] })
+  expect(between(sink('a'), sink('b'))).toEqual([{ path: 'mirrors[m].message', from: '***', to: '***' }])
+})
+
 test('a text is shown only under a key that is known to hold no secret; numbers and switches are', () => {
   const before = { any: { thing: 'a', level: 'info', count: 1, on: true, none: null } }
   const after = { any: { thing: 'b', level: 'warn', count: 2, on: false, none: 'x' } }
