@@ -130,21 +130,22 @@ export class WebhookBook {
     return this.#store.webhooks.webhooks().filter(({ record }) => record.destination_id === id)
   }
 
-  /** Points a webhook to a destination, switches it on or off; what is left out stays. */
+  /** Points a webhook to a destination, switches it on or off; what is left out stays. Null: none is set. */
   configure(
     scope: string,
     changes: { readonly destination_id?: string; readonly enabled?: boolean },
     actor: Actor,
-  ): Promise<WebhookRecord> {
+  ): Promise<WebhookRecord | null> {
     return this.#inTurn(async () => {
-      const known = this.webhook(scope) ?? { destination_id: null, enabled: false, updated_at: 0 }
+      const known = this.webhook(scope)
       if (Object.keys(changes).length === 0) return known
-      const record = { ...known, ...changes, updated_at: Date.now() }
+      const none = { destination_id: null, enabled: false }
+      const record = { ...(known ?? none), ...changes, updated_at: Date.now() }
       const id = record.destination_id
       if (id === null) throw invalid('audit_log_destination_id', 'cannot be blank')
       const destination = this.destination(id)
       if (destination === null) throw invalid('audit_log_destination_id', `no destination has it, got ${id}`)
-      if (this.webhook(scope) === null && this.#store.webhooks.webhooks().length >= limits.audit_webhooks_max)
+      if (known === null && this.#store.webhooks.webhooks().length >= limits.audit_webhooks_max)
         throw new AdminError(409, `there may be at most ${limits.audit_webhooks_max} webhooks: delete one`)
       await this.#define('streams', streamOf(scope), streamBody(scope, record.enabled, destination), actor)
       await this.#write({ type: 'audit_webhook', scope, record })
@@ -157,8 +158,11 @@ export class WebhookBook {
     return this.#inTurn(async () => {
       if (this.webhook(scope) === null) return
       await this.#remove('streams', streamOf(scope), actor)
-      const record = { destination_id: null, enabled: false, updated_at: Date.now() }
-      await this.#write({ type: 'audit_webhook', scope, record })
+      // Nothing stays behind: portals are named from outside, and each record takes one of their places.
+      await this.#store.apply([
+        { type: 'audit_webhook', scope, record: null },
+        { type: 'audit_replay', scope, record: null },
+      ])
     })
   }
 
