@@ -124,26 +124,27 @@ export class Outbox {
       lane.gathers = true
       return oldest + this.#hourMs - now
     }
-    const due = this.#due(lane)
-    if (typeof due === 'number') return due
-    return lane.gathers ? due : due.slice(0, 1)
+    return this.#due(lane)
   }
 
-  /** The first of each incident, in order; one that was refused holds up only what follows of its own. */
+  /** The first that is due, or all of them; one that was refused holds up only what follows of its own. */
   #due(lane: Lane): [string, PendingNotice][] | number {
     const now = Date.now()
-    const seen = new Set<number>()
+    // A clock that was set back must not hold a message for longer than its wait.
+    const { max_wait_ms: most } = this.#parts.retry()
+    const held = new Set<number>()
     const due: [string, PendingNotice][] = []
     let wait = Number.POSITIVE_INFINITY
     for (const [key, notice] of lane.pending) {
       const { id } = notice.incident
-      const isFirst = !seen.has(id) || due.some(([, { incident }]) => incident.id === id)
-      seen.add(id)
-      if (!isFirst) continue
-      // A clock that was set back must not hold a message for longer than its wait.
-      const left = Math.min(notice.next_at - now, this.#parts.retry().max_wait_ms)
+      if (held.has(id)) continue
+      const left = Math.min(notice.next_at - now, most)
       if (left <= 0) due.push([key, notice])
-      else wait = Math.min(wait, left)
+      else {
+        held.add(id)
+        wait = Math.min(wait, left)
+      }
+      if (due.length > 0 && !lane.gathers) break
     }
     return due.length > 0 ? due : wait
   }
