@@ -100,8 +100,10 @@ export class Outbox {
     while (!this.#closed && lane.pending.size > 0) {
       const channel = this.#parts.channel(name)
       if (channel === null) {
-        for (const [key, notice] of lane.pending) await this.#drop(lane, key, notice, 'is not configured')
-        break
+        // One at a time: the channel may be configured by then, and the rest is for it.
+        const [first] = lane.pending
+        if (first !== undefined) await this.#drop(lane, ...first, 'is not configured')
+        continue
       }
       const next = this.#next(lane, channel)
       if (typeof next === 'number') {

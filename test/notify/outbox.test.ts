@@ -85,3 +85,24 @@ test('a backlog is drained with a few looks at each notice, not with one for eac
   expect(sent).toBe(count)
   expect(looks).toBeLessThan(20 * count)
 })
+
+test('a channel that is configured while what came before is dropped takes what comes after', async () => {
+  let channel: Channel | null = null
+  const sent: string[] = []
+  const outcomes: string[] = []
+  const outbox = startOutbox({
+    channel: () => channel,
+    count: (_, outcome) => void outcomes.push(outcome),
+    settle: async () => {
+      if (channel !== null) return
+      channel = webhook(async (notices) => void sent.push(...told(notices)))
+      outbox.reconfigured()
+      outbox.add(listed([notice(2, 'opened')]))
+    },
+  })
+  outbox.add(listed([notice(1, 'opened')]))
+  await until(() => outbox.pending('webhook') === 0, { what: 'nothing waits' })
+  await until(() => outcomes.length === 2, { what: 'both are counted' })
+  expect(outcomes).toEqual(['dropped', 'sent'])
+  expect(sent).toEqual(['2 opened'])
+})
