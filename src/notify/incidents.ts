@@ -159,7 +159,7 @@ export class IncidentBook {
       id: this.#lastId,
       uid: randomUUID(),
       kind,
-      subject: subject.slice(0, limits.incident_text_chars_max),
+      subject: cut(subject),
       environment: this.#parts.environment(),
       state: 'open',
       opened_at: now,
@@ -368,9 +368,12 @@ export class IncidentBook {
 /** Reminders go on for months, maybe: the first ones of an incident are of no interest then. */
 const NOTICES_KEPT = 20
 
+/** Of a subject as it is seen, or as it is kept. */
 function keyOf(kind: IncidentKind, subject: string): string {
-  return `${kind} ${subject}`
+  return `${kind} ${cut(subject)}`
 }
+
+const cut = (text: string): string => text.slice(0, limits.incident_text_chars_max)
 
 export function noticeKey(id: number, event: string, channel: NotificationChannel): string {
   return `${String(id).padStart(12, '0')} ${event} ${channel}`
@@ -387,12 +390,12 @@ function happeningOf(event: ActivityEvent, incident: Incident, actor: Actor): Ha
 
 /** Error messages and answers come from outside. */
 function bounded(details: Readonly<Record<string, Json>>): Record<string, Json> {
-  const cut = (value: Json): Json => {
-    if (typeof value === 'string') return value.slice(0, limits.incident_text_chars_max)
-    if (Array.isArray(value)) return value.slice(0, limits.incident_list_max).map(cut)
+  const within = (value: Json): Json => {
+    if (typeof value === 'string') return cut(value)
+    if (Array.isArray(value)) return value.slice(0, limits.incident_list_max).map(within)
     if (typeof value !== 'object' || value === null) return value
     const entries = Object.entries(value).slice(0, limits.incident_list_max)
-    return Object.fromEntries(entries.map(([key, inner]) => [key, cut(inner)]))
+    return Object.fromEntries(entries.map(([key, inner]) => [key, within(inner)]))
   }
-  return cut(details) as Record<string, Json>
+  return within(details) as Record<string, Json>
 }
