@@ -1,10 +1,8 @@
 /**
  * Whether a request may go on, and where to: checks of the head alone, made once, before anything is sent.
  */
-import type { IncomingMessage } from 'node:http'
 import type { GatewayErrorCode } from '../contract/errors.ts'
-import type { Expectation } from './connection.ts'
-import { type RequestHead, validHost } from './headers.ts'
+import { type RequestHead, validHost } from './request-head.ts'
 import type { Collection, Snapshot } from './snapshot.ts'
 import { hostName } from './route.ts'
 
@@ -24,23 +22,20 @@ const absoluteForm = /^https?:\/\/([^/?#]*)(.*)$/i
  */
 const badTarget = /[^\x21\x22\x24-\x7e\x80-\xff]/
 
-/** RFC 9112 §6: only borders that every parser sees alike. */
-function badFraming(req: IncomingMessage, head: RequestHead): boolean {
-  if (req.httpVersion !== '1.1' && req.httpVersion !== '1.0') return true
-  if (head.contentLength !== -1 && (head.chunked || !Number.isSafeInteger(head.contentLength))) return true
-  return head.codingUnknown || (head.chunked && req.httpVersion === '1.0')
-}
-
-/** RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; an absolute target's authority stands above it. */
-function badTargetOrHost(req: IncomingMessage, head: RequestHead, into: Admitted): boolean {
-  if (head.hosts !== 1 && (head.hosts > 1 || req.httpVersion === '1.1')) return true
+/**
+ * RFC 9112 §3.2: exactly one valid Host in HTTP/1.1. The authority of an absolute target stands above it, and
+ * is refused where the two differ: whoever guards by Host must see the name that counts.
+ */
+function badTargetOrHost(head: RequestHead, into: Admitted): boolean {
+  if (head.hosts !== 1 && (head.hosts > 1 || !head.old)) return true
   if (head.hosts === 1 && !validHost(head.host)) return true
   into.host = head.host
-  let target = req.url ?? ''
+  let { target } = head
   if (target.charCodeAt(0) !== 0x2f) {
     const absolute = absoluteForm.exec(target)
     if (absolute === null || !validHost(absolute[1] as string)) return true
     into.host = absolute[1] as string
+    if (head.hosts === 1 && head.host.toLowerCase() !== into.host.toLowerCase()) return true
     target = absolute[2] as string
     if (target.charCodeAt(0) !== 0x2f) target = `/${target}`
   }
@@ -52,17 +47,16 @@ function badTargetOrHost(req: IncomingMessage, head: RequestHead, into: Admitted
 
 /** The code that the request is refused with, or null. */
 export function admit(
-  req: IncomingMessage,
   head: RequestHead,
   snapshot: Snapshot,
-  expects: Expectation,
   refusing: boolean,
   into: Admitted,
 ): GatewayErrorCode | null {
-  if (req.rawHeaders.length > snapshot.listen.limits.header_count * 2) return 'headers_too_large'
-  if (badFraming(req, head) || badTargetOrHost(req, head, into)) return 'bad_request'
-  if (expects === 'unknown') return 'expectation_failed'
-  if (!snapshot.methods.has(req.method ?? '')) return 'method_not_allowed'
+  // Its target is no path (RFC 9110 §9.3.6), and it is never wanted.
+  if (head.method === 'CONNECT') return 'method_not_allowed'
+  if (badTargetOrHost(head, into)) return 'bad_request'
+  if (head.expects === 'unknown') return 'expectation_failed'
+  if (!snapshot.methods.has(head.method)) return 'method_not_allowed'
   if (refusing) return 'draining'
   const collection = snapshot.router.route(into.host === '' ? '' : hostName(into.host), into.path)
   if (collection === 'ambiguous') return 'bad_request'

@@ -2,6 +2,7 @@
 import { STATUS_CODES } from 'node:http'
 import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
 import { rejectReasons, threadCell } from '../telemetry/counters.ts'
+import { fieldLines } from './headers.ts'
 
 export interface GatewayAnswer {
   readonly status: number
@@ -16,6 +17,8 @@ const closing: ReadonlySet<GatewayErrorCode> = new Set([
   'bad_request',
   'request_timeout',
   'body_too_large',
+  // A CONNECT goes on with bytes that are no HTTP.
+  'method_not_allowed',
   'expectation_failed',
   'headers_too_large',
 ])
@@ -37,11 +40,10 @@ export function gatewayAnswer(
   return { status, body, fields, close: closing.has(code) }
 }
 
-/** A whole response for a socket that has no parsed request: it always ends the connection. */
-export function rawAnswer({ status, body, fields }: GatewayAnswer): string {
-  let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`
-  for (let i = 0; i < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`
-  return `${head}date: ${new Date().toUTCString()}\r\nconnection: close\r\n\r\n${body}`
+/** As it is written. `bodyless`: to a HEAD. */
+export function answerText({ status, body, fields }: GatewayAnswer, connection: string, bodyless: boolean): string {
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${fieldLines(fields)}`
+  return `${head}date: ${new Date().toUTCString()}\r\n${connection}\r\n${bodyless ? '' : body}`
 }
 
 /** Cell of `http_rejected_total` for a code. */

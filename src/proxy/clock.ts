@@ -1,6 +1,6 @@
 /**
- * The time of a data thread: a coarse clock that a single interval moves on, and the open exchanges whose
- * deadlines that interval checks. No exchange has a timer of its own.
+ * The time of a data thread: a coarse clock that a single interval moves on, and the open connections whose
+ * deadlines that interval checks. None has a timer of its own.
  */
 
 /** How often deadlines are checked, milliseconds: a time-out is two of these late at most, never early. */
@@ -8,6 +8,9 @@ export const TICK_MS = 100
 
 /** `now` is monotonic milliseconds, at most one tick old. */
 export const clock = { now: performance.now() }
+
+/** A sign of life that no tick has seen yet: its silence begins with the next, never before it was there. */
+export const UNSEEN = Number.POSITIVE_INFINITY
 
 /** Monotonic milliseconds as Unix milliseconds; follows corrections of the system clock. */
 export function unixTime(monotonic: number): number {
@@ -20,14 +23,14 @@ export function tickClock(): void {
   wallOffset = Date.now() - clock.now
 }
 
-/** What has a place in the table of open exchanges. */
+/** What has a place in the table of deadlines. */
 export interface Open {
   /** Where it stands in the table; -1 when it does not. Kept by the table. */
   place: number
   checkDeadline(now: number): void
 }
 
-/** The open exchanges, packed, in no order. */
+/** The open connections, packed, in no order. */
 export class OpenTable {
   readonly #open: Open[] = []
 

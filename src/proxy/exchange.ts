@@ -4,24 +4,25 @@
  * deadlines. An exchange keeps the snapshot it began with (trap A21).
  */
 import { randomUUIDv7 } from 'node:crypto'
-import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { GatewayErrorCode } from '../contract/errors.ts'
 import type { Outcome } from '../contract/exchange.ts'
 import { threadCell } from '../telemetry/counters.ts'
 import { admit } from './admit.ts'
 import { gatewayAnswer, rejectedCell } from './answer.ts'
-import { clock, type Open } from './clock.ts'
-import type { ClientConnection, ClientSocket, Expectation } from './connection.ts'
+import { clock, UNSEEN } from './clock.ts'
+import type { ClientConnection } from './connection.ts'
 import { type Answered, Attempt, type FailureKind } from './forward.ts'
 import { claimedOrigin, type Origin, type Scheme } from './forwarded.ts'
-import { addGatewayFields, idForUpstream, type RequestHead, readRequestHead } from './headers.ts'
+import { kept } from './pieces.ts'
+import { addGatewayFields, idForUpstream, type RequestHead } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
-import { type ClientResponse, JOINED_BYTES_MAX, type ResponseOwner } from './response.ts'
+import { ClientResponse, type ResponseOwner } from './response.ts'
 import { upstreamTarget } from './route.ts'
 import { countUpstreamError, type Ended, seal } from './seal.ts'
 import type { Collection, Snapshot } from './snapshot.ts'
 import { openTap, slotsOf, type Tap } from './tap.ts'
-import { type ClientRequest, Upload, type UploadOwner } from './upload.ts'
+import { Upload, type UploadOwner } from './upload.ts'
 import type { Upstream } from './upstream-pool.ts'
 import type { ForwardRequest } from './upstream-request.ts'
 
@@ -46,9 +47,6 @@ const idempotent: ReadonlySet<string> = new Set(
 )
 const NOTHING: readonly string[] = []
 
-/** A sign of life that no tick has seen yet: its silence begins with the next, never before it was there. */
-const UNSEEN = Number.POSITIVE_INFINITY
-
 const answerTo: Readonly<Record<FailureKind, GatewayErrorCode>> = {
   unreachable: 'upstream_unreachable',
   stale: 'upstream_reset',
@@ -57,15 +55,14 @@ const answerTo: Readonly<Record<FailureKind, GatewayErrorCode>> = {
   protocol: 'upstream_protocol_error',
 }
 
-export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwner {
-  place = -1
+export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
   readonly id = randomUUIDv7()
   readonly connection: ClientConnection
-  readonly req: ClientRequest
+  readonly head: RequestHead
   readonly res: ClientResponse
   readonly snapshot: Snapshot
-  readonly method: string
-  readonly version: string
+  /** Null without a request body. */
+  upload: Upload | null = null
   collection: Collection | null = null
   tap: Tap | null = null
   host = ''
@@ -88,8 +85,6 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   #phase: number = phase.sending
   /** When the deadlines first saw the last sign of life of whoever the phase waits for. */
   #touchedAt = UNSEEN
-  /** Null without a request body. */
-  #upload: Upload | null = null
   #forward: ForwardRequest | null = null
   #attempt: Attempt | null = null
   #retries = 0
@@ -101,49 +96,50 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   #cut = false
   #queueSize = 0
 
-  constructor(connection: ClientConnection, req: ClientRequest, res: ClientResponse) {
+  /** `last`: the connection ends with it. */
+  constructor(connection: ClientConnection, head: RequestHead, last: boolean) {
     this.connection = connection
-    this.req = req
-    this.res = res
+    this.head = head
     this.snapshot = connection.shared.snapshot
-    this.method = req.method ?? ''
-    this.version = req.httpVersion
+    this.res = new ClientResponse(connection.socket, head, this.snapshot.keepAliveLines, this)
+    if (last) this.res.keepAlive = false
+    this.#expects = head.expects === 'continue'
   }
 
   get clientPort(): number {
     return this.connection.port
   }
+  get method(): string {
+    return this.head.method
+  }
+  get version(): string {
+    return this.head.version
+  }
   get requestFields(): readonly string[] {
-    return this.req.rawHeaders
+    return this.head.raw
   }
   /** The whole request body was read, or there is none. */
   get uploaded(): boolean {
-    return this.#upload === null || this.#upload.done
+    return this.upload === null || this.upload.done
   }
 
   // ── begin ───────────────────────────────────────────────────────────────────────────────────────────────
 
-  begin(expects: Expectation): void {
-    const { connection, req, snapshot } = this
+  begin(): void {
+    const { connection, head, snapshot } = this
     const { shared } = connection
-    shared.open.add(this)
     shared.cells[threadCell.exchangesOpen]!++
     snapshot.enter()
-    this.res.attach(this)
     try {
-      const trusted = connection.trusted(snapshot)
-      const head = readRequestHead(req.rawHeaders, trusted, expects === 'continue')
       this.requestId = idForUpstream(head, this.id)
       this.clientIp = connection.address
-      if (trusted) this.#believe(claimedOrigin(head, connection.address, snapshot.trusts))
-      const code = admit(req, head, snapshot, expects, shared.draining === 'refusing', this)
+      if (head.trusted) this.#believe(claimedOrigin(head, connection.address, snapshot.trusts))
+      const code = admit(head, snapshot, shared.draining === 'refusing', this)
       const { collection } = this
-      if (head.chunked || head.contentLength > 0) {
-        this.#upload = new Upload(req, this, collection?.bodyBytesMax ?? 0)
-      }
+      if (head.hasBody) this.upload = new Upload(connection, this, collection?.bodyBytesMax ?? 0)
       if (collection !== null) this.#openTap(collection)
       if (code !== null) this.#answer(code, 'rejected')
-      else this.#send(head, collection as Collection, trusted)
+      else this.#send(collection as Collection)
     } catch (error) {
       this.#crash(error)
     }
@@ -163,16 +159,15 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     }
   }
 
-  #send(head: RequestHead, collection: Collection, trusted: boolean): void {
+  #send(collection: Collection): void {
+    const { head } = this
     const { hostFromClient } = collection
     const fields = addGatewayFields(head, {
       peer: this.connection.address,
-      trusted,
       clientIp: this.clientIp,
       scheme: this.scheme,
       host: this.host,
       requestId: this.requestId,
-      httpVersion: this.version,
       hostFromClient,
     })
     this.#forward = {
@@ -182,11 +177,10 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
       hostAt: head.hostAt,
       ownHost: !hostFromClient,
       expectAt: head.expectAt,
-      hasBody: this.#upload !== null,
+      hasBody: head.hasBody,
       chunked: head.chunked,
       trailer: head.trailer,
     }
-    this.#expects = head.expectAt !== -1
     this.#retries = collection.retryAttempts
     collection.retryBudget.request()
     this.#try(collection, null)
@@ -207,7 +201,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
 
   #continue(): void {
     this.#expects = false
-    this.res.writeContinue()
+    this.res.interim(100, NOTHING)
   }
 
   retry(not: Upstream | null): void {
@@ -225,15 +219,16 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.#touchedAt = UNSEEN
     // RFC 9110 §10.1.1: an HTTP/1.0 upstream was not asked, it could not say.
     if (this.#expects && this.#attempt?.upstream.old === true) this.#continue()
-    this.#upload?.read()
+    this.upload?.read()
   }
 
   onUploadPaused(): void {
-    this.#upload?.pause()
+    this.upload?.pause()
   }
 
-  onUploadChunk(chunk: Buffer): void {
+  onUploadChunk(lent: Buffer): void {
     this.#touchedAt = UNSEEN
+    const chunk = kept(lent)
     this.#attempt?.send(chunk)
     if (this.tap === null) return
     try {
@@ -250,13 +245,12 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   onUploadWasted(): void {
     // Before the answer is out it waits; after it, the connection ends in a way the client can see.
     if (this.#phase === phase.discarding) this.connection.linger()
-    else this.#upload?.pause()
+    else this.upload?.pause()
   }
 
-  onUploadEnd(): void {
-    const { rawTrailers } = this.req
-    if (rawTrailers.length > 0) this.requestTrailers = rawTrailers
-    this.#attempt?.sendEnd(rawTrailers)
+  onUploadEnd(trailers: readonly string[]): void {
+    this.requestTrailers = trailers
+    this.#attempt?.sendEnd(trailers)
     if (this.#phase === phase.discarding) this.#leave()
   }
 
@@ -274,13 +268,14 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
 
   onInterim({ status, keep }: ResponseHead): void {
     this.#touchedAt = UNSEEN
-    if (this.version !== '1.1' || this.#phase >= phase.answering) return
-    try {
-      if (status === 100 && this.#expects) this.#continue()
-      else this.res.writeInformation(status, keep)
-    } catch {
-      // An interim answer is a courtesy (RFC 9110 §15.2): one that cannot be written is left out.
-    }
+    if (this.head.old || this.#phase >= phase.answering) return
+    if (status === 100) this.#expects = false
+    this.res.interim(status, keep)
+  }
+
+  /** RFC 9110 §10.1.1: who was never told to go on may send the body or not, so that nothing can follow it. */
+  #leaveBody(): void {
+    if (this.#expects && !this.uploaded) this.res.keepAlive = false
   }
 
   onAnswerHead(head: ResponseHead): void {
@@ -288,8 +283,9 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.answeredAt = performance.now()
     const attempt = this.#attempt as Attempt
     ;(this.collection as Collection).balancer.succeeded(attempt.upstream)
-    if (this.connection.shared.draining !== 'no') this.res.shouldKeepAlive = false
+    if (this.connection.shared.draining !== 'no') this.res.keepAlive = false
     try {
+      this.#leaveBody()
       this.res.relayHead(head)
       this.status = head.status
       this.answerFields = head.keep
@@ -302,14 +298,13 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   onAnswerData(lent: Buffer): boolean {
     this.#touchedAt = UNSEEN
     if (this.#phase !== phase.answering) return true
-    let chunk = lent
-    if (lent.length > JOINED_BYTES_MAX) {
-      chunk = Buffer.allocUnsafeSlow(lent.length)
-      lent.copy(chunk)
-    }
-    this.res.relayChunk(chunk)
+    const chunk = this.res.relayChunk(lent)
     if (this.tap !== null) this.#captureAnswer(this.tap, chunk)
     return !this.res.full
+  }
+
+  onAnswerRead(): void {
+    if (this.#phase === phase.answering) this.res.flush()
   }
 
   onResponseDrain(): void {
@@ -325,10 +320,8 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.#phase = phase.flushing
     try {
       this.answerTrailers = trailers
-      if (!this.uploaded) {
-        if (!this.res.shouldKeepAlive) this.connection.lingerAtEnd()
-        this.#upload?.discard()
-      }
+      // A client may not read before it has sent.
+      if (!this.uploaded) this.upload?.discard()
       this.res.relayEnd(trailers)
     } catch (error) {
       this.#crash(error)
@@ -365,7 +358,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   /** RFC 9110 §9.2.2: again only what was never sent, or is idempotent and has no body that is gone. */
   #mayRepeat(attempt: Attempt): boolean {
     if (attempt.answering) return false
-    return !attempt.sent || (this.#upload === null && idempotent.has(this.method))
+    return !attempt.sent || (this.upload === null && idempotent.has(this.method))
   }
 
   #mayRetry(kind: FailureKind, attempt: Attempt): boolean {
@@ -393,7 +386,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   }
 
   #answer(code: GatewayErrorCode, outcome: Outcome): void {
-    const { res, connection, snapshot } = this
+    const { connection, snapshot } = this
     connection.shared.cells[rejectedCell(code)]!++
     const { server_header } = snapshot.listen
     const answer = gatewayAnswer(code, this.requestId || this.id, server_header, snapshot.allow)
@@ -404,15 +397,10 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.answeredAt = performance.now()
     this.#phase = phase.flushing
     this.#touchedAt = UNSEEN
-    if (answer.close) res.shouldKeepAlive = false
-    res.sendDate = true
-    res.writeHead(answer.status, STATUS_CODES[answer.status], answer.fields)
-    if (!this.uploaded) {
-      if (!res.shouldKeepAlive) connection.lingerAtEnd()
-      this.#upload?.discard()
-    }
-    res.end(answer.body)
     if (this.tap !== null && this.method !== 'HEAD') this.#captureAnswer(this.tap, Buffer.from(answer.body))
+    this.#leaveBody()
+    if (!this.uploaded) this.upload?.discard()
+    this.res.answer(answer)
   }
 
   #cutAnswer(outcome: Outcome): void {
@@ -420,7 +408,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.#cut = true
     this.#phase = phase.flushing
     this.#touchedAt = UNSEEN
-    this.res.cut(this.connection.socket)
+    this.res.cut()
   }
 
   /** No answer can be written, or none will be read: the connection ends at once. */
@@ -454,31 +442,33 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
     this.tap = null
   }
 
-  onResponseClose(): void {
+  onResponseDone(): void {
     if (this.#phase >= phase.discarding) return
-    const whole = this.res.writableFinished
-    if (!whole) {
-      if (!this.#cut) this.outcome = 'client_aborted'
-      this.#cancel()
-    }
-    seal(this, this.connection.shared)
-    this.tap = null
-    if (!whole || this.uploaded || this.connection.socket.destroyed) return this.#leave()
+    this.#seal()
+    if (this.uploaded || !this.res.keepAlive) return this.#leave()
     this.#phase = phase.discarding
     this.#touchedAt = UNSEEN
-    if (this.#upload?.wasted === true) this.connection.linger()
-    this.#upload?.discard()
+    if (this.upload?.wasted === true) this.connection.linger()
   }
 
   onConnectionClosed(): void {
-    this.onResponseClose()
-    if (this.#phase === phase.discarding) this.#leave()
+    if (this.#phase === phase.over) return
+    if (this.#phase < phase.discarding) {
+      if (!this.#cut) this.outcome = 'client_aborted'
+      this.#cancel()
+      this.#seal()
+    }
+    this.#leave()
+  }
+
+  #seal(): void {
+    seal(this, this.connection.shared)
+    this.tap = null
   }
 
   #leave(): void {
     const { shared } = this.connection
     this.#phase = phase.over
-    shared.open.remove(this)
     shared.cells[threadCell.exchangesOpen]!--
     this.snapshot.leave()
     this.connection.finished(this)
@@ -500,7 +490,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
   }
 
   #checkSending(silentMs: number, bodyIdleMs: number): void {
-    if (this.#upload?.waitsForClient === true) {
+    if (this.upload?.flowing === true) {
       if (silentMs > bodyIdleMs) this.#giveUp('request_timeout', 'timeout')
     } else if (silentMs > (this.collection as Collection).timeouts.response_ms) this.#upstreamTimeout()
   }
@@ -512,8 +502,7 @@ export class Exchange implements Open, Answered, Ended, ResponseOwner, UploadOwn
 
   /** Whether the kernel took bytes of the answer since the last time: a slow reader is not a dead one. */
   #flushed(): boolean {
-    const handle = (this.connection.socket as ClientSocket & { _handle?: { writeQueueSize?: number } })
-      ._handle
+    const { _handle: handle } = this.connection.socket as Socket & { _handle?: { writeQueueSize?: number } }
     const size = handle?.writeQueueSize ?? 0
     if (size === this.#queueSize) return false
     this.#queueSize = size

@@ -4,9 +4,10 @@
  */
 import type { ResponseHead } from './response-head.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
-import type { ResponseParser } from './upstream-parser.ts'
+import type { ResponseParser } from './response-parser.ts'
 import type { Upstream } from './upstream-pool.ts'
-import { type ForwardRequest, lastChunk, requestHead, writePiece } from './upstream-request.ts'
+import { lastChunk, writePiece } from './pieces.ts'
+import { type ForwardRequest, requestHead } from './upstream-request.ts'
 
 /**
  * - `unreachable`: no connection came about
@@ -31,6 +32,8 @@ export interface Answered {
    * before `resume`.
    */
   onAnswerData(chunk: Buffer): boolean
+  /** All that one read brought is told, and the answer goes on. */
+  onAnswerRead(): void
   onAnswerEnd(trailers: readonly string[]): void
   onFailure(kind: FailureKind, attempt: Attempt): void
   /** The upstream takes the request body from here on, or again. */
@@ -168,7 +171,10 @@ export class Attempt {
     if (parser.dataEnd > parser.dataStart && this.#answered !== null) {
       more = this.#answered.onAnswerData(bytes.subarray(parser.dataStart, parser.dataEnd))
     }
-    if (!parser.done) return more
+    if (!parser.done) {
+      this.#answered?.onAnswerRead()
+      return more
+    }
     this.#end(parser, true)
     return true
   }

@@ -1,6 +1,6 @@
 /** Who the client is, where proxies stand before the gateway: what they claim, and what goes on from it. */
 import { isIP } from 'node:net'
-import type { RequestHead } from './headers.ts'
+import type { RequestHead } from './request-head.ts'
 
 export type Scheme = 'http' | 'https'
 

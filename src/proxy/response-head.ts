@@ -1,12 +1,9 @@
 /** The head of an upstream's answer: what it says of framing and connection, and the fields that go on. */
 import { dropField, dropNominated } from './headers.ts'
+import { isPersistent, lengthForm } from './syntax.ts'
 
 /** Bit n is set when a name of n characters may need more than being kept. */
 const lengths = [2, 7, 10, 14, 16, 17, 18].reduce((bits, length) => bits | (1 << length), 0)
-/** RFC 9110 §8.6: digits alone, no list; as many as a number holds exactly. */
-const lengthForm = /^[0-9]{1,15}$/
-const closeOption = /(?:^|[,\s])close(?:$|[,\s])/i
-const keepAliveOption = /(?:^|[,\s])keep-alive(?:$|[,\s])/i
 const timeoutForm = /(?:^|[,;\s])timeout\s*=\s*"?([0-9]{1,9})/i
 
 export class ResponseHead {
@@ -84,11 +81,8 @@ export class ResponseHead {
     return true
   }
 
-  /** RFC 9112 §9.3. */
   get persistent(): boolean {
-    if (this.connection === '') return !this.old
-    if (closeOption.test(this.connection)) return false
-    return !this.old || keepAliveOption.test(this.connection)
+    return isPersistent(this.connection, this.old)
   }
 
   /** For how long the upstream says it keeps an idle connection (RFC 2068 §19.7.1.1); -1 = nothing. */

@@ -1,134 +1,133 @@
-/** The answer on its way to the client: one write for head and first chunk, back-pressure, trailers, cuts. */
-import { ServerResponse } from 'node:http'
+/** The answer on its way to the client: as few writes as its parts allow, back-pressure, trailers, cuts. */
+import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { dropField, trailerPairs } from './headers.ts'
+import { answerText, type GatewayAnswer } from './answer.ts'
+import { fieldLines } from './headers.ts'
+import { JOINED_BYTES_MAX, kept, lastChunk, writePiece } from './pieces.ts'
+import type { RequestHead } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
-import type { ClientRequest } from './upload.ts'
-
-/** Above this the copy into a string costs more than the gather; up to it a chunk is only lent. */
-export const JOINED_BYTES_MAX = 4096
 
 export interface ResponseOwner {
+  /** The client takes more again. */
   onResponseDrain(): void
-  /** The client has all of the answer, or has left. */
-  onResponseClose(): void
+  /** The kernel has all of the answer. Comes at most once, and not after the connection is gone. */
+  onResponseDone(): void
 }
 
-/** Node’s response; what relaying an answer needs lives on it: no further object per exchange. */
-export class ClientResponse extends ServerResponse<ClientRequest> {
-  owner: ResponseOwner | null = null
+const CLOSE = 'connection: close\r\n'
+
+export class ClientResponse {
+  /** Whether another request may follow on the connection. */
+  keepAlive: boolean
   /** The client takes no more for now. */
   full = false
+  /** The kernel has all of it. */
+  done = false
+  readonly #socket: Socket
+  readonly #request: RequestHead
+  readonly #owner: ResponseOwner
+  /** What says that the connection stays. */
+  readonly #keepAliveLines: string
   /** No body by method or status (RFC 9112 §6.3). */
   #bodyless = false
+  #chunked = false
   /** The body ends only with the connection: a cut must then be a reset to be seen. */
   #closeDelimited = false
-  /**
-   * The first chunk, until the tick is over: head and body of a small answer then leave in one write. As
-   * latin1, which keeps every byte, where it is small.
-   */
-  #held: Buffer | string | null = null
-  #sameTick = false
-  #listening = false
+  /** As latin1, which keeps every byte: what leaves with the next piece, or when the read is over. */
+  #held = ''
 
-  /** Listens for the end; `owner` hears of it once, whatever becomes of the client. */
-  attach(owner: ResponseOwner): void {
-    this.owner = owner
-    this.on('close', onClose)
+  constructor(socket: Socket, request: RequestHead, keepAliveLines: string, owner: ResponseOwner) {
+    this.#socket = socket
+    this.#request = request
+    this.#keepAliveLines = keepAliveLines
+    this.#owner = owner
+    this.keepAlive = request.persistent
   }
 
-  /** Writes the head of an upstream's answer. */
+  get #connectionLines(): string {
+    return this.keepAlive ? this.#keepAliveLines : CLOSE
+  }
+
+  /** Writes an interim answer (RFC 9110 §15.2). */
+  interim(status: number, fields: readonly string[]): void {
+    this.#socket.write(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${fieldLines(fields)}\r\n`,
+      'latin1',
+    )
+  }
+
+  /** Takes the head of an upstream's answer. */
   relayHead(head: ResponseHead): void {
     const { keep, status } = head
-    const { method, httpVersion } = this.req
-    const hasLength = head.length !== -1
+    const { method, old } = this.#request
     this.#bodyless = method === 'HEAD' || status === 204 || status === 304
-    // RFC 9110 §8.6: no length with 204.
-    if (hasLength && status === 204) dropField(keep, 'content-length')
-    const chunked = !this.#bodyless && httpVersion === '1.1' && !hasLength
-    this.#closeDelimited = !this.#bodyless && !chunked && !hasLength
-    if (head.trailer !== '' && chunked) keep.push('trailer', head.trailer)
-    if (this.#closeDelimited) this.shouldKeepAlive = false
-    this.sendDate = false
-    this.writeHead(status, head.reason, keep)
-    this.#sameTick = true
-    process.nextTick(endTick, this)
+    const delimited = this.#bodyless || head.length !== -1
+    this.#chunked = !delimited && !old
+    this.#closeDelimited = !delimited && old
+    if (this.#closeDelimited) this.keepAlive = false
+    if (this.#chunked && head.trailer !== '') keep.push('trailer', head.trailer)
+    const coding = this.#chunked ? 'transfer-encoding: chunked\r\n' : ''
+    const fields = fieldLines(keep)
+    this.#held = `HTTP/1.1 ${status} ${head.reason}\r\n${fields}${this.#connectionLines}${coding}\r\n`
   }
 
-  /** What came with the head has come: it leaves now, however long the rest takes (trap A13). */
-  endTick(): void {
-    this.#sameTick = false
-    if (this.writableEnded || this.destroyed) return
+  /** Takes a piece of its body, which is lent for the call. Returns what may be kept of it. */
+  relayChunk(lent: Buffer): Buffer {
+    const piece = kept(lent)
+    if (this.#bodyless) return piece
+    const before = this.#chunked ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held
+    const after = this.#chunked ? '\r\n' : ''
+    this.#held = ''
+    if (piece.length <= JOINED_BYTES_MAX) this.#held = before + piece.toString('latin1') + after
+    else if (!writePiece(this.#socket, before, piece, after)) this.full = true
+    return piece
+  }
+
+  /** What came together has come: it leaves now, however long the rest takes (trap A13). */
+  flush(): void {
+    if (this.#held === '') return
     const held = this.#held
-    this.#held = null
-    if (held === null) this.flushHeaders()
-    else this.#send(held)
-  }
-
-  relayChunk(chunk: Buffer): void {
-    if (this.#bodyless) return
-    const piece = chunk.length <= JOINED_BYTES_MAX ? chunk.toString('latin1') : chunk
-    if (this.#sameTick && this.#held === null) {
-      this.#held = piece
-      return
-    }
-    const held = this.#held
-    this.#held = null
-    if (held !== null) this.#send(held)
-    this.#send(piece)
-  }
-
-  #send(piece: Buffer | string): void {
-    if (this.write(piece, 'latin1') || this.full) return
-    this.full = true
-    if (this.#listening) return
-    this.#listening = true
-    this.on('drain', onDrain)
+    this.#held = ''
+    if (!this.#socket.write(held, 'latin1')) this.full = true
   }
 
   relayEnd(trailers: readonly string[]): void {
-    if (trailers.length > 0 && !this.#closeDelimited) this.#relayTrailers(trailers)
-    const held = this.#held
-    this.#held = null
-    if (held === null) this.end()
-    // A string with a length leaves with its head: one write instead of a gather.
-    else this.end(held, 'latin1')
+    if (this.#chunked) this.#held += lastChunk(trailers)
+    this.#end()
   }
 
-  #relayTrailers(trailers: readonly string[]): void {
-    try {
-      this.addTrailers(trailerPairs(trailers))
-    } catch {
-      // Bytes that HTTP does not allow: the answer itself is whole, so it ends without them.
-      this.addTrailers([])
-    }
+  /** An answer of the gateway's own. */
+  answer(answer: GatewayAnswer): void {
+    if (answer.close) this.keepAlive = false
+    this.#held = answerText(answer, this.#connectionLines, this.#request.method === 'HEAD')
+    this.#end()
   }
 
-  /** The answer cannot be completed: what is there goes out, and how the connection ends shows the cut. */
-  cut(socket: Socket): void {
-    const held = this.#held
-    this.#held = null
-    if (held !== null) this.write(held, 'latin1')
-    else if (this.#sameTick) this.flushHeaders()
-    // After Node's own tick, which sends what `write` has gathered.
-    setImmediate(closeCut, socket, this.#closeDelimited)
+  #end(): void {
+    this.flush()
+    const socket = this.#socket
+    if (socket.writableLength === 0) this.#flushed()
+    // Comes back when what stands before it is written.
+    else socket.write('', 'latin1', () => this.#flushed())
   }
-}
 
-// Shared listeners: one function each for all responses, no closure per request.
+  #flushed(): void {
+    if (this.#socket.destroyed || this.#socket.errored !== null) return
+    this.done = true
+    this.#owner.onResponseDone()
+  }
 
-function onClose(this: ClientResponse): void {
-  this.owner?.onResponseClose()
-}
-function onDrain(this: ClientResponse): void {
-  this.full = false
-  this.owner?.onResponseDrain()
-}
-function endTick(response: ClientResponse): void {
-  response.endTick()
-}
-function closeCut(socket: Socket, closeDelimited: boolean): void {
-  // RFC 9112 §8: a body without a length or chunks would look complete after an orderly end.
-  if (closeDelimited) socket.resetAndDestroy()
-  else socket.destroySoon()
+  drained(): void {
+    if (!this.full) return
+    this.full = false
+    this.#owner.onResponseDrain()
+  }
+
+  /** It cannot be completed: what is there goes out, and how the connection ends shows the cut. */
+  cut(): void {
+    this.flush()
+    // RFC 9112 §8: a body without a length or chunks would look complete after an orderly end.
+    if (this.#closeDelimited) this.#socket.resetAndDestroy()
+    else this.#socket.destroySoon()
+  }
 }

@@ -1,16 +1,10 @@
-/**
- * The listener of a data thread: node:http with its defaults made safe, the connection limit, and the
- * drain.
- */
-import { type Server, createServer } from 'node:http'
-import type { GatewayErrorCode } from '../contract/errors.ts'
+/** The listener of a data thread: its connections, their limit, and the drain. */
+import { createServer, type Socket } from 'node:net'
 import { type Counters, threadCell } from '../telemetry/counters.ts'
 import { OpenTable, clock, tickClock } from './clock.ts'
-import { ClientConnection, type ClientSocket } from './connection.ts'
+import { ClientConnection } from './connection.ts'
 import type { DataPlan } from './messages.ts'
 import { Snapshot, UpstreamRegistry } from './snapshot.ts'
-import { ClientRequest } from './upload.ts'
-import { ClientResponse } from './response.ts'
 import type { Shared } from './shared.ts'
 import type { SlabPool } from './slabs.ts'
 
@@ -25,55 +19,15 @@ export interface ProxyOptions {
   readonly onDrained: () => void
 }
 
-interface ParseError extends NodeJS.ErrnoException {
-  /** What was being read, and where in it the parser stopped. */
-  readonly rawPacket?: Buffer
-  readonly bytesParsed?: number
-}
-
-const codeOf: Readonly<Record<string, GatewayErrorCode>> = {
-  HPE_HEADER_OVERFLOW: 'headers_too_large',
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: 'body_too_large',
-  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
-}
-
-/** RFC 9110 §5.6.2: a token, and the space after it. No method is longer than this looks at. */
-const methodForm = /^[!#$%&'*+.^_`|~\w-]+ /
-const METHOD_CHARS_MAX = 64
-
-/** Whether the parser stopped in a method that it does not know, rather than in what is no HTTP at all. */
-function unknownMethod({ rawPacket, bytesParsed }: ParseError): boolean {
-  if (rawPacket === undefined || bytesParsed === undefined) return false
-  const line = bytesParsed === 0 ? 0 : rawPacket.lastIndexOf(0x0a, bytesParsed - 1) + 1
-  return methodForm.test(rawPacket.toString('latin1', line, line + METHOD_CHARS_MAX + 1))
-}
-
-function createListener(): Server<typeof ClientRequest, typeof ClientResponse> {
-  const server = createServer({
-    IncomingMessage: ClientRequest,
-    ServerResponse: ClientResponse,
-    insecureHTTPParser: false,
-    // Node answers a missing Host with a bare 400; admission says it in the contract's words.
-    requireHostHeader: false,
-    // Kills uploads that take long; idle time is measured instead (trap C15).
-    requestTimeout: 0,
-    connectionsCheckingInterval: 1000,
-    optimizeEmptyRequests: true,
-  })
-  // Above its default Node drops further fields silently; admission counts them.
-  server.maxHeadersCount = 0
-  return server
-}
-
 export class ProxyServer {
   readonly shared: Shared
-  readonly #server = createListener()
+  // RFC 9112 §9.6: a client may end its side first; what becomes of its requests is the connection's matter.
+  readonly #server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true })
   readonly #registry: UpstreamRegistry
   readonly #connections = new Set<ClientConnection>()
   /** Of all threads. */
   readonly #connectionsOpen: Int32Array
   readonly #options: ProxyOptions
-  #refusingSince = 0
   #drained = false
 
   constructor(options: ProxyOptions) {
@@ -91,41 +45,10 @@ export class ProxyServer {
       warn: options.warn,
       connectionClosed: (connection) => this.#closed(connection),
     }
-    this.#applyLimits()
-    this.#listenToEvents()
+    this.#server.on('connection', (socket) => this.#accept(socket))
   }
 
-  #listenToEvents(): void {
-    const server = this.#server
-    server.on('connection', (socket: ClientSocket) => this.#accept(socket))
-    server.on('request', (req, res) => (req.socket as ClientSocket).client?.arrive(req, res, 'none'))
-    server.on('checkContinue', (req, res) =>
-      (req.socket as ClientSocket).client?.arrive(req, res, 'continue'),
-    )
-    server.on('checkExpectation', (req, res) =>
-      (req.socket as ClientSocket).client?.arrive(req, res, 'unknown'),
-    )
-    server.on('connect', (_req, socket) => {
-      const { client } = socket as ClientSocket
-      if (client?.idle === true) client.refuse('method_not_allowed')
-      else socket.destroy()
-    })
-    server.on('clientError', (error: ParseError, socket) => this.#clientError(error, socket as ClientSocket))
-  }
-
-  #clientError(error: ParseError, socket: ClientSocket): void {
-    const { client } = socket
-    const code = error.code ?? ''
-    const arrived = code.startsWith('HPE_')
-      ? code !== 'HPE_INVALID_EOF_STATE'
-      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
-    // A connection that never said anything is closed without a word, like one that is gone.
-    if (client === undefined || !arrived || !socket.writable || socket.bytesRead === 0) socket.destroy()
-    else if (code === 'HPE_INVALID_METHOD' && unknownMethod(error)) client.fail('method_not_allowed')
-    else client.fail(codeOf[code] ?? 'bad_request')
-  }
-
-  #accept(socket: ClientSocket): void {
+  #accept(socket: Socket): void {
     const { cells, snapshot } = this.shared
     const connection = new ClientConnection(socket, this.shared)
     this.#connections.add(connection)
@@ -139,15 +62,6 @@ export class ProxyServer {
     this.shared.cells[threadCell.connectionsOpen]!--
     Atomics.sub(this.#connectionsOpen, 0, 1)
     this.#checkDrained()
-  }
-
-  /** What of the configuration Node's server itself obeys; its properties may change while it listens. */
-  #applyLimits(): void {
-    const { limits, timeouts } = this.shared.snapshot.listen
-    const server = this.#server as Server & { maxHeaderSize: number }
-    server.maxHeaderSize = limits.header_bytes
-    server.headersTimeout = timeouts.header_ms
-    server.keepAliveTimeout = timeouts.idle_ms
   }
 
   listen(host: string, port: number, reusePort: boolean): Promise<number> {
@@ -168,7 +82,6 @@ export class ProxyServer {
     const before = this.shared.snapshot
     this.shared.snapshot = new Snapshot(data, this.#registry)
     before.supersede()
-    this.#applyLimits()
   }
 
   /** Checks deadlines; called every TICK_MS. */
@@ -176,14 +89,6 @@ export class ProxyServer {
     tickClock()
     this.#registry.tick(clock.now)
     this.shared.open.checkDeadlines(clock.now)
-    if (this.#refusingSince === 0) return
-    // Once it is closed, Node's server no longer times out half a request head.
-    const { header_ms } = this.shared.snapshot.listen.timeouts
-    if (clock.now - this.#refusingSince > header_ms) this.#destroyIdle()
-  }
-
-  #destroyIdle(): void {
-    for (const connection of this.#connections) if (connection.idle) connection.socket.destroy()
   }
 
   /**
@@ -198,12 +103,9 @@ export class ProxyServer {
 
   #refuse(): void {
     this.shared.draining = 'refusing'
-    this.#refusingSince = clock.now
-    for (const connection of this.#connections) {
-      if (connection.idle && connection.socket.bytesRead === 0) connection.socket.destroy()
-    }
-    // Closes idle connections too; never one on which a request is arriving (trap C5).
     if (this.#server.listening) this.#server.close()
+    // Never one on which a request is arriving (trap C5).
+    for (const connection of this.#connections) if (connection.quiet) connection.socket.destroy()
     this.#checkDrained()
   }
 

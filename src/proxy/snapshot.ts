@@ -113,6 +113,8 @@ export class Snapshot {
   readonly methods: ReadonlySet<string>
   /** Value of Allow in a 405. */
   readonly allow: string
+  /** What an answer says of a connection that stays. */
+  readonly keepAliveLines: string
   readonly router: Router<Collection>
   readonly trusts: (address: string) => boolean
   readonly #registry: UpstreamRegistry
@@ -125,6 +127,8 @@ export class Snapshot {
     this.listen = data.listen
     this.methods = new Set(data.listen.methods)
     this.allow = data.listen.methods.join(', ')
+    const seconds = Math.floor(data.listen.timeouts.idle_ms / 1000)
+    this.keepAliveLines = `connection: keep-alive\r\nkeep-alive: timeout=${seconds}\r\n`
     this.#registry = registry
     const rules = new Map(data.mirrors.map((mirror) => [mirror.name, new MirrorRule(mirror)]))
     const upstreams: Upstream[] = []

@@ -3,7 +3,9 @@ import { Socket } from 'node:net'
 import { clock } from './clock.ts'
 import type { Attempt } from './forward.ts'
 import type { ResponseHead } from './response-head.ts'
-import { type ParserBounds, ResponseParser } from './upstream-parser.ts'
+import type { ParserBounds } from './message-parser.ts'
+import { readBuffer } from './read-buffer.ts'
+import { ResponseParser } from './response-parser.ts'
 import type { UpstreamAddress } from './upstream-address.ts'
 
 /** What a connection tells the pool that it belongs to. */
@@ -40,14 +42,6 @@ const IDLE_MS_MAX = 600_000
  */
 const LAST_TURNS = 2
 
-/**
- * What is read goes here, whatever connection it comes from: libuv asks for memory, reads and reports in one
- * go, and all of it is used or copied within the report. Elsewhere than on Unix the read may be under way
- * for longer.
- */
-const READ_BYTES = 65_536
-const shared = process.platform === 'win32' ? null : Buffer.allocUnsafeSlow(READ_BYTES)
-
 export class UpstreamConnection {
   readonly socket: UpstreamSocket
   readonly parser: ResponseParser
@@ -56,7 +50,7 @@ export class UpstreamConnection {
   /** It has answered before. */
   reused = false
   readonly #owner: ConnectionOwner
-  readonly #bytes = shared ?? Buffer.allocUnsafeSlow(READ_BYTES)
+  readonly #bytes = readBuffer()
   #attempt: Attempt | null
   #open = false
   #gone = false
@@ -67,6 +61,7 @@ export class UpstreamConnection {
   /** Turns of the event loop without a word that are left to it. */
   #lastTurns = 0
   #turning = false
+  /** Reading was stopped. TLS goes on reporting what it has decrypted, so that an answer may end meanwhile. */
   #paused = false
 
   constructor(owner: ConnectionOwner, attempt: Attempt, connectMs: number) {
@@ -126,7 +121,7 @@ export class UpstreamConnection {
     this.parser.feed(this.#bytes, length)
     this.#lastTurns = LAST_TURNS
     const more = attempt.read(this.parser, this.#bytes)
-    this.#paused = !more
+    if (!more) this.#paused = true
     return more
   }
 
@@ -176,6 +171,7 @@ export class UpstreamConnection {
     const reusable = whole && (untouched || (this.#persistent && this.#idleMs > 0))
     if (!reusable || this.socket.writableLength > 0 || !this.socket.writable) return this.destroy()
     this.reused ||= !untouched
+    if (this.#paused) this.resume()
     this.#free()
   }
 

@@ -5,7 +5,7 @@ import { clock } from './clock.ts'
 import type { Attempt } from './forward.ts'
 import { UpstreamAddress } from './upstream-address.ts'
 import { type ConnectionOwner, UpstreamConnection } from './upstream-connection.ts'
-import type { ParserBounds } from './upstream-parser.ts'
+import type { ParserBounds } from './message-parser.ts'
 import type { UpstreamTls } from './upstream-tls.ts'
 
 export interface UpstreamSpec extends ParserBounds {

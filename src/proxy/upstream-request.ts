@@ -1,6 +1,4 @@
-/** What is written to an upstream: the request head, the pieces of its body in the framing it came in. */
-import type { Socket } from 'node:net'
-import { trailerPairs } from './headers.ts'
+/** The request head that is written to an upstream. */
 
 export interface ForwardRequest {
   readonly method: string
@@ -21,9 +19,6 @@ export interface ForwardRequest {
   readonly trailer: string
 }
 
-/** Above this copying a piece into a string costs more than a gather of several pieces. */
-const JOINED_BYTES_MAX = 4096
-
 /** The whole head. `authority` names the upstream itself; `old`: it speaks HTTP/1.0 and knows no Expect. */
 export function requestHead(request: ForwardRequest, authority: string, old: boolean): string {
   const { fields, hostAt, ownHost } = request
@@ -38,24 +33,4 @@ export function requestHead(request: ForwardRequest, authority: string, old: boo
   if (!request.chunked) return `${head}connection: keep-alive\r\n\r\n`
   if (request.trailer !== '') head += `trailer: ${request.trailer}\r\n`
   return `${head}transfer-encoding: chunked\r\nconnection: keep-alive\r\n\r\n`
-}
-
-/** Writes a piece of a body, and what stands around it, in one go. False: no more is wanted for now. */
-export function writePiece(socket: Socket, before: string, piece: Buffer, after: string): boolean {
-  if (piece.length <= JOINED_BYTES_MAX) {
-    return socket.write(before + piece.toString('latin1') + after, 'latin1')
-  }
-  socket.cork()
-  if (before !== '') socket.write(before, 'latin1')
-  let more = socket.write(piece)
-  if (after !== '') more = socket.write(after, 'latin1')
-  socket.uncork()
-  return more
-}
-
-/** The end of a body in chunks, with the trailers that may go on. */
-export function lastChunk(trailers: readonly string[]): string {
-  let end = '0\r\n'
-  for (const [name, value] of trailerPairs(trailers)) end += `${name}: ${value}\r\n`
-  return `${end}\r\n`
 }

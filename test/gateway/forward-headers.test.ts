@@ -196,8 +196,8 @@ test('Host goes on as the client sent it, or as the upstream is called', async (
     'Client.test:81',
   ])
   expect(
-    valuesOf(await sent(client, upstream, 'GET http://abs.test/x HTTP/1.1\r\nHost: other.test'), 'host'),
-  ).toEqual(['abs.test'])
+    valuesOf(await sent(client, upstream, 'GET http://Abs.test/x HTTP/1.1\r\nHost: abs.test'), 'host'),
+  ).toEqual(['Abs.test'])
   expect(upstream.received.at(-1)?.url).toBe('/x')
   const own = await startThread(upstream, {
     collection: { name: 'api', upstreams: [{ url: upstream.url }], host_header: 'upstream' },
@@ -222,9 +222,9 @@ test('hop-by-hop fields of an answer end at the gateway', async () => {
     'yes',
     'Content-Length',
     '2',
-    'Connection',
+    'connection',
     'keep-alive',
-    'Keep-Alive',
+    'keep-alive',
     'timeout=75',
   ])
 })
@@ -247,9 +247,9 @@ test('the head reaches the upstream as it was sent: order, case, duplicates, Hos
   const kept = before.replace('X-Request-Id: i\r\n', '')
   expect(head).toBe(`GET /p?q HTTP/1.1\r\n${kept}${own('a.test')}connection: keep-alive\r\n\r\n`)
   // RFC 9112 §3.2.2: the authority of an absolute target takes the place of Host.
-  await client.request(`GET http://b.test/p HTTP/1.1\r\n${before}Connection: X-B\r\n\r\n`)
-  const absolute = 'hOST: b.test\r\nx-a: \xe4\r\n'
-  expect(head).toBe(`GET /p HTTP/1.1\r\n${absolute}${own('b.test')}connection: keep-alive\r\n\r\n`)
+  await client.request(`GET http://A.test/p HTTP/1.1\r\n${before}Connection: X-B\r\n\r\n`)
+  const absolute = 'hOST: A.test\r\nx-a: \xe4\r\n'
+  expect(head).toBe(`GET /p HTTP/1.1\r\n${absolute}${own('A.test')}connection: keep-alive\r\n\r\n`)
   const old = await RawClient.connect(thread.port)
   await old.request('GET / HTTP/1.0\r\nX-B: 2\r\n\r\n')
   expect(head.startsWith(`GET / HTTP/1.1\r\nhost: 127.0.0.1:${upstream.port}\r\nX-B: 2\r\n`)).toBe(true)
@@ -265,7 +265,7 @@ test('an answer whose head holds forbidden bytes becomes a 502', async () => {
     client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
     const answer = await client.response().catch(() => null)
     if (answer !== null) expect(answer.status).toBe(502)
-    expect(await (await RawClient.connect(thread.port)).request('FOO')).toMatchObject({ status: 400 })
+    expect(await (await RawClient.connect(thread.port)).request('F(O')).toMatchObject({ status: 400 })
     expect(thread.warnings).toEqual([])
   }
 })

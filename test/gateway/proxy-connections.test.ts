@@ -291,9 +291,9 @@ test('floods of pipelined requests are bounded over all connections', async () =
   const upstream = await startUpstream(() => {})
   // A connection that is not read is only seen to be gone when something is written to it.
   const collection = { name: 'api', upstreams: [{ url: upstream.url }], timeouts: { response_ms: 1000 } }
-  const thread = await startThread(upstream, { collection })
-  const clients = await Promise.all(Array.from({ length: 14 }, () => RawClient.connect(thread.port)))
-  for (const client of clients) client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(4000))
+  const thread = await startThread(upstream, { collection, listen: { limits: { pipelined: 1000 } } })
+  const clients = await Promise.all(Array.from({ length: 24 }, () => RawClient.connect(thread.port)))
+  for (const client of clients) client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1100))
   await until(() => clients.some(({ ended }) => ended), { what: 'a closed connection' })
   expect(clients.some(({ ended }) => !ended)).toBe(true)
   for (const client of clients) client.destroy()

@@ -65,7 +65,7 @@ const requests = [
   'POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello',
   'PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x\r\n\r\n' +
     '5;e=1\r\nhello\r\n0\r\nx: y\r\n\r\n',
-  'GET http://a.test/b HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade, X\r\n' +
+  'GET http://a.test/b HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\nConnection: Upgrade, X\r\n' +
     'X-Forwarded-For: ::1\r\n\r\n',
 ]
 const answers = [
@@ -80,13 +80,14 @@ test.each([
   ['get / HTTP/1.1\r\nHost: a\r\n\r\n', 405],
   ["GETX!#$%&'*+.^_`|~ / HTTP/1.1\r\nHost: a\r\n\r\n", 405],
   ['\r\nFOO / HTTP/1.1\r\nHost: a\r\n\r\n', 405],
-  ['FOO', 400],
   ['F(O / HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   [' FOO / HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['\x16\x03\x01\x02\x00 \r\n', 400],
-  [`${'A'.repeat(100)} / HTTP/1.1\r\nHost: a\r\n\r\n`, 400],
+  [`${'A'.repeat(100)} / HTTP/1.1\r\nHost: a\r\n\r\n`, 405],
+  ['F(O', 400],
+  ['GET http://a.test/b HTTP/1.1\r\nHost: b.test\r\n\r\n', 400],
 ])(
-  'a method that the parser does not know is not allowed, anything else is bad: %j',
+  'a method that is not listed is not allowed, what is no request is bad: %j',
   async (bytes, status) => {
     const upstream = await startUpstream()
     const thread = await startThread(upstream)

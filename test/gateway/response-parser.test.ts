@@ -1,7 +1,7 @@
 /** The parser of upstreams' answers: what it takes, what it refuses, wherever the reads happen to end. */
 import { expect, test } from 'vitest'
 import { limits } from '../../src/contract/limits.ts'
-import { ResponseParser } from '../../src/proxy/upstream-parser.ts'
+import { ResponseParser } from '../../src/proxy/response-parser.ts'
 
 const bounds = { headerBytes: 2048, headerCount: 20 }
 
