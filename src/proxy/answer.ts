@@ -41,7 +41,11 @@ export function gatewayAnswer(
 }
 
 /** As it is written. `bodyless`: to a HEAD. */
-export function answerText({ status, body, fields }: GatewayAnswer, connection: string, bodyless: boolean): string {
+export function answerText(
+  { status, body, fields }: GatewayAnswer,
+  connection: string,
+  bodyless: boolean,
+): string {
   const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${fieldLines(fields)}`
   return `${head}date: ${new Date().toUTCString()}\r\n${connection}\r\n${bodyless ? '' : body}`
 }

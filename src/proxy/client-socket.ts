@@ -26,7 +26,9 @@ export function openClientSocket(accepted: Socket, onRead: OnRead): Socket {
   }
   const bytes = readBuffer()
   const onread = { buffer: bytes, callback: (length: number) => onRead(bytes, length) }
-  const socket = new Socket({ handle, allowHalfOpen: true, onread } as ConstructorParameters<typeof Socket>[0])
+  const socket = new Socket({ handle, allowHalfOpen: true, onread } as ConstructorParameters<
+    typeof Socket
+  >[0])
   holder._handle = null
   accepted.destroy()
   return socket

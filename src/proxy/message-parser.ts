@@ -11,17 +11,7 @@
  * ```
  */
 import { limits } from '../contract/limits.ts'
-import {
-  COLON,
-  CR,
-  extensionForm,
-  hexDigit,
-  isBlank,
-  isClean,
-  isTokenChar,
-  LF,
-  SEMICOLON,
-} from './syntax.ts'
+import { COLON, CR, extensionForm, hexDigit, isBlank, isClean, isTokenChar, LF, SEMICOLON } from './syntax.ts'
 
 export const state = {
   head: 0,

@@ -222,4 +222,3 @@ function forwardedFor(head: RequestHead, { clientIp, peer }: Hop): string {
   const before = head.forwardedFor || (clientIp === peer ? '' : clientIp)
   return before === '' ? peer : `${before}, ${peer}`
 }
-
