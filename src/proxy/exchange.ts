@@ -273,7 +273,7 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
     this.res.interim(status, keep)
   }
 
-  /** RFC 9110 §10.1.1: who was never told to go on may send the body or not, so that nothing can follow it. */
+  /** RFC 9110 §10.1.1: who was never told to go on may send the body or not, so nothing can follow it. */
   #leaveBody(): void {
     if (this.#expects && !this.uploaded) this.res.keepAlive = false
   }

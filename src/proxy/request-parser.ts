@@ -44,7 +44,7 @@ export class RequestParser extends MessageParser {
     return at === text.length || (at > 0 && text.charCodeAt(at) === SPACE)
   }
 
-  /** RFC 9112 §3: one space on each side of the target, none in it; what the target means is for admission. */
+  /** RFC 9112 §3: one space on each side of the target, none in it; what it means is for admission. */
   protected firstLine(text: string, from: number, to: number): boolean {
     let at = from
     while (isTokenChar[text.charCodeAt(at)] === 1) at++

@@ -61,7 +61,7 @@ export class UpstreamConnection {
   /** Turns of the event loop without a word that are left to it. */
   #lastTurns = 0
   #turning = false
-  /** Reading was stopped. TLS goes on reporting what it has decrypted, so that an answer may end meanwhile. */
+  /** Reading was stopped. TLS goes on reporting what it has decrypted, so an answer may end meanwhile. */
   #paused = false
 
   constructor(owner: ConnectionOwner, attempt: Attempt, connectMs: number) {
