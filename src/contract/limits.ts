@@ -198,6 +198,8 @@ export const limits = Object.freeze({
   notices_pending_max: 2000,
   /** A message that could not be sent for so long is of no use any more. */
   notice_age_ms_max: 604_800_000,
+  /** A stop waits so long for the answer to a message that is on its way: most mail servers need less. */
+  notice_at_stop_ms_max: 5000,
   /** Incidents that one digest lists; it says how many more there are. */
   digest_incidents_max: 100,
 

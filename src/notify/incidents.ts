@@ -4,6 +4,9 @@
  *
  *   raise ──► open ──raise──► open ──resolve──► closed ──retention──► gone
  *              │ entry, notices                  │ entry, notices
+ *
+ * What is to be told is on the disk before it is sent, and known as sent once that is on the disk: every
+ * write of an incident has what the store does not know yet of its notices with it.
  */
 import { randomUUID } from 'node:crypto'
 import type { Json } from '../contract/activity.ts'
@@ -20,11 +23,12 @@ import {
   type PendingNotice,
 } from '../contract/incidents.ts'
 import { limits } from '../contract/limits.ts'
-import type { Command, Store } from '../store/store.ts'
+import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { Owed } from './owed.ts'
 
 export interface BookParts {
-  readonly store: Pick<Store, 'apply' | 'incidents'>
+  readonly store: Pick<Store, 'apply' | 'applyDurably' | 'incidents'>
   readonly trail: Pick<AuditTrail, 'entries'>
   readonly log: Logger
   readonly environment: () => EnvironmentName
@@ -66,6 +70,7 @@ export class IncidentBook {
   readonly #lines = new Map<number, Line>()
   /** Not in the store as they are now. */
   readonly #changed = new Set<number>()
+  readonly #owed = new Owed()
   /** On their way there: how many writes. */
   readonly #pinned = new Map<number, number>()
   #lastId = 0
@@ -90,14 +95,16 @@ export class IncidentBook {
     else this.#live.delete(id)
   }
 
-  /** Until it is written, the store knows an older one. */
-  async #pin(id: number, work: () => Promise<void>): Promise<void> {
-    this.#pinned.set(id, (this.#pinned.get(id) ?? 0) + 1)
-    await this.#write(work)
-    const left = (this.#pinned.get(id) ?? 1) - 1
-    if (left > 0) this.#pinned.set(id, left)
-    else this.#pinned.delete(id)
-    this.#letGo(id)
+  /** Until they are written, the store knows older ones. */
+  async #pin(ids: readonly number[], work: () => Promise<void>): Promise<void> {
+    for (const id of ids) this.#pinned.set(id, (this.#pinned.get(id) ?? 0) + 1)
+    await this.#inTurn(work)
+    for (const id of ids) {
+      const left = (this.#pinned.get(id) ?? 1) - 1
+      if (left > 0) this.#pinned.set(id, left)
+      else this.#pinned.delete(id)
+      this.#letGo(id)
+    }
   }
 
   /** The open incidents, as they are now. */
@@ -217,11 +224,13 @@ export class IncidentBook {
     if (known === undefined || known.acknowledged !== null) return known ?? null
     const happening = happeningOf('incident_acknowledged', known, actor)
     const acknowledged = { at: Date.now(), by: actor.name }
-    await this.#write(async () => {
+    await this.#inTurn(async () => {
       const now = this.get(id)
       if (now === undefined) return
-      const record = { ...now, acknowledged }
-      await this.#parts.store.apply([{ type: 'incident', id, record }], this.#parts.trail.entries(happening))
+      const writing = this.#owed.writing(id, { ...now, acknowledged })
+      const entries = this.#parts.trail.entries(...writing.happenings, happening)
+      await this.#parts.store.apply(writing.commands, entries)
+      this.#owed.paid(writing)
       const latest = this.get(id)
       if (latest !== undefined) this.#change({ ...latest, acknowledged })
     })
@@ -252,66 +261,70 @@ export class IncidentBook {
         },
       ]),
     )
-    const commands: Command[] = [
-      { type: 'incident', id: incident.id, record },
-      ...[...pending].map(([key, notice]) => ({ type: 'notice' as const, key, record: notice })),
-    ]
-    const happenings = activity === null ? [] : [happeningOf(activity, record, theGateway)]
-    const written = this.#pin(incident.id, () => this.#commit(commands, happenings, record))
+    for (const [key, notice] of pending) this.#owed.notice(incident.id, key, notice)
+    if (activity !== null) this.#owed.entry(incident.id, happeningOf(activity, record, theGateway))
     this.#changed.delete(incident.id)
+    const written = this.#pin([incident.id], () => this.#write([incident.id]))
     this.#keep(record)
     void written.then(() => this.#parts.queued(pending))
   }
 
-  /** A disk that takes no entry must not keep people from hearing of it. */
-  async #commit(
-    commands: readonly Command[],
-    happenings: readonly Happening[],
-    { id, kind, subject }: Incident,
-  ): Promise<void> {
-    const { store, trail, log } = this.#parts
-    try {
-      await store.apply(commands, trail.entries(...happenings))
-      return
-    } catch (error) {
-      log.error({ err: error, incident: id, kind, subject }, 'the entry of an incident cannot be written')
-    }
-    try {
-      await store.apply(commands)
-    } catch (error) {
-      log.error({ err: error, incident: id, kind, subject }, 'an incident cannot be written')
-      this.#changed.add(id)
-    }
-  }
-
-  /** What came of a notice; the notice itself is gone from the queue when it is final. */
-  async settle(key: string, pending: PendingNotice, state: Notice['state']): Promise<void> {
-    const { channel, event, attempts, last_error } = pending
-    const { id } = pending.incident
-    const known = this.get(id)
+  /** What came of notices, of one message: known here once it is on the disk, all at once. */
+  async settle(settled: ReadonlyMap<string, PendingNotice>, state: Notice['state']): Promise<void> {
+    const ids = [...new Set([...settled.values()].map(({ incident }) => incident.id))]
     const sent_at = state === 'sent' ? Date.now() : null
-    const commands: Command[] = [{ type: 'notice', key, record: state === 'pending' ? pending : null }]
-    if (known !== undefined) {
-      const notices = known.notices.map((notice) =>
-        notice.channel === channel && notice.event === event
-          ? { channel, event, state, attempts, last_error, sent_at }
-          : notice,
-      )
-      const record = { ...known, notices }
-      commands.push({ type: 'incident', id, record })
-      this.#live.set(id, record)
+    const as = (notice: Notice, id: number): Notice => {
+      const { channel, event } = notice
+      const now = settled.get(noticeKey(id, event, channel))
+      if (now === undefined) return notice
+      return { channel, event, state, attempts: now.attempts, last_error: now.last_error, sent_at }
     }
-    await this.#pin(id, async () => {
-      try {
-        await this.#parts.store.apply(commands)
-      } catch (error) {
-        this.#parts.log.error({ err: error, notice: key }, 'what became of a notification cannot be written')
-        this.#changed.add(id)
+    const after = ({ id, ...known }: Incident): Incident => {
+      return { id, ...known, notices: known.notices.map((notice) => as(notice, id)) }
+    }
+    await this.#pin(ids, async () => {
+      for (const [key, notice] of settled)
+        this.#owed.notice(notice.incident.id, key, state === 'pending' ? notice : null)
+      await this.#write(ids, after)
+      for (const id of ids) {
+        const known = this.get(id)
+        if (known !== undefined) this.#live.set(id, after(known))
       }
     })
   }
 
-  #write<T>(work: () => Promise<T>): Promise<T> {
+  /** Writes incidents with all that is owed of them, in one transaction; tried again later where it fails. */
+  async #write(ids: readonly number[], as = (known: Incident): Incident => known): Promise<void> {
+    const { store, trail, log } = this.#parts
+    const writings = ids.map((id) => {
+      const known = this.get(id)
+      return this.#owed.writing(id, known && as(known))
+    })
+    const commands = writings.flatMap((writing) => writing.commands)
+    const happenings = writings.flatMap((writing) => writing.happenings)
+    const paid = () => {
+      for (const writing of writings) this.#owed.paid(writing)
+    }
+    try {
+      if (happenings.length > 0) {
+        await store.apply(commands, trail.entries(...happenings))
+        return paid()
+      }
+    } catch (error) {
+      // A disk that takes no entry must not keep people from hearing of it.
+      log.error({ err: error, incidents: ids }, 'the entry of an incident cannot be written')
+      for (const writing of writings) this.#owed.paid({ ...writing, commands: [] })
+    }
+    try {
+      await store.applyDurably(commands)
+      paid()
+    } catch (error) {
+      log.error({ err: error, incidents: ids }, 'incidents cannot be written: tried again')
+      for (const id of ids) this.#changed.add(id)
+    }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#writing.then(work)
     this.#writing = done.catch(() => {})
     return done
@@ -319,24 +332,20 @@ export class IncidentBook {
 
   /** Writes what changed, and forgets what is old or too many. Never rejects. */
   async flush(keepMs: number): Promise<void> {
-    const commands: Command[] = []
-    for (const id of this.#changed) {
-      const record = this.#live.get(id)
-      if (record !== undefined) commands.push({ type: 'incident', id, record })
+    if (this.#changed.size > 0) {
+      const ids = [...this.#changed]
+      this.#changed.clear()
+      await this.#pin(ids, () => this.#write(ids))
     }
-    const written = [...this.#changed]
-    this.#changed.clear()
     const gone = this.#outdated(Date.now() - keepMs)
-    for (const id of gone) commands.push({ type: 'incident', id, record: null })
-    if (commands.length === 0) return
-    await this.#write(async () => {
+    if (gone.length === 0) return
+    await this.#inTurn(async () => {
+      const commands = gone.map((id) => ({ type: 'incident' as const, id, record: null }))
       try {
         await this.#parts.store.apply(commands)
         for (const id of gone) this.#lines.delete(id)
-        for (const id of written) this.#letGo(id)
       } catch (error) {
-        this.#parts.log.error({ err: error }, 'incidents cannot be written: tried again')
-        for (const id of written) this.#changed.add(id)
+        this.#parts.log.error({ err: error }, 'old incidents cannot be removed: tried again')
       }
     })
   }

@@ -58,7 +58,7 @@ export class Notifier {
     this.#outbox = new Outbox({
       channel: (name) => this.#channel(name),
       retry: () => config().notifications.retry,
-      settle: (key, notice, state) => this.book.settle(key, notice, state),
+      settle: (settled, state) => this.book.settle(settled, state),
       count: (channel, outcome) => this.#count(channel, outcome),
       log,
       ...(parts.hourMs !== undefined && { hourMs: parts.hourMs }),
@@ -152,7 +152,7 @@ export class Notifier {
 
   /** What was not sent waits in the store. */
   async close(): Promise<void> {
-    this.#outbox.close()
+    await this.#outbox.close()
     await this.book.flush(this.#parts.config().notifications.retention_ms)
     await this.book.settled()
   }

@@ -32,7 +32,8 @@ export interface OutboxParts {
   /** Null: it is not configured. */
   readonly channel: (name: NotificationChannel) => Channel | null
   readonly retry: () => { readonly min_wait_ms: number; readonly max_wait_ms: number }
-  readonly settle: (key: string, notice: PendingNotice, state: Notice['state']) => Promise<void>
+  /** What came of the notices of one message; resolves once that is on the disk. */
+  readonly settle: (settled: ReadonlyMap<string, PendingNotice>, state: Notice['state']) => Promise<void>
   readonly count: (channel: NotificationChannel, outcome: SendOutcome) => void
   readonly log: Logger
   /** Another one only in tests. */
@@ -54,7 +55,7 @@ class Lane {
   sentAt: number[] = []
   /** More came than may be told one by one. */
   gathers = false
-  running = false
+  running: Promise<void> | null = null
   timer: NodeJS.Timeout | null = null
 }
 
@@ -90,12 +91,11 @@ export class Outbox {
     const lane = this.#lanes[name]
     if (lane.timer !== null) clearTimeout(lane.timer)
     lane.timer = null
-    if (!lane.running) void this.#run(name)
+    if (this.#closed || lane.running !== null) return
+    lane.running = this.#run(name, lane)
   }
 
-  async #run(name: NotificationChannel): Promise<void> {
-    const lane = this.#lanes[name]
-    lane.running = true
+  async #run(name: NotificationChannel, lane: Lane): Promise<void> {
     await this.#dropOld(lane)
     while (!this.#closed && lane.pending.size > 0) {
       const channel = this.#parts.channel(name)
@@ -113,7 +113,8 @@ export class Outbox {
       }
       await this.#send(lane, channel, next)
     }
-    lane.running = false
+    // At once: what is added from now on wakes it again.
+    lane.running = null
   }
 
   /** What to send now, or how long to wait. */
@@ -167,11 +168,13 @@ export class Outbox {
     if (channel.perHourMax !== Number.POSITIVE_INFINITY) lane.sentAt.push(performance.now())
     count(name, 'sent')
     log.info({ channel: name, incidents: batch.map(([, { incident }]) => incident.id) }, 'notification sent')
+    const sent = new Map<string, PendingNotice>()
     for (const [key, notice] of batch) {
       lane.pending.delete(key)
-      const sent = { ...notice, attempts: notice.attempts + 1, last_error: null }
-      await this.#parts.settle(key, sent, 'sent')
+      sent.set(key, { ...notice, attempts: notice.attempts + 1, last_error: null })
     }
+    // All of one message at once: a kill before it has the whole message sent again, not a part of it.
+    await this.#parts.settle(sent, 'sent')
   }
 
   async #failed(lane: Lane, batch: readonly [string, PendingNotice][], error: unknown): Promise<void> {
@@ -181,6 +184,7 @@ export class Outbox {
     const message = known ? error.message : 'the message could not be made'
     const isOfChannel = !known || error.scope === 'channel'
     if (isOfChannel) lane.failures += 1
+    const waiting = new Map<string, PendingNotice>()
     for (const [key, notice] of batch) {
       const attempts = notice.attempts + 1
       const wait = backoff(retry(), isOfChannel ? lane.failures : attempts)
@@ -193,8 +197,9 @@ export class Outbox {
         { channel: notice.channel, incident: id, attempts, error: message, retry_ms: wait },
         'not notified',
       )
-      await settle(key, tried, 'pending')
+      waiting.set(key, tried)
     }
+    await settle(waiting, 'pending')
     if (!known) log.error({ err: error }, 'a notification failed for an unknown reason')
   }
 
@@ -214,13 +219,23 @@ export class Outbox {
     this.#parts.count(channel, 'dropped')
     lane.pending.delete(key)
     const last_error = notice.last_error ?? `the channel ${reason}`
-    await this.#parts.settle(key, { ...notice, last_error }, 'dropped')
+    await this.#parts.settle(new Map([[key, { ...notice, last_error }]]), 'dropped')
   }
 
-  /** What was not sent stays in the store for the next process. */
-  close(): void {
+  /**
+   * What was not sent stays in the store for the next process. What is on its way is waited for, for a while:
+   * it would come twice otherwise.
+   */
+  async close(): Promise<void> {
     this.#closed = true
-    for (const lane of Object.values(this.#lanes)) if (lane.timer !== null) clearTimeout(lane.timer)
+    const lanes = Object.values(this.#lanes)
+    for (const lane of lanes) if (lane.timer !== null) clearTimeout(lane.timer)
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, limits.notice_at_stop_ms_max)
+    })
+    await Promise.race([Promise.all(lanes.map(({ running }) => running)), late])
+    clearTimeout(timer)
   }
 }
 

@@ -169,13 +169,28 @@ export class Store {
       })
       return
     }
+    await this.#write(commands)
+  }
+
+  /** The same without entries, resolving once it is on the disk: not even a power cut takes it back. */
+  async applyDurably(commands: readonly Command[]): Promise<void> {
+    await (await this.#write(commands)).flushed
+  }
+
+  /** Resolves when it is committed; `flushed` then when it is on the disk. */
+  async #write(commands: readonly Command[]): Promise<{ readonly flushed: Promise<unknown> }> {
+    const committed = this.#env.transaction(() => {
+      for (const command of commands) this.#applyOne(command)
+    })
+    // Asked for now, it is that of this transaction. After a commit that failed it never settles.
+    const flushed = Promise.all([this.#env.flushed])
+    flushed.catch(() => {})
     try {
-      await this.#env.transaction(() => {
-        for (const command of commands) this.#applyOne(command)
-      })
+      await committed
     } catch (error) {
       throw new Error(`writing to the store: ${await commitReason(error)}`, { cause: error })
     }
+    return { flushed }
   }
 
   #applyOne(command: Command): void {

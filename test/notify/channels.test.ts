@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import type { Config } from '../../src/config/schema.ts'
 import { type IncidentKind, incidentKindNames } from '../../src/contract/incidents.ts'
 import { Notifier } from '../../src/notify/notifier.ts'
+import type { Store } from '../../src/store/store.ts'
 import { createLog } from '../../src/telemetry/log.ts'
 import { openStore } from '../support/admin.ts'
 import { onEnd } from '../support/cleanup.ts'
@@ -56,6 +57,20 @@ const raise = (
   for (const subject of subjects) book.raise({ kind, subject, details: { error: `${subject} says no` } })
 }
 
+/** The next write of a store waits, as on a slow disk, until it is released. */
+function stalledWrite(store: Store, method: 'apply' | 'applyDurably') {
+  const real = store[method].bind(store)
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const { promise: asked, resolve: ask } = Promise.withResolvers<void>()
+  store[method] = async (commands) => {
+    store[method] = real
+    ask()
+    await released
+    await real(commands)
+  }
+  return { asked, release }
+}
+
 test('beyond so many mails an hour the rest comes as one digest', async () => {
   const mail = await startMailServer()
   const { book } = await open(settings(mail, { digest_after_per_hour: 2 }), { hourMs: 700 })
@@ -97,6 +112,62 @@ test('a message that is refused for now is tried again, and arrives once', async
   await mail.mailsCome(1)
   await until(() => notice()?.state === 'sent', { what: 'it is known to be sent' })
   expect(mail.mails).toHaveLength(1)
+})
+
+test('a mail is sent once it is on the disk, and known as sent once that is', async () => {
+  const mail = await startMailServer()
+  const { book, store } = await open(settings(mail))
+  const stored = () => store.incidents.get(1)?.notices[0]?.state
+  const opening = stalledWrite(store, 'apply')
+  raise(['salt'], book)
+  await opening.asked
+  expect(mail.connections).toBe(0)
+  opening.release()
+
+  const settling = stalledWrite(store, 'applyDurably')
+  await settling.asked
+  expect(mail.mails).toHaveLength(1)
+  expect(book.find('mirroring_error', 'salt')?.notices[0]?.state).toBe('pending')
+  // Closed meanwhile: neither write takes back what the other one says.
+  book.resolve('mirroring_error', 'salt')
+  settling.release()
+  await mail.mailsCome(2)
+  await until(() => book.get(1)?.notices.every(({ state }) => state === 'sent'), { what: 'both are noted' })
+  expect([stored(), store.incidents.pending().size]).toEqual(['sent', 0])
+  expect(store.incidents.get(1)).toMatchObject({ state: 'closed', notices: [{}, { state: 'sent' }] })
+})
+
+test('what a full disk did not take of a message is written when it has room', async () => {
+  const mail = await startMailServer()
+  const { book, store, notifier } = await open(settings(mail))
+  const real = store.applyDurably.bind(store)
+  store.applyDurably = () => Promise.reject(new Error('writing to the store: no space left'))
+  raise(['salt'], book)
+  await mail.mailsCome(1)
+  await until(() => book.get(1)?.notices[0]?.state === 'sent', { what: 'it is sent all the same' })
+  expect(store.incidents.pending().size).toBe(1)
+  store.applyDurably = real
+  await notifier.tick()
+  expect(store.incidents.pending().size).toBe(0)
+  expect(store.incidents.get(1)?.notices).toMatchObject([{ state: 'sent' }])
+})
+
+test('a stop waits for the answer to a mail that is on its way', async () => {
+  const mail = await startMailServer()
+  const folder = await tempDir()
+  const { book, notifier, store } = await open(settings(mail), { folder })
+  const answer = mail.hold()
+  raise(['salt'], book)
+  await mail.mailsCome(1)
+  const closed = notifier.close()
+  answer()
+  await closed
+  await store.close()
+  const second = await open(settings(mail), { folder })
+  expect(second.book.get(1)?.notices).toMatchObject([{ state: 'sent' }])
+  raise(['pepper'], second.book)
+  await mail.mailsCome(2)
+  expect(mail.subjects()[1]).toContain('pepper')
 })
 
 test('an open incident is told again until somebody acknowledges it', async () => {

@@ -38,6 +38,8 @@ export class MailServer {
   password: string | undefined
   /** Signed-in or not: conversations begun. */
   connections = 0
+  /** While it is pending, what has arrived is not answered. */
+  #answers: Promise<void> = Promise.resolve()
   readonly #options: MailServerOptions
   #server: SMTPServer | null = null
   #port = 0
@@ -76,7 +78,7 @@ export class MailServer {
         stream.on('end', () => {
           const problem = this.#refuses('data')
           if (problem === null) this.mails.push(mailOf(Buffer.concat(chunks).toString(), session))
-          done(problem)
+          void this.#answers.then(() => done(problem))
         })
       },
     })
@@ -92,6 +94,13 @@ export class MailServer {
     if (refusal?.at !== at) return null
     if (refusal.recipient !== undefined && refusal.recipient !== recipient) return null
     return refused(refusal.status, refusal.message)
+  }
+
+  /** Answers no mail until it is told to. */
+  hold(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#answers = promise
+    return resolve
   }
 
   async stop(): Promise<void> {
