@@ -3,6 +3,7 @@ import type { Problem } from '../config/problems.ts'
 import type { Json } from '../contract/activity.ts'
 import type { Actor } from '../contract/audit-trail.ts'
 import type { Definition, ResourceKind } from '../contract/resources.ts'
+import type { WebhookCommand } from '../store/webhooks.ts'
 
 /** Where a definition lives; none: nowhere any more, only a backlog is left. */
 export const managers = ['file', 'api', 'none'] as const
@@ -71,6 +72,16 @@ export interface ResourceCommands {
   connection(name: string): ConnectionView | null
   /** In turn with all other changes and reloads; throws ConflictError when something stands against it. */
   change(request: ResourceRequest, actor: Actor): Promise<ResourceOutcome>
+  /**
+   * Several at once, with records that belong to them, all in one transaction or none of it: the first
+   * outcome that stands against it, or of each. Without a difference in any of them the records alone are
+   * written.
+   */
+  changeTogether(
+    requests: readonly ResourceRequest[],
+    actor: Actor,
+    records: readonly WebhookCommand[],
+  ): Promise<readonly ResourceOutcome[]>
   /** The whole effective configuration as YAML that loads again. */
   exported(): string
   /** JSON Schema of what a request brings, for the document of the API. */

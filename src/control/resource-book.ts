@@ -19,6 +19,9 @@ export interface OpenResource extends ApiResource {
   readonly origin: Origin
 }
 
+/** As it is to be; null: gone. */
+export type WantedResource = Pick<ApiResource, 'kind' | 'name'> & { readonly definition: Definition | null }
+
 export class ResourceBook {
   readonly #sealing: Sealing
   readonly secrets: SecretTexts
@@ -52,21 +55,24 @@ export class ResourceBook {
     return this.#resources.get(apiPlace({ kind, name })) ?? null
   }
 
-  /** All with one changed, or without it. The changed one is last: what clashes is its fault. */
-  with(kind: ResourceKind, name: string, definition: Definition | null): ApiResource[] {
-    const place = apiPlace({ kind, name })
-    const others: ApiResource[] = this.list().filter((one) => apiPlace(one) !== place)
-    return definition === null ? others : [...others, { kind, name, definition }]
+  /** All with some changed, or without them. The changed ones are last: what clashes is their fault. */
+  with(changes: readonly WantedResource[]): ApiResource[] {
+    const places = new Set(changes.map(apiPlace))
+    const others: ApiResource[] = this.list().filter((one) => !places.has(apiPlace(one)))
+    const changed = changes.flatMap(({ kind, name, definition }) =>
+      definition === null ? [] : [{ kind, name, definition }],
+    )
+    return [...others, ...changed]
   }
 
-  /** The next version of a resource. */
-  next(resource: ApiResource, actor: Actor): OpenResource {
+  /** The next version of a resource, the `place`th of a change of several. */
+  next(resource: ApiResource, actor: Actor, place: number): OpenResource {
     const { kind, name, definition } = resource
     const before = this.find(kind, name)?.origin
     const [at, by] = [new Date().toISOString(), actor.name]
     const origin: Origin = {
       etag: randomBytes(12).toString('base64url'),
-      revision: 1 + Math.max(0, ...this.list().map((one) => one.origin.revision)),
+      revision: 1 + place + Math.max(0, ...this.list().map((one) => one.origin.revision)),
       created_at: before?.created_at ?? at,
       created_by: before?.created_by ?? by,
       updated_at: at,

@@ -10,7 +10,7 @@ import type {
 } from '../admin/resource-commands.ts'
 import { definitionSchema } from '../config/definition-schema.ts'
 import { exportText } from '../config/export.ts'
-import type { Usable } from '../config/load.ts'
+import type { Loaded, Usable } from '../config/load.ts'
 import { changedPointers, mergePatch } from '../config/merge-patch.ts'
 import { pathOf, pointerTo } from '../config/places.ts'
 import { formatProblem, type Problem } from '../config/problems.ts'
@@ -28,7 +28,8 @@ import {
   resourceNouns,
 } from '../contract/resources.ts'
 import type { RunningGateway } from '../gateway.ts'
-import type { OpenResource, ResourceBook } from './resource-book.ts'
+import type { WebhookCommand } from '../store/webhooks.ts'
+import type { OpenResource, ResourceBook, WantedResource } from './resource-book.ts'
 
 const events = Object.freeze({
   collections: ['collection_created', 'collection_updated', 'collection_deleted'],
@@ -37,13 +38,16 @@ const events = Object.freeze({
   streams: ['stream_created', 'stream_updated', 'stream_deleted'],
 } as const)
 
-/** A change that was tried and can be made. */
+/** A change that can be made. */
 interface Tried {
-  readonly loaded: Usable
+  readonly request: ResourceRequest
   readonly view: ResourceChangeView
   /** Null when it is deleted. */
   readonly next: OpenResource | null
 }
+
+/** What stands against a change. */
+type Refusal = Exclude<ResourceOutcome, { readonly result: 'done' }>
 
 export class Resources implements ResourceCommands {
   readonly #gateway: RunningGateway
@@ -122,25 +126,67 @@ export class Resources implements ResourceCommands {
     }
   }
 
-  change(request: ResourceRequest, actor: Actor): Promise<ResourceOutcome> {
-    return this.#gateway.inTurn(() => this.#change(request, actor))
+  async change(request: ResourceRequest, actor: Actor): Promise<ResourceOutcome> {
+    const [outcome] = await this.changeTogether([request], actor, [])
+    return outcome as ResourceOutcome
   }
 
-  async #change(request: ResourceRequest, actor: Actor): Promise<ResourceOutcome> {
-    const known = this.#book.find(request.kind, request.name)
+  changeTogether(
+    requests: readonly ResourceRequest[],
+    actor: Actor,
+    records: readonly WebhookCommand[],
+  ): Promise<readonly ResourceOutcome[]> {
+    return this.#gateway.inTurn(() => this.#change(requests, actor, records))
+  }
+
+  async #change(
+    requests: readonly ResourceRequest[],
+    actor: Actor,
+    records: readonly WebhookCommand[],
+  ): Promise<readonly ResourceOutcome[]> {
+    const wanted: WantedResource[] = []
+    for (const request of requests) {
+      const found = this.#asked(request)
+      if ('result' in found) return [found]
+      wanted.push(found)
+    }
+    if (wanted.length === 0) {
+      await this.#keep(records)
+      return []
+    }
+    const loaded = await this.#load(wanted)
+    if (!loaded.ok) return [{ result: 'invalid', problems: loaded.problems }]
+    const wanting = this.#gateway.slotsWanting(loaded.config)
+    if (wanting !== null) throw new ConflictError(wanting)
+    const tried = requests.map((request, at) =>
+      this.#tried(request, (wanted[at] as WantedResource).definition, { loaded, actor, place: at }),
+    )
+    const made = tried.filter(({ request, view, next }) => {
+      // A change to what it is already: no version of its own, and nothing to tell.
+      return !request.dryRun && (next === null || view.changes.length > 0)
+    })
+    if (made.length > 0) await this.#make(made, loaded, actor, records)
+    else await this.#keep(records)
+    return tried.map(({ request, view, next }) => {
+      return { result: 'done', view, etag: request.dryRun ? null : (next?.origin.etag ?? null) }
+    })
+  }
+
+  async #keep(records: readonly WebhookCommand[]): Promise<void> {
+    if (records.length > 0) await this.#gateway.store.applyDurably(records)
+  }
+
+  /** What a request asks for, or what stands against it. */
+  #asked(request: ResourceRequest): WantedResource | Refusal {
+    const { kind, name, act, ifMatch } = request
+    const known = this.#book.find(kind, name)
     this.#assertOurs(request, known)
-    if (request.act !== 'create' && known === null) return { result: 'unknown' }
-    if (request.ifMatch !== null && !isMatch(request.ifMatch, known)) return { result: 'stale' }
-    const wanted = request.act === 'delete' ? null : this.#wanted(request, known)
-    if (wanted !== null && 'problems' in wanted) return { result: 'invalid', problems: wanted.problems }
-    const tried = await this.#try(request, wanted?.definition ?? null, actor)
-    if ('problems' in tried) return { result: 'invalid', problems: tried.problems }
-    const { view, next } = tried
-    if (request.dryRun) return { result: 'done', view, etag: null }
-    // A change to what it is already: no version of its own, and nothing to tell.
-    if (next !== null && view.changes.length === 0) return { result: 'done', view, etag: next.origin.etag }
-    await this.#make(request, tried, actor)
-    return { result: 'done', view, etag: next?.origin.etag ?? null }
+    if (act !== 'create' && known === null) return { result: 'unknown' }
+    if (ifMatch !== null && !isMatch(ifMatch, known)) return { result: 'stale' }
+    if (act === 'delete') return { kind, name, definition: null }
+    const wanted = this.#wanted(request, known)
+    if ('problems' in wanted) return { result: 'invalid', problems: wanted.problems }
+    return { kind, name, definition: wanted.definition }
   }
 
   /** Throws a ConflictError for what the API may not change now. */
@@ -206,32 +252,34 @@ export class Resources implements ResourceCommands {
     return { file: apiPlace({ kind, name }), line: 1, column: 1, path, message }
   }
 
-  /** Loads the file in force with the resources as they would be. */
-  async #try(
-    { kind, name, dryRun }: ResourceRequest,
-    definition: Definition | null,
-    actor: Actor,
-  ): Promise<Tried | { problems: readonly Problem[] }> {
+  /** The file in force with the resources as they would be. */
+  #load(wanted: readonly WantedResource[]): Promise<Loaded> {
     const gateway = this.#gateway
-    const before = this.#book.find(kind, name)
-    const wanted = this.#book.with(kind, name, definition)
-    assertBounded(wanted)
+    const resources = this.#book.with(wanted)
+    assertBounded(resources)
     const { source } = gateway.loaded
     const generation = gateway.config.generation + 1
-    const loaded = await gateway.reader.load({ generation, text: source.text, resources: wanted })
-    if (!loaded.ok) return { problems: loaded.problems }
-    const wanting = gateway.slotsWanting(loaded.config)
-    if (wanting !== null) throw new ConflictError(wanting)
+    return gateway.reader.load({ generation, text: source.text, resources })
+  }
+
+  #tried(
+    request: ResourceRequest,
+    definition: Definition | null,
+    { loaded, actor, place }: { readonly loaded: Usable; readonly actor: Actor; readonly place: number },
+  ): Tried {
+    const { kind, name, dryRun } = request
+    const before = this.#book.find(kind, name)
     const changes = this.#changes(kind, before?.definition ?? {}, definition ?? {})
     const isSame = before !== null && definition !== null && changes.length === 0
     const next =
-      definition === null ? null : isSame ? before : this.#book.next({ kind, name, definition }, actor)
+      definition === null ? null : isSame ? before : this.#book.next({ kind, name, definition }, actor, place)
     const shown = next ?? before
     if (shown === null) throw new Error('a change of nothing')
-    const place = apiPlace({ kind, name })
-    const own = loaded.warnings.filter(({ file }) => file === place)
+    const file = apiPlace({ kind, name })
+    const own = loaded.warnings.filter((warning) => warning.file === file)
     const warnings = [...own.map(formatProblem), ...this.#leftBehind(kind, name, definition)]
-    return { loaded, next, view: { name, dry_run: dryRun, ...this.#factsOf(shown), changes, warnings } }
+    const view = { name, dry_run: dryRun, ...this.#factsOf(shown), changes, warnings }
+    return { request, next, view }
   }
 
   /** What a deleted mirror or stream leaves: its backlog belongs to its name. */
@@ -253,25 +301,36 @@ export class Resources implements ResourceCommands {
       }))
   }
 
-  async #make({ kind, name }: ResourceRequest, { loaded, view, next }: Tried, actor: Actor): Promise<void> {
-    const changes: readonly Json[] = view.changes
+  async #make(
+    made: readonly Tried[],
+    loaded: Usable,
+    actor: Actor,
+    records: readonly WebhookCommand[],
+  ): Promise<void> {
     const gateway = this.#gateway
-    const isNew = this.#book.find(kind, name) === null
-    const event = events[kind][next === null ? 2 : isNew ? 0 : 1]
-    const command =
-      next === null ? { type: 'resource' as const, kind, name, record: null } : this.#book.command(next)
-    const happening = { event, actor, resource: { name }, details: { changes } }
-    await gateway.apply(loaded.config, () => gateway.commit([command], happening))
-    if (next === null) this.#book.remove(kind, name)
-    else this.#book.put(next)
+    const steps = made.map(({ request: { kind, name }, view, next }) => {
+      const isNew = this.#book.find(kind, name) === null
+      const event = events[kind][next === null ? 2 : isNew ? 0 : 1]
+      const command =
+        next === null ? { type: 'resource' as const, kind, name, record: null } : this.#book.command(next)
+      const changes: readonly Json[] = view.changes
+      return { kind, name, next, command, event, resource: { name }, details: { changes } }
+    })
+    const commands = [...steps.map(({ command }) => command), ...records]
+    const happenings = steps.map(({ event, resource, details }) => ({ event, actor, resource, details }))
+    await gateway.apply(loaded.config, () => gateway.commit(commands, ...happenings))
+    for (const { kind, name, next } of steps) {
+      if (next === null) this.#book.remove(kind, name)
+      else this.#book.put(next)
+    }
     gateway.took(loaded)
-    // A connection of the same name that comes later is another one: it begins connected.
-    if (next === null && kind === 'connections' && gateway.deliveries.isDisconnected(name))
-      await gateway.deliveries.setConnected(name, true)
-    gateway.log.info(
-      { [resourceNouns[kind]]: name, client: actor.name, event },
-      'configuration changed by API',
-    )
+    for (const { kind, name, next, event } of steps) {
+      // A connection of the same name that comes later is another one: it begins connected.
+      if (next === null && kind === 'connections' && gateway.deliveries.isDisconnected(name))
+        await gateway.deliveries.setConnected(name, true)
+      const labels = { [resourceNouns[kind]]: name, client: actor.name, event }
+      gateway.log.info(labels, 'configuration changed by API')
+    }
   }
 
   exported(): string {

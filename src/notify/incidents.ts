@@ -226,7 +226,7 @@ export class IncidentBook {
     const acknowledged = { at: Date.now(), by: actor.name }
     await this.#inTurn(async () => {
       const now = this.get(id)
-      if (now === undefined) return
+      if (now === undefined || now.acknowledged !== null) return
       const writing = this.#owed.writing(id, { ...now, acknowledged })
       const entries = this.#parts.trail.entries(...writing.happenings, happening)
       await this.#parts.store.apply(writing.commands, entries)

@@ -136,6 +136,9 @@ class FakeResources implements ResourceCommands {
     const view = { ...facts, name, managed_by: 'api' as const, dry_run: dryRun, changes: [], warnings: [] }
     return { result: 'done', view, etag: 'v2' }
   }
+  changeTogether(requests: readonly ResourceRequest[]): Promise<readonly ResourceOutcome[]> {
+    return Promise.all(requests.map((request) => this.change(request)))
+  }
   exported() {
     return 'collections: []\n'
   }

@@ -84,10 +84,10 @@ export class WebhookBook {
       if (this.#store.webhooks.destinations().length >= most)
         throw new AdminError(409, `there may be at most ${most} destinations: delete one`)
       const { authorization, ...rest } = wanted
-      await this.#define('connections', connectionOf(id), connectionBody(wanted), actor)
       const now = Date.now()
       const record = { ...rest, created_at: now, updated_at: now }
-      await this.#write({ type: 'audit_destination', id, record })
+      const connection = this.#defining('connections', connectionOf(id), connectionBody(wanted))
+      await this.#change([connection], [{ type: 'audit_destination', id, record }], actor)
       return { id, ...record }
     })
   }
@@ -100,16 +100,13 @@ export class WebhookBook {
       const { authorization, ...rest } = changes
       const record = { ...known, ...rest, updated_at: Date.now() }
       const body = connectionBody({ ...record, ...(authorization !== undefined && { authorization }) })
-      await this.#define('connections', connectionOf(id), body, actor)
-      await this.#write({ type: 'audit_destination', id, record })
-      for (const { scope, record: webhook } of this.#usersOf(id))
-        await this.#define(
-          'streams',
-          streamOf(scope),
-          streamBody(scope, webhook.enabled, { id, ...record }),
-          actor,
-        )
-      return { id, ...record }
+      const changed = { id, ...record }
+      const streams = this.#usersOf(id).map(({ scope, record: { enabled } }) =>
+        this.#defining('streams', streamOf(scope), streamBody(scope, enabled, changed)),
+      )
+      const connection = this.#defining('connections', connectionOf(id), body)
+      await this.#change([connection, ...streams], [{ type: 'audit_destination', id, record }], actor)
+      return changed
     })
   }
 
@@ -120,8 +117,8 @@ export class WebhookBook {
       const [user] = this.#usersOf(id)
       if (user !== undefined)
         throw new AdminError(409, `the destination is in use by the webhook of ${ownerOf(user.scope)}`)
-      await this.#remove('connections', connectionOf(id), actor)
-      await this.#write({ type: 'audit_destination', id, record: null })
+      const removal = this.#removing('connections', connectionOf(id))
+      await this.#change(removal, [{ type: 'audit_destination', id, record: null }], actor)
       return true
     })
   }
@@ -147,8 +144,9 @@ export class WebhookBook {
       if (destination === null) throw invalid('audit_log_destination_id', `no destination has it, got ${id}`)
       if (known === null && this.#store.webhooks.webhooks().length >= limits.audit_webhooks_max)
         throw new AdminError(409, `there may be at most ${limits.audit_webhooks_max} webhooks: delete one`)
-      await this.#define('streams', streamOf(scope), streamBody(scope, record.enabled, destination), actor)
-      await this.#write({ type: 'audit_webhook', scope, record })
+      const body = streamBody(scope, record.enabled, destination)
+      const stream = this.#defining('streams', streamOf(scope), body)
+      await this.#change([stream], [{ type: 'audit_webhook', scope, record }], actor)
       return record
     })
   }
@@ -157,39 +155,43 @@ export class WebhookBook {
   unset(scope: string, actor: Actor): Promise<void> {
     return this.#inTurn(async () => {
       if (this.webhook(scope) === null) return
-      await this.#remove('streams', streamOf(scope), actor)
       // Nothing stays behind: portals are named from outside, and each record takes one of their places.
-      await this.#store.apply([
+      const records: WebhookCommand[] = [
         { type: 'audit_webhook', scope, record: null },
         { type: 'audit_replay', scope, record: null },
-      ])
+      ]
+      await this.#change(this.#removing('streams', streamOf(scope)), records, actor)
     })
   }
 
-  #write(command: WebhookCommand): Promise<void> {
-    return this.#store.apply([command])
-  }
-
-  async #define(kind: ResourceKind, name: string, body: Body, actor: Actor): Promise<void> {
+  #defining(kind: ResourceKind, name: string, body: Body): ResourceRequest {
     const act = this.#commands.resources.facts(kind, name) === null ? 'create' : 'merge'
-    await this.#change({ kind, name, act, body: { ...body, name } }, actor)
+    return { kind, name, act, body: { ...body, name }, ...always }
   }
 
-  async #remove(kind: ResourceKind, name: string, actor: Actor): Promise<void> {
-    if (this.#commands.resources.facts(kind, name) === null) return
-    await this.#change({ kind, name, act: 'delete', body: {} }, actor)
+  #removing(kind: ResourceKind, name: string): ResourceRequest[] {
+    if (this.#commands.resources.facts(kind, name) === null) return []
+    return [{ kind, name, act: 'delete', body: {}, ...always }]
   }
 
+  /** What the gateway delivers by and the records of it, in one transaction. */
   async #change(
-    request: Pick<ResourceRequest, 'kind' | 'name' | 'act' | 'body'>,
+    requests: readonly ResourceRequest[],
+    records: readonly WebhookCommand[],
     actor: Actor,
   ): Promise<void> {
-    const outcome = await this.#commands.resources.change({ ...request, ifMatch: null, dryRun: false }, actor)
-    if (outcome.result !== 'invalid') return
-    const errors = Object.fromEntries(outcome.problems.map(({ path, message }) => [fieldOf(path), [message]]))
-    throw new AdminError(400, 'the request is not valid', { errors })
+    const outcomes = await this.#commands.resources.changeTogether(requests, actor, records)
+    for (const outcome of outcomes) {
+      if (outcome.result === 'done') continue
+      if (outcome.result !== 'invalid') throw new AdminError(409, 'it was changed meanwhile: try again')
+      const problems = outcome.problems.map(({ path, message }) => [fieldOf(path), [message]])
+      throw new AdminError(400, 'the request is not valid', { errors: Object.fromEntries(problems) })
+    }
   }
 }
+
+/** Whatever version is in force. */
+const always = { ifMatch: null, dryRun: false } as const
 
 type Body = Readonly<Record<string, Json>>
 
