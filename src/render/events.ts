@@ -31,16 +31,16 @@ const compiled = new Map<string, Line | null>()
  */
 export function renderEvents(ndjson: Buffer, plan: RenderPlan, signer?: Signer): Buffer {
   const write = signer === undefined ? lineOf(plan) : compile(plan, signer)
-  const large = ndjson.length > limits.event_bytes_max
-  if (write === null && !large) return ndjson
+  if (write === null && ndjson.length <= limits.event_bytes_max) return ndjson
   const text = ndjson.toString()
   const out: string[] = []
   for (let from = 0; from < text.length; ) {
     const newline = text.indexOf('\n', from)
     const end = newline === -1 ? text.length : newline
-    const event = text.slice(from, end)
+    // Lines that were posted may end with a carriage return.
+    const event = text.slice(from, end).trim()
     const masked = plan.maskData ? maskData(event) : event
-    const fitting = large ? withinSize(masked) : masked
+    const fitting = withinSize(masked)
     out.push(write === null ? fitting : write(fitting))
     from = end + 1
   }

@@ -127,6 +127,43 @@ test('an event without lines loses its largest parts, its context last', () => {
   expect(JSON.parse(withinSize(wide, 100_000))).toEqual({ id: 1, many: oversizeText })
 })
 
+const members = (count: number, value: (at: number) => unknown) =>
+  Object.fromEntries(Array.from({ length: count }, (_, at) => [`k${at}`, value(at)]))
+
+test.each([
+  ['many members that are not large', JSON.stringify({ id: 1, ...members(1000, () => 'x'.repeat(600)) })],
+  ['members of many bytes a character', JSON.stringify({ id: 1, ...members(900, () => '漢'.repeat(2000)) })],
+  ['very many tiny members', JSON.stringify({ id: 1, ...members(50_000, (at) => at) })],
+  ['one long name', JSON.stringify({ id: 1, ['n'.repeat(500_000)]: 1, last: true })],
+  ['no object', JSON.stringify(Array.from({ length: 100_000 }, (_, at) => at))],
+  ['no JSON', 'x'.repeat(500_000)],
+])('an event of %s is never above the limit', (_, text) => {
+  const sent = withinSize(text, 100_000)
+  expect(Buffer.byteLength(sent)).toBeLessThanOrEqual(100_000)
+  expect(sent).toContain(oversizeText)
+  if (text.startsWith('{')) expect(JSON.parse(sent)).toMatchObject({ id: 1 })
+})
+
+test('of members that are large together, no more go than must', () => {
+  const event = { id: 1, a: 'a'.repeat(2000), b: 'b'.repeat(9000), c: 'c'.repeat(3000) }
+  expect(JSON.parse(withinSize(JSON.stringify(event), 6000))).toEqual({ ...event, b: oversizeText })
+})
+
+test('an event of 60 MB in many members comes out below 40 MB, also where masking made it that large', () => {
+  const wide = { id: 1, ...members(1000, () => 'x'.repeat(60_000)) }
+  const narrow = { id: 2, lines: Array.from({ length: 1_000_000 }, () => ({ input: 0 })) }
+  for (const event of [wide, narrow]) {
+    const [line = ''] = lines([event], { maskData: true })
+    expect(line.length).toBeLessThanOrEqual(limits.event_bytes_max)
+    expect(JSON.parse(line)).toMatchObject({ id: event.id })
+  }
+})
+
+test('a line that ends with a carriage return is masked like any other', () => {
+  const [line = ''] = lines([` ${JSON.stringify({ input: SECRET })}\r`], { maskData: true })
+  expect(JSON.parse(line)).toEqual({ input: masked, mask_data: true })
+})
+
 test('events that nothing is to be done to are not even copied', () => {
   const ndjson = Buffer.from(`${JSON.stringify(job)}\n`)
   expect(renderEvents(ndjson, plan)).toBe(ndjson)
