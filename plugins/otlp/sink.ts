@@ -26,7 +26,9 @@ const options = Type.Object(
       maxLength: 200,
       description: 'Attribute service.name of the resource.',
     }),
-    attributes: Type.Record(Type.String(), Type.String(), {
+    attributes: Type.Record(Type.String({ pattern: '^[^\\x00-\\x1f]+$' }), Type.String(), {
+      additionalProperties: false,
+      rule: 'must be a name on one line',
       default: {},
       description: 'More attributes of the resource.',
     }),

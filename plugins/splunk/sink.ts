@@ -36,7 +36,11 @@ const options = Type.Object(
     sourcetype: text('Their source type; if absent, that of the token.'),
     host: text('Their host; if absent, what Splunk makes of it.'),
     fields: Type.Optional(
-      Type.Record(Type.String(), Type.String(), { description: 'Indexed fields of every event.' }),
+      Type.Record(Type.String({ pattern: '^[^\\x00-\\x1f]+$' }), Type.String(), {
+        additionalProperties: false,
+        rule: 'must be a name on one line',
+        description: 'Indexed fields of every event.',
+      }),
     ),
     ack: Type.Boolean({
       default: false,

@@ -25,9 +25,15 @@ const options = Type.Object(
     fields: Type.Optional(
       Type.Record(
         Type.String({ pattern: '^[A-Za-z0-9_.-]+$' }),
-        Type.String({ pattern: '^[^,=\\x00-\\x1f]+$' }),
+        Type.String({
+          maxLength: 1024,
+          pattern: '^[\\x20-\\x2b\\x2d-\\x3c\\x3e-\\x7e]+$',
+          rule: 'must be printable ASCII without , and =',
+        }),
         {
-          description: 'Fields of every message.',
+          additionalProperties: false,
+          rule: 'must be a name of letters, digits, _ . and -',
+          description: 'Fields of every message: they go in a header.',
         },
       ),
     ),

@@ -72,7 +72,8 @@ export function describe(
   const params = error.params as Params
   const schema = (error.parentSchema ?? {}) as JsonSchema
   if (keyword === 'additionalProperties') {
-    return unknownKey(pointerTo(pointer, String(params['additionalProperty'])), hints ? schema : {})
+    const key = String(params['additionalProperty'])
+    return unknownKey(pointerTo(pointer, key), key, hints ? schema : {})
   }
   if (keyword === 'required') {
     const missing = pointerTo(pointer, String(params['missingProperty']))
@@ -92,11 +93,14 @@ export function describe(
   }
 }
 
-function unknownKey(pointer: string, schema: JsonSchema): SchemaFinding {
-  const known = Object.keys(schema.properties ?? {})
-  const guess = nearest(pointer.slice(pointer.lastIndexOf('/') + 1), known)
+function unknownKey(pointer: string, key: string, { properties = {}, rule }: JsonSchema): SchemaFinding {
+  const found = { pointer, atKey: true, breaks: false, guessed: false }
+  // Of a map, whose keys are names that must look like something.
+  if (rule !== undefined) return { ...found, message: `${rule}, got ${show(key)}` }
+  const known = Object.keys(properties)
+  const guess = nearest(key, known)
   const hint = guess === undefined ? listed(known) : `, did you mean \`${guess}\`?`
-  return { pointer, atKey: true, breaks: false, guessed: false, message: `is not a known key${hint}` }
+  return { ...found, message: `is not a known key${hint}` }
 }
 
 function listed(known: readonly string[]): string {

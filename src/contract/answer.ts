@@ -67,13 +67,16 @@ export function retryAfterMs(field: string | string[] | undefined, now: number):
 }
 
 /**
- * What failed before any answer: try again. What breaks on an open connection (reset, time-out) is no network
- * error: a probe that only connects would succeed and bring the next try forward for nothing.
+ * What failed before any answer: try again, unless it could not even be sent. What breaks on an open
+ * connection (reset, time-out) is no network error: a probe that only connects would succeed and bring the
+ * next try forward for nothing.
  */
 export function transportError(error: Error, host: string, started: boolean): OutcomeError {
   const reason = sentence(error)
   if (reason === proxyRefused)
     return new OutcomeError('unauthorized', `connecting to ${host}: ${reason}`, { cause: error })
+  if (reason === notSendable)
+    return new OutcomeError('refused', `sending to ${host}: ${reason}`, { cause: error })
   const network = !started
   return new OutcomeError('retry', `${started ? 'sending' : 'connecting'} to ${host}: ${reason}`, {
     network,
@@ -81,6 +84,8 @@ export function transportError(error: Error, host: string, started: boolean): Ou
   })
 }
 
+/** Nothing was tried, and no connection would make it any better. */
+const notSendable = 'a header or the path holds a character that HTTP forbids'
 const proxyRefused = 'the proxy answered 407 Proxy Authentication Required'
 
 const sentences: Readonly<Record<string, string>> = {
@@ -103,6 +108,7 @@ const sentences: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate cannot be verified',
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its certificate cannot be verified',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
+  UND_ERR_INVALID_ARG: notSendable,
   UND_ERR_DESTROYED: 'the sink was closed',
   UND_ERR_CLOSED: 'the sink was closed',
 }

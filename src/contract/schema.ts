@@ -71,9 +71,9 @@ const builders = {
   Object: createObject,
   Optional: optional,
   Partial: partial,
-  /** With any text as a key: all that a file or an answer needs. */
-  Record: (_: TSchema, value: TSchema, options?: Options) =>
-    create('Record', { type: 'object', patternProperties: { '^.*$': value } }, options),
+  /** With any text as a key, or with what the pattern of `key` allows. */
+  Record: ({ pattern = '^.*$' }: { readonly pattern?: string }, value: TSchema, options?: Options) =>
+    create('Record', { type: 'object', patternProperties: { [pattern]: value } }, options),
   String: plain('String'),
   Union: (anyOf: readonly TSchema[], options?: Options) => create('Union', { anyOf }, options),
   Unknown: plain('Unknown'),

@@ -25,6 +25,8 @@ const schemas: Readonly<Record<string, (type: typeof Type) => object>> = {
       type.Object({ a: type.String(), b: type.Optional(type.Integer()) }, { description: 'Some.' }),
     ),
   record: (type) => type.Record(type.String(), type.Integer(), { description: 'Counts.' }),
+  'record of certain names': (type) =>
+    type.Record(type.String({ pattern: '^[a-z]+$' }), type.String(), { additionalProperties: false }),
   union: (type) => type.Union([type.Integer(), type.Null()], { description: 'Perhaps.' }),
   unknown: (type) => type.Unknown({ description: 'Anything.' }),
   unsafe: (type) => type.Unsafe<string>({ type: 'string', later: true }),

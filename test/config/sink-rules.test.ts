@@ -38,6 +38,28 @@ test.each([
   expect(problems.join('\n')).not.toContain('hunter2')
 })
 
+test.each([
+  ['{ "a b": x }', 'mirrors[0].fields["a b"]: must be a name of letters, digits, _ . and -, got "a b"'],
+  ['{ "a\\nb": x }', 'must be a name of letters, digits, _ . and -, got "a\\nb"'],
+  ['{ team: "größe" }', 'mirrors[0].fields.team: must be printable ASCII without , and =, got "größe"'],
+  ['{ team: "a\\x7fb" }', 'must be printable ASCII without , and =, got'],
+  ['{ team: "a,tier=1" }', 'must be printable ASCII without , and =, got "a,tier=1"'],
+  ['{ team: x, tier.of-it: "1 a" }', ''],
+])('fields %s of a header', async (fields, said) => {
+  const problems = await problemsOf(`sink: sumo, url: "https://x.example/\${env:SECRET}", fields: ${fields}`)
+  if (said === '') expect(problems).toEqual([])
+  else expect(problems.join('\n')).toContain(said)
+})
+
+test.each([
+  ['sink: otlp, url: "http://127.0.0.1:1", attributes: { "a\\nb": { not: text } }', 'attributes'],
+  ['sink: splunk, url: "http://127.0.0.1:1", token: "${env:SECRET}", fields: { "a\\nb": 5 }', 'fields'],
+])('names on two lines are none: %s', async (mirror, key) => {
+  const problems = await problemsOf(mirror)
+  expect(problems.join('\n')).toContain('must be a name on one line, got "a\\nb"')
+  expect(problems.join('\n')).toContain(`mirrors[0].${key}`)
+})
+
 test('a connection that says more than how to connect is refused by a sink that signs in', async () => {
   const connections = (more: string) => `connections: [{ name: c, ${more} }]`
   const mirror = `${s3}, region: eu-central-1, connection: c`

@@ -284,6 +284,14 @@ describe('answers', () => {
 })
 
 describe('failures', () => {
+  test('a header that cannot be sent waits for no network', async () => {
+    const post = client().post(`${collector.url}/a`, { body, headers: { 'x-a': 'größe\n💥' } }, never)
+    const error = await failureOf(post)
+    expect(error).toMatchObject({ kind: 'refused', network: false })
+    expect(error.message).toMatch(/^sending to .*: a header or the path holds a character that HTTP forbids$/)
+    expect(collector.deliveries).toEqual([])
+  })
+
   test('nobody listens', async () => {
     const { url } = collector
     const gone = await startCollector()
