@@ -188,6 +188,14 @@ describe('rows', () => {
     expect(monitor.asked).toHaveLength(0)
   })
 
+  test('an event that nests too deep for columns is text', async () => {
+    // Names that are numbers: they are written again in another way than others.
+    const deep = `{"deep":${'{"1":'.repeat(9000)}1${'}'.repeat(9000)}}`
+    const sink = await open(reach({ columns: 'event' }))
+    await sink.write({ ...batch([]), items: 1, ndjson: Buffer.from(`${deep}\n`) }, never)
+    expect(monitor.rows).toMatchObject([{ RawData: deep }])
+  })
+
   test('a batch that grows beyond a call is halved by the host, not refused by Azure', async () => {
     const sink = await open(reach())
     const quotes = { ...sample, text: '"'.repeat(90_000) }

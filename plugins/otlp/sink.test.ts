@@ -91,6 +91,12 @@ test('a record has the time, the severity and the trace of its event', async () 
   expect(records[1]).not.toHaveProperty('timeUnixNano')
 })
 
+test('an event that nests too deep arrives as its text, and its neighbours as they are', async () => {
+  const deep = `{"deep":${'['.repeat(9000)}${']'.repeat(9000)}}`
+  const { records } = await write(answer(200, {}, '{}'), '{"a":1}', deep)
+  expect(records.map(({ body }) => read(body))).toEqual([{ a: 1 }, deep])
+})
+
 test('a partial success is no success', async () => {
   const partial = { partialSuccess: { rejectedLogRecords: '1', errorMessage: 'too old' } }
   await expect(write(answer(200, {}, JSON.stringify(partial)), '{}')).rejects.toMatchObject({

@@ -19,7 +19,11 @@ const Event = Type.Object(
       }),
     ),
   },
-  { description: `Any fields; at most ${limits.posted_event_bytes_max} bytes.` },
+  {
+    description:
+      `Any fields; at most ${limits.posted_event_bytes_max} bytes, ` +
+      `nested at most ${limits.event_depth_max} levels deep.`,
+  },
 )
 const Body = Type.Union([Event, Type.Array(Event)], {
   description: 'One event, several, or with application/x-ndjson one on each line.',

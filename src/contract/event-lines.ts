@@ -1,4 +1,6 @@
 /** Events as sinks read them from the lines of a batch: their fields, their time, a stable name of each. */
+import { nestsDeeper } from './json-depth.ts'
+import { limits } from './limits.ts'
 import type { Batch } from './plugin.ts'
 
 export type Fields = Readonly<Record<string, unknown>>
@@ -6,7 +8,7 @@ export type Fields = Readonly<Record<string, unknown>>
 /** One line of a batch. */
 export interface EventLine {
   readonly line: Buffer
-  /** Null for what is no JSON object, such as CEF. */
+  /** Null for what is no JSON object, such as CEF, or nests so deep that it is better sent as text. */
   readonly event: Fields | null
   /** The same on every try of this event, also after its batch was split: its batch and its place in it. */
   readonly id: string
@@ -38,8 +40,10 @@ function* lines(ndjson: Buffer): Generator<Buffer> {
 }
 
 function parsed(line: Buffer): Fields | null {
+  const text = line.toString()
+  if (nestsDeeper(text, limits.event_depth_max)) return null
   try {
-    return objectOf(JSON.parse(line.toString()))
+    return objectOf(JSON.parse(text))
   } catch {
     return null
   }

@@ -142,6 +142,11 @@ export const limits = Object.freeze({
 
   /** Bytes of one posted event: a job with all its data. */
   posted_event_bytes_max: 64 * MIB,
+  /**
+   * Nesting of a posted event, and of any event whose fields are read: what is deeper is text as a whole,
+   * since whoever walks over fields, or writes them again, does so recursively.
+   */
+  event_depth_max: 512,
   /** Bytes of a body of posted events; what is larger comes in several. */
   posted_body_bytes_max: 256 * MIB,
   /** Events of one body: each is remembered until all are judged. */

@@ -1,9 +1,12 @@
 /** Reads events of any kind: the audit log's, the capture path's, and those from elsewhere. */
+import { nestsDeeper } from '../contract/json-depth.ts'
+import { limits } from '../contract/limits.ts'
 
 export type Fields = Readonly<Record<string, unknown>>
 
-/** What is no JSON object is a message. */
+/** What is no JSON object is a message, and what nests too deep. */
 export function fieldsOf(event: string): Fields {
+  if (nestsDeeper(event, limits.event_depth_max)) return { message: event }
   try {
     const value: unknown = JSON.parse(event)
     if (isFields(value)) return value

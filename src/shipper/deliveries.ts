@@ -7,6 +7,7 @@ import path from 'node:path'
 import type { DeadLetterView, DeliveryView } from '../admin/commands.ts'
 import type { Config, DeliveryConfig, StreamConfig } from '../config/schema.ts'
 import type { EntryFilter, NewActivity } from '../contract/activity.ts'
+import { nestsDeeper } from '../contract/json-depth.ts'
 import { limits } from '../contract/limits.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
 import type { EventsResult, EventsTask } from '../contract/tasks.ts'
@@ -341,7 +342,9 @@ function holdsItems(leg: Leg): boolean {
   return leg.ledger.deadLettered > 0 || leg.ledger.counts(leg.queue.waitingItems).waiting > 0
 }
 
+/** As text where it is none, or where whoever writes the answer might not get to the bottom of it. */
 function parseItem(item: string): unknown {
+  if (nestsDeeper(item, limits.event_depth_max)) return item
   try {
     return JSON.parse(item)
   } catch {

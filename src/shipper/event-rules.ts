@@ -1,4 +1,6 @@
 /** What a posted event must be: a job of the printed shape, or anything with a type of its own. */
+import { nestsDeeper } from '../contract/json-depth.ts'
+import { limits } from '../contract/limits.ts'
 import { membersOf, replaced } from '../render/json-members.ts'
 import { streamKinds } from '../contract/stream-events.ts'
 import { EventProblem, type ScannedEvent } from './event-scan.ts'
@@ -25,11 +27,15 @@ export function typeOfEvent({ line, bytes }: ScannedEvent): string {
 
 function parsed(line: number, bytes: Buffer): Fields {
   let value: unknown
+  let isDeep: boolean
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    isDeep = nestsDeeper(text, limits.event_depth_max)
+    value = isDeep ? null : JSON.parse(text)
   } catch {
     throw new EventProblem(line, 'must be valid JSON in UTF-8')
   }
+  if (isDeep) throw new EventProblem(line, `must nest at most ${limits.event_depth_max} levels deep`)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new EventProblem(line, 'must be a JSON object')
   return value as Fields

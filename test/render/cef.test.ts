@@ -1,5 +1,6 @@
 /** CEF survives hostile values: what a parser written from the standard reads is what was sent. */
 import { expect, test } from 'vitest'
+import { limits } from '../../src/contract/limits.ts'
 import { version } from '../../src/contract/version.ts'
 import { cefLine } from '../../src/render/cef.ts'
 import { randomOf } from '../support/random.ts'
@@ -133,4 +134,10 @@ test('whatever is posted is one bounded line with each key once', () => {
     mirrorgate: '4',
     mirrorgate2: '5',
   })
+})
+
+test('an event that nests too deep to be taken apart is a message', () => {
+  const deep = `{"deep":[${'{"1":'.repeat(9000)}1${'}'.repeat(9000)}]}`
+  const [line = ''] = lines([deep], { format: 'cef' })
+  expect(parseCef(line).extension['msg']).toBe(deep.slice(0, limits.cef_value_chars_max))
 })

@@ -56,6 +56,8 @@ test('jobs and types of their own reach the streams that ask for them, as JSON a
   await streamed(gateway, 'jobs', 5)
 })
 
+const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
+
 test('a bad event refuses its body with its line, and nothing of it is taken', async () => {
   const receiver = await startReceiver()
   const config = streamsConfig(receiver.url, [posted('jobs', ['job_summary'])])
@@ -70,11 +72,14 @@ test('a bad event refuses its body with its line, and nothing of it is taken', a
     ['', 'application/x-ndjson', 'line 1'],
     ['{"type":"activity"}', 'application/json', 'line 1'],
     ['{"type":"../x"}', 'application/json', 'line 1'],
+    [`${good}\n{"type":"deep","a":${nested(512)}}`, 'application/x-ndjson', 'line 2'],
   ]
   for (const [body, type, line] of bodies) {
     const { status, json } = await post(gateway, body, type)
     expect([status, Object.keys(json['errors'] as object)], body).toEqual([400, [line]])
   }
+  const deepest = await post(gateway, `{"type":"deep","a":${nested(511)}}`)
+  expect(deepest.json['message']).toContain('no stream takes events of type "deep"')
   const unasked = await post(gateway, `[${good},{"type":"unknown"}]`)
   expect([unasked.status, unasked.json['message']]).toEqual([
     409,
