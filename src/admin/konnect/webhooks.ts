@@ -346,14 +346,15 @@ function replayOf(record: ReplayRecord | null, waits: boolean): Static<typeof Re
 function windowOf({ start_at, end_at }: Static<typeof Window>): { from: number; to: number } {
   const errors: Record<string, string[]> = {}
   const now = Date.now()
-  const at = (field: string, text: string): number => {
-    const found = parseMoment(text)?.first_ms
-    if (found === undefined) errors[field] = [momentProblem(text.slice(0, 64))]
-    else if (found < now - limits.audit_replay_ms_max || found > now)
+  const at = (field: string, text: string, end: 'first_ms' | 'last_ms'): number => {
+    const found = parseMoment(text)
+    if (found === null) errors[field] = [momentProblem(text.slice(0, 64))]
+    else if (found[end] < now - limits.audit_replay_ms_max || found.first_ms > now)
       errors[field] = ['must be within the last 7 days']
-    return found ?? 0
+    // The second, or the day, that is not over yet ends now.
+    return Math.min(found?.[end] ?? 0, now)
   }
-  const [from, to] = [at('start_at', start_at), at('end_at', end_at)]
+  const [from, to] = [at('start_at', start_at, 'first_ms'), at('end_at', end_at, 'last_ms')]
   if (from > to && Object.keys(errors).length === 0) errors['end_at'] = ['must not be before start_at']
   if (Object.keys(errors).length > 0) throw new AdminError(400, 'the request is not valid', { errors })
   return { from, to }
