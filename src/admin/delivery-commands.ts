@@ -44,6 +44,8 @@ export interface StreamCommands {
     range: { readonly from: number; readonly to: number },
     actor: Actor,
   ): Promise<DeliveryView | null>
+  /** Whether something of such a range still waits. */
+  isReplaying(name: string): boolean
   /** Null for an unknown stream; `problem` for a template that is none. */
   preview(request: PreviewRequest): Promise<Preview | { problem: string } | null>
 }

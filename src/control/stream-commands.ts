@@ -39,6 +39,10 @@ export class GatewayStreams implements StreamCommands {
     return deliveries.view({ kind: 'streams', name })
   }
 
+  isReplaying(name: string): boolean {
+    return this.#gateway.deliveries.sendsAgain(name)
+  }
+
   async preview(request: PreviewRequest): Promise<Preview | { problem: string } | null> {
     const { config } = this.#gateway
     const stream = request.stream === undefined ? undefined : this.#find(request.stream)

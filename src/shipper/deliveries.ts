@@ -130,6 +130,12 @@ export class Deliveries {
     return this.logLegs.again(leg, { ...filterOf(stream, config.environment), ...range })
   }
 
+  /** Whether a stream still has something of such a range to send. */
+  sendsAgain(stream: string): boolean {
+    const leg = this.#legs.find({ kind: 'streams', name: stream }, 'activity')
+    return leg !== undefined && this.logLegs.sendsAgain(leg)
+  }
+
   /** Takes posted events: all of a body or nothing of it. */
   post(body: Pick<EventsTask, 'body' | 'lines'>): Promise<EventsResult> {
     return this.#posts.take(body, this.#streams, this.#diskLow)

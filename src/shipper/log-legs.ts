@@ -142,6 +142,14 @@ export class LogLegs implements LogFollower {
     return true
   }
 
+  /** Whether something of a range is still to be looked at, or sent. */
+  sendsAgain(leg: Leg): boolean {
+    return [...leg.queue.segments].some(({ log, pendingItems, flyingItems }) => {
+      if (log === null || log.until === null) return false
+      return log.end === null || pendingItems + flyingItems > 0
+    })
+  }
+
   #startId(environment: EnvironmentName, start: string): number {
     const { lastId } = this.#feed
     if (start === 'now') return lastId + 1

@@ -310,6 +310,7 @@ export class FakeCommands implements Commands {
   }
   readonly streams = {
     replayRange: (name: string) => this.deliveries.streams.replay(name),
+    isReplaying: () => false,
     preview: async () => {
       this.calls.push('preview')
       return { event: {}, is_sample: true, rendered: '{}' }

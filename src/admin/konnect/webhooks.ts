@@ -290,10 +290,8 @@ function attempted(leg: DeliveryView['legs'][number] | null) {
 
 function addReplays(app: AdminApp, context: AdminContext, place: Place, book: WebhookBook): void {
   const { commands, store } = context
-  const statusNow = (scope: string): Static<typeof ReplayAnswer> => {
-    const view = commands.deliveries.streams.view(streamOf(scope))
-    return replayOf(store.webhooks.replay(scope) ?? null, (view?.counts.waiting ?? 0) > 0)
-  }
+  const statusNow = (scope: string): Static<typeof ReplayAnswer> =>
+    replayOf(store.webhooks.replay(scope) ?? null, commands.streams.isReplaying(streamOf(scope)))
   app.get(
     place.replayPath,
     {
@@ -325,7 +323,9 @@ function addReplays(app: AdminApp, context: AdminContext, place: Place, book: We
       const { from, to } = windowOf(request.body)
       if (statusNow(scope).status === 'running')
         throw new AdminError(409, 'a replay job is currently running')
-      await commands.streams.replayRange(streamOf(scope), { from, to }, actorOf(request))
+      const begun = await commands.streams.replayRange(streamOf(scope), { from, to }, actorOf(request))
+      if (begun === null)
+        throw new AdminError(409, 'the stream of the webhook was deleted: enable the webhook again')
       const record = { start_at: from, end_at: to, updated_at: Date.now() }
       await store.apply([{ type: 'audit_replay', scope, record }])
       return reply.code(202).send({ ...replayOf(record, true), status: 'accepted' as const })
@@ -333,12 +333,12 @@ function addReplays(app: AdminApp, context: AdminContext, place: Place, book: We
   )
 }
 
-function replayOf(record: ReplayRecord | null, waits: boolean): Static<typeof ReplayAnswer> {
+function replayOf(record: ReplayRecord | null, isRunning: boolean): Static<typeof ReplayAnswer> {
   if (record === null) return { start_at: never, end_at: never, status: unconfigured, updated_at: never }
   return {
     start_at: moment(record.start_at),
     end_at: moment(record.end_at),
-    status: waits ? 'running' : 'completed',
+    status: isRunning ? 'running' : 'completed',
     updated_at: moment(record.updated_at),
   }
 }
