@@ -42,3 +42,24 @@ test('a webhook whose destination is taken off reads as one that never was, and 
   const { json } = await call('GET', `${portal}/audit-log-webhook/status`)
   expect(json).toMatchObject({ webhook_status: 'unconfigured', webhook_enabled: false })
 })
+
+test('no portal is the organization, whatever it is called', async () => {
+  const enabled = { audit_log_destination_id: destination, enabled: true }
+  expect((await call('PATCH', '/v3/audit-log-webhook', enabled)).status).toBe(200)
+  for (const name of ['organization', 'Organization']) {
+    const path = `/v2/portals/${name}`
+    for (const [method, rest] of [
+      ['GET', 'audit-log-webhook'],
+      ['DELETE', 'audit-log-webhook'],
+      ['GET', 'audit-log-webhook/status'],
+      ['GET', 'audit-log-replay-job'],
+    ] as const)
+      expect(await call(method, `${path}/${rest}`), `${method} ${path}/${rest}`).toMatchObject({
+        status: 400,
+        json: {
+          invalid_parameters: [{ field: 'portalId', reason: `must not be organization, got ${name}` }],
+        },
+      })
+  }
+  expect((await call('GET', '/v3/audit-log-webhook')).json).toMatchObject(enabled)
+})

@@ -98,8 +98,10 @@ const withParams = ({ params }: Place) => (params === null ? {} : { params })
 function scopeOf(params: unknown): string {
   const { portalId } = params as Params
   if (portalId === undefined) return organization
-  if (/^[A-Za-z0-9][A-Za-z0-9-]{0,40}$/.test(portalId)) return portalId.toLowerCase()
-  throw new AdminError(400, 'could not parse portal id', { errors: { portalId: ['format is invalid'] } })
+  const scope = portalId.toLowerCase()
+  if (scope !== organization && /^[A-Za-z0-9][A-Za-z0-9-]{0,40}$/.test(portalId)) return scope
+  const reason = scope === organization ? `must not be ${organization}, got ${portalId}` : 'format is invalid'
+  throw new AdminError(400, 'could not parse portal id', { errors: { portalId: [reason] } })
 }
 
 export function addWebhooks(app: AdminApp, context: AdminContext, book: WebhookBook): void {
