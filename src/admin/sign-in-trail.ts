@@ -37,7 +37,12 @@ export class SignInTrail {
     this.#seen = seenBefore(store.setting(SEEN))
     this.#failures = new Tally<Actor>({
       kindsMax: limits.sign_in_failed_entries_max,
-      others: { ...theGateway, request: { ip_address: 'several', user_agent: '' } },
+      others: {
+        ...theGateway,
+        // A session is asked for with a token too.
+        activity: 'token_login',
+        request: { ip_address: 'several', user_agent: '' },
+      },
       tell: (actor, count) => this.#tellFailed(actor, count),
     })
   }
