@@ -5,7 +5,16 @@ import type { DeliveryKind } from './resources.ts'
 
 interface IncidentRow {
   /** What its subject names. */
-  readonly about: 'connection' | 'mirror' | 'leg' | 'stream' | 'secret' | 'certificate' | 'gateway' | 'file'
+  readonly about:
+    | 'backlog'
+    | 'connection'
+    | 'mirror'
+    | 'leg'
+    | 'stream'
+    | 'secret'
+    | 'certificate'
+    | 'gateway'
+    | 'file'
   /** Ends the sentence `Connection salt: …`. */
   readonly title: string
   /** When it opens, and when it closes; docs/notifications.md repeats it. */
@@ -38,10 +47,12 @@ export const incidentKinds = Object.freeze({
     meaning: 'The same for a stream.',
   },
   spool_nearly_full: {
-    about: 'mirror',
+    about: 'backlog',
     title: 'the backlog is nearly full',
     meaning:
-      'A backlog takes 80 % of what it may, or the disk is nearly as full as it may be. Ends below 70 %.',
+      'A backlog of a mirror or stream takes 80 % of what it may; a stream is so far behind the activity ' +
+      'log that retention soon removes what waits for it; or the disk is nearly as full as it may be. Ends ' +
+      'below 70 %.',
   },
   data_dropped: {
     about: 'leg',
@@ -73,6 +84,9 @@ export const incidentKinds = Object.freeze({
     meaning: 'A reload was refused; the old configuration is in force. Ends with the next accepted one.',
   },
 } as const satisfies Record<string, IncidentRow>)
+
+/** The subject of `spool_nearly_full` where no mirror is meant, nor a stream: none can have this name. */
+export const diskSubject = 'disk of data_dir'
 
 export type IncidentKind = keyof typeof incidentKinds
 

@@ -197,6 +197,8 @@ export const limits = Object.freeze({
   incident_page_max: 100,
   /** What waited is replayed after an outage; its end is told after this, whatever still waits. */
   incident_drain_ms: 600_000,
+  /** Between two looks at a stream's pace through the log: long enough that several batches end within it. */
+  log_pace_ms: 60_000,
   /** Wall and monotonic clock may differ by this between two looks, a second apart: NTP slews stay below. */
   clock_jump_ms: 5000,
   /** Messages that wait for a channel; the oldest gives way. */

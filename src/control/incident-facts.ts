@@ -7,6 +7,8 @@ import { limits } from '../contract/limits.ts'
 import { referencesOf, referenceText } from '../contract/secret-reference.ts'
 import { ownersOf } from '../shipper/legs.ts'
 import { type Owner, ownerKey } from '../shipper/owners.ts'
+import { keepMs } from './activity-host.ts'
+import { isOfLog } from './backlog-watch.ts'
 
 export interface FactsSource {
   readonly config: () => Config
@@ -28,7 +30,7 @@ export function factsOf(
     admin_url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
     mirrors: concerned
       .slice(0, limits.incident_list_max)
-      .map(({ owner, delivery }) => ownerFacts(owner, connected(delivery, config), source.view(owner))),
+      .map(({ owner, delivery }) => ownerFacts(owner, { delivery, config }, source.view(owner))),
   }
 }
 
@@ -50,25 +52,30 @@ function concerns(
   const prefix = `${ownerKey(owner)}/`
   if (Object.keys(legs).some((key) => key.startsWith(prefix))) return true
   if (kind === 'data_dropped') return subject.startsWith(prefix)
-  if (kind === 'spool_nearly_full') return owner.kind === 'mirrors' && subject === owner.name
+  if (kind === 'spool_nearly_full') return subject === ownerKey(owner)
   return kind === 'secret_unavailable' && referencesIn(settings).includes(subject)
 }
 
-function ownerFacts({ kind, name }: Owner, settings: Connected, view: DeliveryView | null): FactsMirror {
-  const { delivery, connection } = settings
+function ownerFacts(
+  owner: Owner,
+  { delivery, config }: { readonly delivery: DeliveryConfig; readonly config: Config },
+  view: DeliveryView | null,
+): FactsMirror {
+  const settings = connected(delivery, config)
+  const { retention_ms: spoolMs } = delivery.spool
+  const logMs = keepMs(config, config.environment)
   return {
-    ...{ kind, name },
+    ...owner,
     sink: delivery.sink,
     connection: delivery.connection ?? null,
-    headers: Object.keys(connection?.headers ?? {}).slice(0, limits.incident_list_max),
+    headers: Object.keys(settings.connection?.headers ?? {}).slice(0, limits.incident_list_max),
     references: referencesIn(settings).slice(0, limits.incident_list_max),
-    legs: (view?.legs ?? []).map(({ name: leg, url, counts, waiting_bytes, oldest_waiting_at: oldest }) => ({
-      name: leg,
-      url,
-      waiting: counts.waiting,
-      waiting_bytes,
-      kept_until: oldest === null ? null : Date.parse(oldest) + delivery.spool.retention_ms,
-    })),
+    legs: (view?.legs ?? []).map((leg) => {
+      const { name, url, counts, waiting_bytes, oldest_waiting_at: oldest } = leg
+      const kept = isOfLog(owner, leg) ? logMs : spoolMs
+      const kept_until = oldest === null ? null : Date.parse(oldest) + kept
+      return { name, url, waiting: counts.waiting, waiting_bytes, kept_until }
+    }),
   }
 }
 

@@ -2,10 +2,9 @@
  * What the gateway sees of itself, as incidents: news of legs and secrets as they come, and once a second a
  * look at backlogs, the disk, certificates and the clock.
  */
-import type { DeliveryView } from '../admin/commands.ts'
 import type { Config } from '../config/schema.ts'
 import type { Actor } from '../contract/audit-trail.ts'
-import type { Incident, IncidentOutcome } from '../contract/incidents.ts'
+import { diskSubject, type Incident, type IncidentOutcome } from '../contract/incidents.ts'
 import { limits } from '../contract/limits.ts'
 import { referenceText, type SecretReference } from '../contract/secret-reference.ts'
 import type { SecretError } from '../contract/secrets.ts'
@@ -15,27 +14,23 @@ import { certificatesOf, endOf } from '../notify/certificates.ts'
 import { ClockWatch } from '../notify/clock.ts'
 import { recovered } from '../notify/incidents.ts'
 import { Notifier } from '../notify/notifier.ts'
-import { legSpoolBytes } from '../shipper/janitor.ts'
 import type { Leg } from '../shipper/leg.ts'
 import type { LegNews } from '../shipper/leg-host.ts'
 import { ownerKey } from '../shipper/owners.ts'
+import { BacklogWatch } from './backlog-watch.ts'
 import { factsOf, referencesOfAll } from './incident-facts.ts'
 import { type OutageLeg, Outages } from './outages.ts'
 
 const DAY_MS = 86_400_000
-/** A backlog is nearly full from here on, and no longer below that: between them it may sway. */
-const FULL_SHARE = 0.8
-const ROOM_SHARE = 0.7
 /** Of a secret whose old value is still used: one failed read is no news. */
 const FAILED_READS = 3
-/** The subject where no mirror is meant; no mirror can have this name. */
-const DISK = 'disk of data_dir'
 const CLOCK = 'clock'
 
 export class IncidentWatch {
   readonly notifier: Notifier
   readonly #gateway: RunningGateway
   readonly #outages: Outages
+  readonly #backlogs: BacklogWatch
   readonly #legs = new Map<string, Leg>()
   /** What a destination said last when it refused, by leg. */
   readonly #answers = new Map<string, string>()
@@ -58,6 +53,12 @@ export class IncidentWatch {
       book: this.notifier.book,
       leg: (key) => this.#leg(key),
       legs: () => this.#allLegs(),
+    })
+    this.#backlogs = new BacklogWatch({
+      book: this.notifier.book,
+      config: () => gateway.config,
+      view: (owner) => gateway.deliveries.view(owner),
+      disk: () => gateway.deliveries.disk,
     })
   }
 
@@ -190,8 +191,7 @@ export class IncidentWatch {
       this.#outages.tick(this.#allLegs())
       this.#lookAtClock()
       this.#endQuiet()
-      for (const view of this.#gateway.deliveries.views('mirrors')) this.#lookAtBacklog(view)
-      this.#lookAtDisk()
+      this.#backlogs.look()
       await this.#lookAtCertificates()
       await this.notifier.tick()
     } catch (error) {
@@ -217,28 +217,6 @@ export class IncidentWatch {
       this.#seenAt.delete(subject)
       this.#book.resolve(kind, subject, kind === 'clock_jump' ? recovered : lossOf(details['reasons']))
     }
-  }
-
-  #lookAtBacklog({ name, legs }: DeliveryView): void {
-    const mirror = this.#gateway.config.mirrors.find((one) => one.name === name)
-    if (mirror === undefined) return
-    const max_bytes = legSpoolBytes(mirror)
-    const used_bytes = Math.max(0, ...legs.map(({ waiting_bytes }) => waiting_bytes))
-    this.#judge(name, used_bytes / max_bytes, { used_bytes, max_bytes })
-  }
-
-  #lookAtDisk(): void {
-    const { disk } = this.#gateway.deliveries
-    if (disk === null) return
-    const { freeBytes: free_bytes, floorBytes } = disk
-    this.#judge(DISK, floorBytes / Math.max(1, free_bytes), { free_bytes, disk: true })
-  }
-
-  #judge(subject: string, share: number, details: Record<string, number | boolean>): void {
-    const known = this.#book.find('spool_nearly_full', subject)
-    if (share >= FULL_SHARE && known === undefined)
-      this.#book.raise({ kind: 'spool_nearly_full', subject, details })
-    else if (share < ROOM_SHARE) this.#book.resolve('spool_nearly_full', subject)
   }
 
   async #lookAtCertificates(): Promise<void> {
@@ -283,7 +261,7 @@ function subjectsOf(config: Config): (incident: Incident) => boolean {
     if (kind === 'mirroring_error') return mirrors.has(subject)
     if (kind === 'stream_failed') return streams.has(subject)
     if (kind === 'data_dropped') return owners.has(subject.slice(0, subject.lastIndexOf('/')))
-    if (kind === 'spool_nearly_full') return subject === DISK || mirrors.has(subject)
+    if (kind === 'spool_nearly_full') return subject === diskSubject || owners.has(subject)
     if (kind === 'connection_disconnected') return connections.has(subject)
     // A mirror without a connection stands for its destination itself.
     if (kind === 'connection_lost') return connections.has(subject) || mirrors.has(subject)

@@ -86,11 +86,7 @@ const steps: Readonly<Record<string, (incident: About, facts: IncidentFacts) => 
       ? { text: 'Free some space on the disk of data_dir: when it is full, spooling stops.' }
       : { text: 'See why items wait: an outage, or a destination that is slower than the traffic.' },
     ...testSteps(facts),
-    {
-      text:
-        'Give it more room (spool.max_bytes), more speed (concurrency, max_bytes_per_second), or less to ' +
-        'carry (sample, match, capture.body_bytes), and reload. When it is full, items are dropped.',
-    },
+    ...roomSteps(details, facts),
   ],
   data_dropped: ({ details }) => lossSteps(details['reasons']),
   secret_unavailable: ({ subject }, { admin_url }) => [
@@ -118,6 +114,35 @@ const steps: Readonly<Record<string, (incident: About, facts: IncidentFacts) => 
     { text: 'Check before you reload:', command: post(`${admin_url}/api/config/check`) },
     { text: 'Then reload:', command: post(`${admin_url}/api/config/reload`) },
   ],
+}
+
+/** What gives a backlog room, and what happens without it. */
+function roomSteps(details: About['details'], { mirrors: [first], admin_url }: IncidentFacts): Step[] {
+  const speed = 'more speed (concurrency, max_bytes_per_second)'
+  if (details['leg'] === 'activity' && first?.kind === 'streams')
+    return [
+      {
+        text:
+          `It must be caught up before ${String(details['removed_from'])}: from then on retention removes ` +
+          'entries of the activity log that wait for it.',
+      },
+      {
+        text:
+          'Where that is too soon, keep entries for longer until then (activity.retention_ms, or ' +
+          `activity.retention of the environment), or give it ${speed}, and reload:`,
+        command: reload(admin_url),
+      },
+    ]
+  const less =
+    first?.kind === 'streams' ? '(events, match, capture.body_bytes)' : '(sample, match, capture.body_bytes)'
+  const full =
+    details['leg'] === 'events'
+      ? 'When it is full, the oldest events are dropped; with when_full drop_newest, posted ones are ' +
+        'refused with 507.'
+      : 'When it is full, items are dropped.'
+  return [
+    { text: `Give it more room (spool.max_bytes), ${speed}, or less to carry ${less}, and reload. ${full}` },
+  ]
 }
 
 function deliverySteps({ details }: About, facts: IncidentFacts): Step[] {
@@ -188,7 +213,9 @@ const losses: Readonly<Record<string, string>> = {
   spool_full: 'Raise spool.max_bytes or free the disk: the backlog was full and gave way.',
   spool_error: 'See the disk of data_dir: it could not be written (the log has the error).',
   spool_corrupt: 'See the disk of data_dir: files of the backlog are damaged; copies are kept in quarantine.',
-  expired: 'Mend the destination, or raise spool.retention_ms: items waited for longer than they are kept.',
+  expired:
+    'Mend the destination, or raise spool.retention_ms (for entries of the activity log ' +
+    'activity.retention_ms): items waited for longer than they are kept.',
   worker_crash: 'See the log for why a worker thread ended, and report it.',
   item_too_large: 'Lower capture.body_bytes: items were larger than the destination takes.',
   capture_error: 'See the log for the error of the capture, and report it.',

@@ -1,5 +1,6 @@
 /** Messages about incidents: subject, text and HTML of a mail, and the JSON of a webhook. */
 import {
+  diskSubject,
   type FactsMirror,
   incidentKinds,
   type IncidentOutcome,
@@ -124,7 +125,11 @@ function verb(event: string): string {
 
 function titleOf({ kind, subject }: Pick<Told, 'kind' | 'subject'>): string {
   const { about, title } = incidentKinds[kind]
-  return clean(about === 'gateway' ? title : `${about} ${subject}: ${title}`)
+  if (about === 'gateway') return clean(title)
+  if (about !== 'backlog') return clean(`${about} ${subject}: ${title}`)
+  if (subject === diskSubject) return `${diskSubject}: nearly full`
+  const ofStream = /^stream:(.*)/s.exec(subject)
+  return clean(`${ofStream === null ? `mirror ${subject}` : `stream ${ofStream[1]}`}: ${title}`)
 }
 
 function outlineOf({ incident, event, facts }: PendingNotice): Outline {
@@ -160,6 +165,7 @@ function acknowledging({ id }: Told, { admin_url }: PendingNotice['facts']): Sec
 const shownDetails: Readonly<Record<string, string>> = {
   by: 'by',
   mirror: 'mirror',
+  leg: 'leg',
   legs: 'legs',
   reason: 'reason',
   status: 'status',
@@ -168,6 +174,8 @@ const shownDetails: Readonly<Record<string, string>> = {
   used_bytes: 'used',
   max_bytes: 'of',
   free_bytes: 'free disk',
+  behind_since: 'oldest that waits',
+  removed_from: 'retention removes it',
   file: 'file',
   expires_at: 'ends',
   days_left: 'days left',
