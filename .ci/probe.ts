@@ -1,4 +1,4 @@
-/** Runs the black-box probe of message borders against a gateway of its own and prints its table. */
+/** Runs the black-box probe of message borders against a gateway of its own: exit 1 where it finds one lost. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -48,8 +48,17 @@ function table(corpus: string): string {
   const tool = corpus.includes('responses') ? 'wire.mjs' : 'probe.mjs'
   const alive = `http://127.0.0.1:${adminPort}/healthz`
   const ends = ['--target', `127.0.0.1:${port}`, '--listen-upstream', `${upstreamPort}`]
-  const args = [join(probe, tool), ...ends, '--alive-url', alive, '--corpus', join(probe, 'corpora', corpus)]
+  const args = [
+    join(probe, tool),
+    ...ends,
+    '--alive-url',
+    alive,
+    '--corpus',
+    join(probe, 'corpora', corpus),
+    '--strict',
+  ]
   const run = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 240_000 })
+  if (run.status !== 0) process.exitCode = 1
   return `${corpus}\n${run.stdout}${run.stderr}`
 }
 

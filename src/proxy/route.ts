@@ -13,9 +13,10 @@ export interface Routable {
 type Prefixes<T> = { readonly prefix: string; readonly border: boolean; readonly target: T }[]
 
 /**
- * Whether a path may mean another path to an upstream: escapes, dot segments, empty segments, backslashes.
+ * Whether a path may mean another path to an upstream: escapes, dot segments, empty segments, backslashes,
+ * parameters of segments.
  */
-const needsCare = /[%\\]|\/\.|\/\//
+const needsCare = /[%\\;]|\/\.|\/\//
 
 /** Name without port and trailing dot, lower case. Takes a host that is valid by `validHost`. */
 export function hostName(host: string): string {
@@ -33,15 +34,20 @@ const escaped = /%([0-9A-Fa-f]{2})/g
 
 function unescapeSafe(whole: string, hex: string): string {
   const char = String.fromCharCode(Number.parseInt(hex, 16))
-  return /[A-Za-z0-9._~/\\-]/.test(char) ? char : whole
+  return /[A-Za-z0-9._~/\\;-]/.test(char) ? char : whole
+}
+
+function plainSlashes(path: string): string {
+  return path.replace(escaped, unescapeSafe).replaceAll('\\', '/')
 }
 
 /**
- * RFC 3986 §6.2.2: escapes of unreserved characters and of slashes undone, dot and empty segments resolved.
+ * RFC 3986 §6.2.2: escapes of unreserved characters, slashes and semicolons undone, dot and empty segments
+ * resolved.
  */
 export function normalPath(path: string): string {
   const segments: string[] = []
-  const parts = path.replace(escaped, unescapeSafe).replaceAll('\\', '/').split('/')
+  const parts = plainSlashes(path).split('/')
   for (let i = 1; i < parts.length; i++) {
     const part = parts[i] as string
     const last = i === parts.length - 1
@@ -52,6 +58,8 @@ export function normalPath(path: string): string {
   }
   return `/${segments.join('/')}`
 }
+
+const parameters = /;[^/]*/g
 
 export class Router<T extends Routable> {
   readonly #exact = new Map<string, Prefixes<T>>()
@@ -116,9 +124,14 @@ export class Router<T extends Routable> {
     const found = this.find(name, path)
     if (!needsCare.test(path)) return found
     const normal = normalPath(path)
-    if (normal === path) return found
-    if (this.find(name, normal) !== found) return 'ambiguous'
-    return found?.strip_prefix === true ? 'ambiguous' : found
+    if (normal !== path) {
+      if (this.find(name, normal) !== found) return 'ambiguous'
+      if (found?.strip_prefix === true) return 'ambiguous'
+    }
+    if (!normal.includes(';')) return found
+    // RFC 3986 §3.3: some servers take what follows a semicolon for parameters, before they resolve dots.
+    const bare = normalPath(plainSlashes(path).replace(parameters, ''))
+    return this.find(name, bare) === found ? found : 'ambiguous'
   }
 }
 

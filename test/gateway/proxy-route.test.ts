@@ -51,6 +51,12 @@ describe('a path that another reader could take for another one', () => {
     '/x/../orders',
     '/x\\..\\orders',
     '/./orders',
+    '/orders;x/1',
+    '/orders%3bx',
+    '/;x/orders',
+    '/x/..;/orders',
+    '/x;\\..;y\\..\\orders',
+    '/orders/..;/x',
   ])('%s is refused where it would change the collection', (path) => {
     expect(router.route('other', path)).toBe('ambiguous')
   })
@@ -61,9 +67,16 @@ describe('a path that another reader could take for another one', () => {
       expect(router.route('other', path)).toBe(expected ? routes[1] : 'ambiguous')
     },
   )
+  test.each(['/orders/1;a=b', '/orders/;', '/orders/a;b/c', '/orders/x/..;/1'])(
+    '%s stays where it is',
+    (path) => {
+      expect(router.route('other', path)).toBe(routes[1])
+    },
+  )
   test('with strip_prefix only normal paths pass', () => {
     expect(router.route('other', '/cut/a')).toBe(routes[6])
     expect(router.route('other', '/cut/caf%C3%A9')).toBe(routes[6])
+    expect(router.route('other', '/cut/a;b=c')).toBe(routes[6])
     expect(router.route('other', '/cut//evil.test')).toBe('ambiguous')
     expect(router.route('other', '/cut/a%2fb')).toBe('ambiguous')
   })
