@@ -1,4 +1,4 @@
-/** Runs the black-box probe of message borders against a gateway of its own: exit 1 where it finds one lost. */
+/** Runs the black-box probe of message borders against a gateway of its own; exit 1 where one is lost. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
