@@ -24,6 +24,7 @@ import { assertLimits } from './contract/limits.ts'
 import type { ProviderDefinition, SinkDefinition } from './contract/plugin.ts'
 import type { ApiResource } from './contract/resources.ts'
 import { version } from './contract/version.ts'
+import { descriptorsMax, descriptorWarnings } from './proxy/descriptors.ts'
 import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads, type SlabMessage } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
@@ -224,7 +225,7 @@ export class RunningGateway implements Gateway {
     const { config, warnings, file } = this.options
     for (const warning of warnings)
       this.log.warn({ problem: formatProblem(warning) }, 'configuration warning')
-    for (const problem of this.#unknownTags(config)) this.log.warn({ problem }, 'configuration warning')
+    for (const problem of this.#remarks(config)) this.log.warn({ problem }, 'configuration warning')
     await this.store.apply([{ type: 'setting', name: 'clean', value: false }])
     if (this.uncleanShutdown)
       this.log.warn('the last run did not stop cleanly: counting goes on from what was durable')
@@ -351,13 +352,15 @@ export class RunningGateway implements Gateway {
     })
   }
 
-  #unknownTags(config: Config): string[] {
-    return unknownTags(config, (handle) => this.store.tags.get(handle) !== undefined)
+  /** What only a running gateway can say of a configuration; it works all the same. */
+  #remarks(config: Config): string[] {
+    const tags = unknownTags(config, (handle) => this.store.tags.get(handle) !== undefined)
+    return [...tags, ...descriptorWarnings(config, descriptorsMax())]
   }
 
   #planParts(): PlanParts {
     const taggedCollections = (handle: string) => this.store.tags.assigned(handle, 'collection')
-    return { slots: this.slots, capturing: this.capturing, taggedCollections }
+    return { slots: this.slots, capturing: this.capturing, descriptors: descriptorsMax(), taggedCollections }
   }
 
   /** Lets the mirrors that ask for one of these tags follow who bears it now. */
@@ -395,7 +398,7 @@ export class RunningGateway implements Gateway {
     const referenced = new Set([before, loaded].flatMap(({ source }) => [...referencedTexts(source)]))
     const read = { actor, file, referenced }
     await this.trail.record(...configurationChanged(before.config, loaded.config, read))
-    const warnings = [...loaded.warnings.map(formatProblem), ...this.#unknownTags(loaded.config)]
+    const warnings = [...loaded.warnings.map(formatProblem), ...this.#remarks(loaded.config)]
     return { ok: true, generation, hash, warnings }
   }
 

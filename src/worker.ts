@@ -50,14 +50,23 @@ async function openReader(): Promise<(task: LoadTask) => Promise<LoadAnswer>> {
   return (task) => answerLoad(task, plugins)
 }
 
-let recorder: ReturnType<typeof openRecorder> | null = null
-let shipper: ReturnType<typeof openShipper> | null = null
-let reader: ReturnType<typeof openReader> | null = null
+/** Opens a side with its first task. Where that failed, for want of descriptors, the next task tries again. */
+function once<Side>(open: () => Promise<Side>): () => Promise<Side> {
+  let opened: Promise<Side> | null = null
+  const forget = (error: unknown): never => {
+    opened = null
+    throw error
+  }
+  return () => (opened ??= open().catch(forget))
+}
+
+const recorder = once(openRecorder)
+const shipper = once(openShipper)
+const reader = once(openReader)
 
 /** Records one slab; the slab goes back by transfer, never by copy. */
 export async function record(task: RecordTask): Promise<unknown> {
-  recorder ??= openRecorder()
-  const run = await recorder
+  const run = await recorder()
   const result = run(task)
   return move({
     [transferableSymbol]: result.slab,
@@ -66,8 +75,7 @@ export async function record(task: RecordTask): Promise<unknown> {
 }
 
 export async function ship(task: ShipTask): Promise<ShipResult> {
-  shipper ??= openShipper()
-  const run = await shipper
+  const run = await shipper()
   return run(task)
 }
 
@@ -88,7 +96,6 @@ export async function probe(task: ProbeTask): Promise<boolean> {
 }
 
 export async function load(task: LoadTask): Promise<LoadAnswer> {
-  reader ??= openReader()
-  const run = await reader
+  const run = await reader()
   return run(task)
 }

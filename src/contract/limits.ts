@@ -22,6 +22,16 @@ export const limits = Object.freeze({
    */
   data_thread_young_mib: 32,
 
+  /**
+   * Descriptors that are kept for the gateway itself: 45 are open after a start, the rest is for segments,
+   * uploads, exports, the admin port, and clients that are being refused.
+   */
+  descriptors_own: 128,
+  /** Of a data thread: its event loop, its listener, its channel (7 were seen). */
+  descriptors_per_thread: 8,
+  /** Client connections that are taken however few descriptors there are. */
+  client_connections_min: 16,
+
   /** Names that may exist in one process life; their counter cells are never reused for another name. */
   mirrors_max: 256,
   /** Each has a queue per source, and the log is read for all of them. */

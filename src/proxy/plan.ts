@@ -3,6 +3,7 @@ import type { CollectionConfig, Config, StreamConfig } from '../config/schema.ts
 import { NamesSpentError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import { Slots } from '../telemetry/counters.ts'
+import { clientConnectionsMax } from './descriptors.ts'
 import type { DataPlan } from './messages.ts'
 
 /** Slots of collections, upstreams and mirrors: given out once, kept for the life of the process. */
@@ -45,12 +46,15 @@ export function apiStreams(config: Config): StreamConfig[] {
 export interface PlanParts {
   readonly slots: PlanSlots
   readonly capturing: boolean
+  /** That the process may have open; null = unknown. */
+  readonly descriptors: number | null
   /** Names of the collections that bear a tag by assignment. */
   readonly taggedCollections: (handle: string) => readonly string[]
 }
 
 /** Throws a NamesSpentError when a process has seen more names than there are slots: a restart frees them. */
-export function dataPlan(config: Config, { slots, capturing, taggedCollections }: PlanParts): DataPlan {
+export function dataPlan(config: Config, parts: PlanParts): DataPlan {
+  const { slots, capturing, descriptors, taggedCollections } = parts
   const taken = (slot: number, what: string): number => {
     if (slot === -1)
       throw new NamesSpentError(`too many different ${what} since the start: restart the gateway`)
@@ -66,7 +70,10 @@ export function dataPlan(config: Config, { slots, capturing, taggedCollections }
   for (const tag of asked) bearers.set(tag, new Set(taggedCollections(tag)))
   return {
     generation: config.generation,
-    listen: config.listen,
+    listen: {
+      ...config.listen,
+      limits: { ...config.listen.limits, connections: clientConnectionsMax(config, descriptors) },
+    },
     capture: config.capture,
     capturing,
     collections: config.collections.map((collection) => ({
