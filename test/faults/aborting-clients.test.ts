@@ -1,18 +1,17 @@
 /** Two thousand clients that leave in the middle: descriptors and memory go back to where they were. */
-import { readdir, readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
+import { openDescriptors, residentBytes } from '../support/process.ts'
 import { until } from '../support/wait.ts'
 import { startBed } from './bed.ts'
 
 const CLIENTS = 2000
 const AT_A_TIME = 100
 
-async function resources(pid: number) {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  const rss = Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024
-  return { descriptors: (await readdir(`/proc/${pid}/fd`)).length, rss }
-}
+const resources = async (pid: number) => ({
+  descriptors: await openDescriptors(pid),
+  rss: await residentBytes(pid),
+})
 
 /** Leaves before, while and after it sends, and while it reads. */
 const requests = [
