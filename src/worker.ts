@@ -50,7 +50,7 @@ async function openReader(): Promise<(task: LoadTask) => Promise<LoadAnswer>> {
   return (task) => answerLoad(task, plugins)
 }
 
-/** Opens a side with its first task. Where that failed, for want of descriptors, the next task tries again. */
+/** Opens a side with its first task. Where that failed, for want of descriptors, the next one tries again. */
 function once<Side>(open: () => Promise<Side>): () => Promise<Side> {
   let opened: Promise<Side> | null = null
   const forget = (error: unknown): never => {

@@ -41,7 +41,7 @@ export function descriptorWarnings(config: Config, descriptors: number | null): 
   const wanted = config.listen.limits.connections
   if (most === wanted) return []
   return [
-    `listen.limits.connections: ${descriptors} descriptors are enough for ${most} connections, got ${wanted}; ` +
-      'raise the limit of open files of the process',
+    `listen.limits.connections: ${descriptors} descriptors are enough for ${most} connections, ` +
+      `got ${wanted}; raise the limit of open files of the process`,
   ]
 }

@@ -44,7 +44,7 @@ async function expectOthersServed(port: number): Promise<void> {
   for (let count = 0; count < 50; count++) expect(await others.send()).toMatchObject({ status: 200 })
 }
 
-test('heads that come byte by byte end after header_ms, the first of a connection and later ones', async () => {
+test('heads that come byte by byte end after header_ms, wherever in a connection', async () => {
   const { port, admin } = await gatewayWith({ header_ms: 1000 })
   const clients = await clientsOf(port, SLOW)
   for (const [index, client] of clients.entries()) {
@@ -58,7 +58,7 @@ test('heads that come byte by byte end after header_ms, the first of a connectio
   expect((await admin.metrics()).sum('http_rejected_total', { reason: 'request_timeout' })).toBe(SLOW)
 })
 
-test('bodies may come byte by byte as long as they come; those that stop end after body_idle_ms', async () => {
+test('bodies may come byte by byte as long as they come, and stop for body_idle_ms', async () => {
   const { port } = await gatewayWith({ body_idle_ms: 1000 })
   const text = 'a'.repeat(10)
   const head = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${text.length}\r\n\r\n`
