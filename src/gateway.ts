@@ -9,7 +9,9 @@ import { type Loaded, loadConfig, type Usable } from './config/load.ts'
 import type { Verdict } from './config/load-task.ts'
 import { pathOf } from './config/places.ts'
 import { ConfigurationError, formatProblem, type Problem, withAdvice } from './config/problems.ts'
+import { runningPlugins } from './config/plugins.ts'
 import type { Config } from './config/schema.ts'
+import type { Plugins } from './config/validate.ts'
 import { unknownTags } from './config/unknown-tags.ts'
 import { SecretTexts } from './config/secret-texts.ts'
 import {
@@ -44,7 +46,7 @@ import { type Command, Store } from './store/store.ts'
 import { createLog, type Logger } from './telemetry/log.ts'
 import { Metrics } from './telemetry/metrics.ts'
 
-/** The file as it was loaded, and: */
+/** The file as it was loaded, and what is built in: */
 export interface GatewayOptions extends Omit<Usable, 'ok'> {
   readonly sinks: readonly SinkDefinition[]
   readonly providers: readonly ProviderDefinition[]
@@ -106,14 +108,16 @@ async function openGateway(options: GatewayOptions, lock: DataLock): Promise<Run
       keyText: process.env['MIRRORGATE_SEAL_KEY'],
       dataDir: config.data_dir,
     })
-    const book = new ResourceBook(store.resources.all(), seal, new SecretTexts({ sinks, providers }))
-    if (book.list().length === 0) return new RunningGateway(options, { lock, store, book })
+    const plugins = await runningPlugins(config.plugins, { sinks, providers })
+    const book = new ResourceBook(store.resources.all(), seal, new SecretTexts(plugins))
+    const opened = { lock, store, book, plugins }
+    if (book.list().length === 0) return new RunningGateway(options, opened)
     const { generation } = config
     const resources = book.list()
     const text = source.text
     const loaded = await loadConfig({ file, text, resources, generation, sinks, providers })
     if (!loaded.ok) throw new ConfigurationError(loaded.problems.map(withAdvice))
-    return new RunningGateway({ ...options, ...loaded }, { lock, store, book })
+    return new RunningGateway({ ...options, ...loaded }, opened)
   } catch (error) {
     await store.close()
     await lock.release()
@@ -125,10 +129,13 @@ interface Opened {
   readonly lock: DataLock
   readonly store: Store
   readonly book: ResourceBook
+  readonly plugins: Plugins
 }
 
 export class RunningGateway implements Gateway {
   readonly options: GatewayOptions
+  /** What is built in, and what the file added. */
+  readonly plugins: Plugins
   readonly log: Logger
   readonly store: Store
   readonly activity: ActivityLog
@@ -166,10 +173,11 @@ export class RunningGateway implements Gateway {
   #spoolError: string | null = null
   #recorded: (() => void) | null = null
 
-  constructor(options: GatewayOptions, { lock, store, book }: Opened) {
+  constructor(options: GatewayOptions, { lock, store, book, plugins }: Opened) {
     const { config } = options
     const worker = options.worker ?? new URL('./worker.ts', import.meta.url)
     this.options = options
+    this.plugins = plugins
     this.config = config
     this.loaded = options
     this.#lock = lock
@@ -179,9 +187,9 @@ export class RunningGateway implements Gateway {
     this.activity = this.store.activity
     this.uncleanShutdown = this.store.setting('clean') === false
     this.capturing = this.store.setting('capture_paused') !== true
-    this.shipper = new ShipperPool(worker)
+    this.shipper = new ShipperPool(worker, config.plugins)
     this.recorder = new RecorderPool(worker)
-    this.reader = new ConfigurationReader({ worker, file: options.file })
+    this.reader = new ConfigurationReader({ worker, file: options.file, plugins: config.plugins })
     this.threads = new DataThreads(dataPlan(config, this.#planParts()), {
       log: this.log,
       slab: (thread, slab) => void this.#record(thread, slab),
@@ -195,7 +203,7 @@ export class RunningGateway implements Gateway {
     this.#episodes = new Episodes({ trail: this.trail, store, config: () => this.config })
     const news = secretNews(this)
     const ship = this.shipper.ship.bind(this.shipper)
-    this.secrets = new Secrets(options.providers, config.secrets, news)
+    this.secrets = new Secrets(plugins.providers, config.secrets, news)
     this.credentials = new Credentials({ ship, secrets: this.secrets, refused: news.refused })
     this.incidents = new IncidentWatch(this)
     const host: LegHost = {

@@ -126,6 +126,7 @@ async function check(args: string[]): Promise<number> {
   const options = parse(args, ['config', 'json'])
   if (options.help) return print(checkHelp)
   const loaded = await load({ file: options.config, generation: 1 })
+  endSoon()
   const summary = summarise(loaded, options.config)
   if (options.json) process.stdout.write(`${JSON.stringify(summary)}\n`)
   else if (loaded.ok) {
@@ -182,6 +183,7 @@ async function start(args: string[]): Promise<number> {
   const plugins = await import('../plugins/index.ts')
   const loaded = await load({ file: options.config, generation: 1 })
   if (!loaded.ok) {
+    endSoon()
     for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`)
     return exitCodes.wrongData
   }
@@ -199,6 +201,11 @@ async function start(args: string[]): Promise<number> {
     process.stderr.write(`mirrorgate: ${error.message}\n`)
     return exitCodes.cannotStart
   }
+}
+
+/** A handle that was forgotten, by a plugin for one, must not keep a finished command alive. */
+function endSoon(): void {
+  setTimeout(() => process.exit(), FORGOTTEN_MS).unref()
 }
 
 /** Imported by what needs it only: schemas and validators take longer to load than all else of a command. */
@@ -243,8 +250,7 @@ class Signals {
     if (this.#reloadWanted) this.#reload()
     await this.#stopWanted
     const { clean } = await gateway.stop()
-    // A handle that was forgotten must not keep a drained gateway alive.
-    setTimeout(() => process.exit(), FORGOTTEN_MS).unref()
+    endSoon()
     return clean ? exitCodes.fine : exitCodes.drainOverTime
   }
 }

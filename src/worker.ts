@@ -4,8 +4,10 @@
  * first task.
  */
 import os from 'node:os'
-import { move, transferableSymbol, valueSymbol } from 'piscina'
+import { move, transferableSymbol, valueSymbol, workerData } from 'piscina'
 import type { LoadAnswer, LoadTask } from './config/load-task.ts'
+import type { PluginModule } from './config/schema.ts'
+import type { Plugins } from './config/validate.ts'
 import type {
   EventsResult,
   EventsTask,
@@ -33,12 +35,20 @@ async function openRecorder(): Promise<(task: RecordTask) => RecordResult> {
 }
 
 async function openShipper(): Promise<(task: ShipTask) => Promise<ShipResult>> {
-  const [{ configureSinks, deliver }, { sinks }] = await Promise.all([
+  const [{ configureSinks, deliver }, builtIn] = await Promise.all([
     import('./shipper/deliver.ts'),
     import('../plugins/index.ts'),
   ])
-  configureSinks(sinks)
+  const { plugins } = workerData as { plugins: readonly PluginModule[] }
+  configureSinks((await withPlugins(builtIn, plugins)).sinks)
   return deliver
+}
+
+/** Reading what judges definitions takes time that a thread without them does not need. */
+async function withPlugins(builtIn: Plugins, modules: readonly PluginModule[]): Promise<Plugins> {
+  if (modules.length === 0) return builtIn
+  const { runningPlugins } = await import('./config/plugins.ts')
+  return runningPlugins(modules, builtIn)
 }
 
 async function openReader(): Promise<(task: LoadTask) => Promise<LoadAnswer>> {

@@ -27,6 +27,7 @@ export function assemble(draft: Draft, generation: number): Config {
   const { file } = draft
   const effective = {
     ...file,
+    plugins: draft.plugins,
     data_dir: resolve(draft.folder, file.data_dir),
     listen: {
       ...file.listen,

@@ -2,7 +2,7 @@
 import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
 import { type Place, type Places, pointerTo } from './places.ts'
 import { hasReference } from './references.ts'
-import type { GatewayFile } from './schema.ts'
+import type { GatewayFile, PluginModule } from './schema.ts'
 import { deliveriesIn, isSection } from './validate.ts'
 import { show } from './wording.ts'
 
@@ -35,6 +35,8 @@ export interface DraftInput {
   readonly templates: ReadonlyMap<string, string>
   readonly sinks: readonly SinkDefinition[]
   readonly providers: readonly ProviderDefinition[]
+  /** Where those come from that are not built in. */
+  readonly plugins: readonly PluginModule[]
   /** Folder that relative paths start from. */
   readonly folder: string
   /** Data threads of the machine, where the file says nothing. */
@@ -50,6 +52,7 @@ export class Draft {
   readonly machineThreads: number
   readonly sinks: ReadonlyMap<string, SinkDefinition>
   readonly providers: ReadonlyMap<string, ProviderDefinition>
+  readonly plugins: readonly PluginModule[]
   readonly problems: Remark[] = []
   readonly warnings: Remark[] = []
   readonly #input: DraftInput
@@ -58,6 +61,7 @@ export class Draft {
     this.#input = input
     this.file = input.tree as GatewayFile
     this.folder = input.folder
+    this.plugins = input.plugins
     this.machineThreads = input.threads
     this.sinks = new Map(input.sinks.map((sink) => [sink.name, sink]))
     this.providers = new Map(input.providers.map((provider) => [provider.name, provider]))

@@ -5,6 +5,7 @@ import { freeze } from './freeze.ts'
 import { type Loaded, loadConfig, type Usable } from './load.ts'
 import { type PlainPlaces, Places } from './places.ts'
 import type { Problem } from './problems.ts'
+import type { PluginModule } from './schema.ts'
 
 export interface LoadTask {
   readonly file: string
@@ -12,6 +13,8 @@ export interface LoadTask {
   readonly text?: string
   readonly resources: readonly ApiResource[]
   readonly generation: number
+  /** Plugins of the gateway, which no text can change. */
+  readonly running: readonly PluginModule[]
   /** Whether the verdict is all that is asked for: the configuration itself then stays in its thread. */
   readonly verdictOnly: boolean
 }

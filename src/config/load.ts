@@ -23,7 +23,8 @@ import { checkNames } from './rules/names.ts'
 import { checkNotifications } from './rules/notifications.ts'
 import { checkSecrets } from './rules/secrets.ts'
 import { checkStreams } from './rules/streams.ts'
-import type { Config } from './schema.ts'
+import { type LoadedPlugins, loadPlugins, unknownKinds } from './plugins.ts'
+import type { Config, PluginModule } from './schema.ts'
 import type { SchemaFinding } from './schema-wording.ts'
 import { validate } from './validate.ts'
 
@@ -65,6 +66,8 @@ export interface LoadOptions {
   /** What the API defined beside the file. */
   readonly resources?: readonly ApiResource[]
   readonly generation: number
+  /** Plugins of the gateway that runs already: the file must name the same ones. */
+  readonly running?: readonly PluginModule[]
   /** Data threads where the file sets none; cores - 1 by default. */
   readonly threads?: number
 }
@@ -77,12 +80,15 @@ export async function loadConfig(options: LoadOptions): Promise<Loaded> {
     return { ok: false, problems: [{ file, line: 1, column: 1, path: '', message: tooLarge }] }
   }
   const parsed = parseText(text.content)
-  const alone = await examine(parsed, options)
+  const { sinks, providers = [], env = process.env, running } = options
+  const known = { builtIn: { sinks, providers }, folder: folderOf(file), env, text: text.content, running }
+  const plugins = await loadPlugins(parsed, known)
+  const alone = await examine(parsed, plugins, options)
   const resources = options.resources ?? []
   // The file must be valid by itself: it is what `check` sees, and what the next start reads first.
   if (alone.problems.length > 0 || resources.length === 0) return settle(parsed, alone, options, text.content)
   const whole = overlay(parsed, resources)
-  return settle(whole, await examine(whole, options), options, text.content)
+  return settle(whole, await examine(whole, plugins, options), options, text.content)
 }
 
 interface Examined {
@@ -139,10 +145,11 @@ function readFailure(error: unknown): string {
 }
 
 /** The three steps; each later one leaves out what an earlier one found to be broken. */
-async function examine(parsed: ParsedText, options: LoadOptions): Promise<Examined> {
-  const { file, sinks, providers = [], threads, env = process.env } = options
+async function examine(parsed: ParsedText, loaded: LoadedPlugins, options: LoadOptions): Promise<Examined> {
+  const { file, threads, env = process.env } = options
   const { places, brokenAt } = parsed
-  const folder = file === '-' ? process.cwd() : dirname(resolve(file))
+  const { sinks, providers } = loaded.plugins
+  const folder = folderOf(file)
   const fill = (text: string): string => fillEnvironment(text, env)
   const named = new NamedProviders({ tree: parsed.value, definitions: providers, folder, fill })
   const resolved = await resolveReferences(parsed.value, env, named, deliveryFields(parsed.value, sinks))
@@ -161,24 +168,39 @@ async function examine(parsed: ParsedText, options: LoadOptions): Promise<Examin
           },
         )
   ).filter(({ pointer }) => !unresolved.has(pointer) && !deferred.has(pointer))
+  const follows = consequences(parsed, loaded)
+  const certain = references.filter(({ pointer }) => !follows(pointer))
   const remarks: Finding[] = [
     ...parsed.findings,
-    ...references.map(({ pointer, message }) => ({ pointer, place: places.value(pointer), message })),
+    ...loaded.findings,
+    ...certain.map(({ pointer, message }) => ({ pointer, place: places.value(pointer), message })),
     ...schema
       .map((finding) => ({
         ...finding,
         place: finding.atKey ? places.key(finding.pointer) : places.value(finding.pointer),
       }))
-      .filter((finding) => brokenAt === null || isCertain(finding, brokenAt)),
+      .filter((finding) => brokenAt === null || isCertain(finding, brokenAt))
+      .filter(({ pointer }) => !/\/(sink|provider)$/.test(pointer) || !follows(pointer)),
   ]
   const draft = new Draft({
-    ...{ tree, places, raw, deferred, templates, sinks, providers, folder },
+    ...{ tree, places, raw, deferred, templates, sinks, providers, folder, plugins: loaded.modules },
     broken: [...unresolved, ...schema.filter(({ breaks }) => breaks).map(({ pointer }) => pointer)],
     threads: threads ?? Math.max(1, availableParallelism() - 1),
   })
   // What follows a broken line was guessed by the parser: its meaning is not worth a word.
   if (brokenAt === null && draft.isSection()) await checkMeaning(draft)
   return { problems: [...remarks, ...draft.problems], draft, raw }
+}
+
+/** Folder that relative paths start from. */
+function folderOf(file: string): string {
+  return file === '-' ? process.cwd() : dirname(resolve(file))
+}
+
+/** Tells of a pointer whether what is wrong there only follows from a plugin that is not there. */
+function consequences(parsed: ParsedText, loaded: LoadedPlugins): (pointer: string) => boolean {
+  const unknown = loaded.incomplete ? unknownKinds(parsed.value, loaded.plugins) : []
+  return (pointer) => unknown.some((at) => pointer.startsWith(`${at}/`))
 }
 
 async function checkMeaning(draft: Draft): Promise<void> {

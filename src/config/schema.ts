@@ -40,10 +40,12 @@ export const GatewaySchema = Type.Object(
       'Folder of the store, the spools and generated keys, relative to this file; locked while in use.',
       { default: './data' },
     ),
-    plugins: Type.Array(Type.String(), {
+    plugins: Type.Array(Type.String({ minLength: 1 }), {
       default: [],
-      later: true,
-      description: 'Plugins outside the tree, paths beside this file.',
+      maxItems: limits.plugins_max,
+      uniqueItems: true,
+      description:
+        'Modules with sinks and providers of your own: paths from this file that begin with ./, or packages.',
     }),
     listen: Listen,
     admin: Admin,
@@ -113,6 +115,16 @@ export type ConnectionConfig = Static<typeof Connection> & {
 export type ListenConfig = Static<typeof Listen>
 export type AdminConfig = Static<typeof Admin>
 
+/** A plugin outside the tree, as it was loaded. */
+export interface PluginModule {
+  /** As the file names it. */
+  readonly name: string
+  /** Of its file. */
+  readonly url: string
+  /** Of its text at that time. */
+  readonly digest: string
+}
+
 /** A provider of secrets whose own keys are split off into `options`, paths made absolute. */
 export interface ProviderConfig {
   readonly name: string
@@ -176,8 +188,9 @@ export type DeliveryConfig = Pick<
 /** One frozen configuration: plain data, can be cloned to any thread. */
 export type Config = Omit<
   GatewayFile,
-  'mirrors' | 'streams' | 'listen' | 'connections' | 'notifications' | 'secrets'
+  'mirrors' | 'streams' | 'listen' | 'connections' | 'notifications' | 'secrets' | 'plugins'
 > & {
+  readonly plugins: readonly PluginModule[]
   /** Increases with each applied configuration; 1 at start. */
   readonly generation: number
   /** First 16 hex digits of the SHA-256 of the effective configuration. */

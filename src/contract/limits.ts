@@ -60,6 +60,11 @@ export const limits = Object.freeze({
   /** On a small disk the floor is this fraction of it instead. */
   disk_free_min_share: 0.05,
 
+  /** Plugins outside the tree: each is loaded by main and by every thread that delivers or reads a file. */
+  plugins_max: 32,
+  /** Time that the module of a plugin may take to load: an `await` in it must not hold a start for good. */
+  plugin_load_ms: 10_000,
+
   /** Bytes of a collector's answer that are read before its socket is closed (trap A7). */
   answer_read_bytes: 64 * KIB,
   /** Bytes of a collector's answer that are kept for people. */

@@ -6,19 +6,22 @@ import { Piscina } from 'piscina'
 import { type LoadAnswer, type LoadTask, loadedFrom, type Verdict } from '../config/load-task.ts'
 import type { Loaded } from '../config/load.ts'
 import type { Problem } from '../config/problems.ts'
+import type { PluginModule } from '../config/schema.ts'
 import { BusyError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 
 /** A script that changes one thing after the other finds its thread still there. */
 const IDLE_MS = 10_000
 
-type Task = Omit<LoadTask, 'file' | 'verdictOnly'>
+type Task = Omit<LoadTask, 'file' | 'running' | 'verdictOnly'>
 type Refused = Extract<Loaded, { ok: false }>
 
 interface ReaderOptions {
   readonly worker: URL
   /** As the user named it; `-` is stdin, which cannot be read again. */
   readonly file: string
+  /** Those that the gateway was started with. */
+  readonly plugins: readonly PluginModule[]
   /** Other bounds only in tests. */
   readonly bounds?: Bounds
 }
@@ -30,21 +33,23 @@ interface Bounds {
 
 export class ConfigurationReader {
   readonly #file: string
+  readonly #plugins: readonly PluginModule[]
   /** Two, so that a check never makes a change wait. */
   readonly #changes: Thread
   readonly #checks: Thread
   #checking = 0
 
-  constructor({ worker, file, bounds }: ReaderOptions) {
+  constructor({ worker, file, plugins, bounds }: ReaderOptions) {
     const { config_load_ms: ms, config_load_heap_mib: heapMib } = limits
     this.#file = file
+    this.#plugins = plugins
     this.#changes = new Thread(worker, bounds ?? { ms, heapMib })
     this.#checks = new Thread(worker, bounds ?? { ms, heapMib })
   }
 
   /** A configuration that can be applied, or every problem of it. */
   async load(task: Task): Promise<Loaded> {
-    const answer = await this.#ask(this.#changes, { ...task, file: this.#file, verdictOnly: false })
+    const answer = await this.#ask(this.#changes, { ...this.#whole(task), verdictOnly: false })
     return loadedFrom(answer as Exclude<LoadAnswer, Verdict>)
   }
 
@@ -54,10 +59,14 @@ export class ConfigurationReader {
       throw new BusyError('too many configurations are being checked: try again later')
     this.#checking += 1
     try {
-      return (await this.#ask(this.#checks, { ...task, file: this.#file, verdictOnly: true })) as Verdict
+      return (await this.#ask(this.#checks, { ...this.#whole(task), verdictOnly: true })) as Verdict
     } finally {
       this.#checking -= 1
     }
+  }
+
+  #whole(task: Task): Omit<LoadTask, 'verdictOnly'> {
+    return { ...task, file: this.#file, running: this.#plugins }
   }
 
   async #ask(thread: Thread, task: LoadTask): Promise<LoadAnswer> {

@@ -340,7 +340,7 @@ export class Resources implements ResourceCommands {
   schema(kind: ResourceKind, act: ResourceRequest['act']): object {
     // The name stands in the path; a patch may leave out anything.
     const optional = (key: string): boolean => act === 'merge' || (act === 'replace' && key === 'name')
-    return definitionSchema(kind, this.#gateway.options.sinks, optional)
+    return definitionSchema(kind, this.#gateway.plugins.sinks, optional)
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import os from 'node:os'
 import { Piscina } from 'piscina'
+import type { PluginModule } from '../config/schema.ts'
 import type {
   EventsResult,
   EventsTask,
@@ -23,7 +24,8 @@ export class ShipperPool {
   readonly #pool: Piscina
   readonly threads: number
 
-  constructor(worker: URL) {
+  /** `plugins`: those outside the tree, which every thread loads. */
+  constructor(worker: URL, plugins: readonly PluginModule[]) {
     this.threads = os.availableParallelism() >= CORES_FOR_TWO ? 2 : 1
     this.#pool = new Piscina({
       filename: worker.href,
@@ -33,7 +35,7 @@ export class ShipperPool {
       concurrentTasksPerWorker: TASKS_PER_THREAD,
       atomics: 'disabled',
       recordTiming: false,
-      workerData: { pool: 'shipper' },
+      workerData: { pool: 'shipper', plugins },
     })
     this.#pool.on('error', () => {})
   }

@@ -14,7 +14,7 @@ const worker = new URL('../../src/worker.ts', import.meta.url)
 const generous = { ms: 60_000, heapMib: 512 }
 
 function reader(bounds = generous, file = 'gateway.yaml'): ConfigurationReader {
-  const made = new ConfigurationReader({ worker, file, bounds })
+  const made = new ConfigurationReader({ worker, file, plugins: [], bounds })
   onEnd(() => made.close())
   return made
 }

@@ -12,7 +12,7 @@ export function checkSink(
   options: Readonly<Record<string, unknown>> | null,
 ): void {
   if (sink.signsIn === true) transportOnly(draft, entry, sink)
-  if (options !== null && draft.sound(entry.pointer)) ownRule(draft, entry.pointer, sink, options)
+  if (options !== null && draft.sound(entry.pointer)) ownRule(draft, entry, sink, options)
 }
 
 /** What a sink with an SDK would not send is refused rather than ignored. */
@@ -28,7 +28,7 @@ function transportOnly(draft: Draft, { value, pointer }: Entry<DeliveryDraft>, s
 
 function ownRule(
   draft: Draft,
-  pointer: string,
+  { value, pointer }: Entry<DeliveryDraft>,
   sink: SinkDefinition,
   options: Readonly<Record<string, unknown>>,
 ): void {
@@ -37,5 +37,6 @@ function ownRule(
   const at = pointerTo(pointer, broken.key)
   if (!draft.isSet(at)) return draft.problem(pointer, `${broken.key} ${broken.rule}`)
   const hidden = secretOptionsOf(sink).includes(broken.key)
-  draft.problem(at, hidden ? broken.rule : `${broken.rule}, got ${draft.shown(at, options[broken.key])}`)
+  const got = draft.shown(at, options[broken.key] ?? value[broken.key])
+  draft.problem(at, hidden ? broken.rule : `${broken.rule}, got ${got}`)
 }
