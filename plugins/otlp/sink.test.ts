@@ -91,6 +91,15 @@ test('a record has the time, the severity and the trace of its event', async () 
   expect(records[1]).not.toHaveProperty('timeUnixNano')
 })
 
+test.each(['0001-01-01T00:00:00Z', '1969-12-31T23:59:59.999Z', '9999-12-31T23:59:59Z'])(
+  'a time that the protocol cannot hold is none: %s',
+  async (completed_at) => {
+    const { records } = await write(answer(200, {}, '{}'), JSON.stringify({ completed_at }))
+    expect(records[0]).not.toHaveProperty('timeUnixNano')
+    expect(read((records[0] as LogRecord).body)).toEqual({ completed_at })
+  },
+)
+
 test('an event that nests too deep arrives as its text, and its neighbours as they are', async () => {
   const deep = `{"deep":${'['.repeat(9000)}${']'.repeat(9000)}}`
   const { records } = await write(answer(200, {}, '{}'), '{"a":1}', deep)

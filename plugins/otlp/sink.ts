@@ -68,7 +68,7 @@ function recordOf({ line, event, id }: EventLine, mirror: string, observed: stri
   const time = eventTime(event)
   const severity = severityOf(eventStatus(event))
   return {
-    ...(time !== null && { timeUnixNano: nanoseconds(time) }),
+    ...(time !== null && isUnixNano(time) && { timeUnixNano: nanoseconds(time) }),
     observedTimeUnixNano: observed,
     severityNumber: severities[severity],
     severityText: severity.toUpperCase(),
@@ -89,6 +89,11 @@ function traceOf(traceparent: unknown): object {
   const [, traceId, spanId, flags] =
     /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/.exec(traceparent) ?? []
   return traceId === undefined ? {} : { traceId, spanId, flags: Number.parseInt(flags ?? '0', 16) }
+}
+
+/** opentelemetry/proto/logs/v1: a fixed64, which holds 1970 to 2554; where it is absent nobody knows. */
+function isUnixNano(ms: number): boolean {
+  return ms >= 0 && BigInt(Math.trunc(ms)) * 1_000_000n < 1n << 64n
 }
 
 /** 64-bit numbers are strings in protobuf's JSON. */
