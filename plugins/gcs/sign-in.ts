@@ -24,15 +24,19 @@ export class SignIn {
 
   /** With a token that still lives; it is asked for anew a few minutes before its end. */
   async headers(signal: AbortSignal): Promise<Record<string, string>> {
+    const headers = await this.#signedIn()
+    // Who gave up has no use for the token; the next one has.
+    signal.throwIfAborted()
+    return Object.fromEntries(headers)
+  }
+
+  async #signedIn(): Promise<Headers> {
     try {
       const client = await (this.#client ??= this.#open())
-      const headers = await client.getRequestHeaders()
-      signal.throwIfAborted()
-      return Object.fromEntries(headers)
+      return await client.getRequestHeaders()
     } catch (error) {
       // What could not sign in is of no use any more: the next try begins anew.
       this.forget()
-      if (signal.aborted) throw error
       throw (
         wrappedOutcome(error) ?? new OutcomeError('unauthorized', `signing in to Google: ${this.#check()}`)
       )

@@ -9,6 +9,7 @@ import { eventBatch, signIn, signInKey, sinkContext, target } from '../../test/c
 import { onEnd } from '../../test/support/cleanup.ts'
 import { caFile } from '../../test/support/secrets/service.ts'
 import { type FakeGcs, startFakeGcs } from '../../test/support/stores/gcs.ts'
+import { SignIn } from './sign-in.ts'
 import gcs from './sink.ts'
 
 type Options = Parameters<typeof gcs.create>[0]['options']
@@ -115,6 +116,17 @@ test('a token that is taken back is asked for anew by the next try', async () =>
   })
   await sink.write(batch(sample, 'two'), never)
   expect(google.objects.size).toBe(2)
+})
+
+test('who gives up throws no token away', async () => {
+  google.tokens.clear()
+  const host = createSinkHttp(target({}, { tls }))
+  onEnd(() => host.close())
+  const signedIn = new SignIn(reach(), host.http)
+  const first = await signedIn.headers(never)
+  await expect(signedIn.headers(AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough')
+  expect(await signedIn.headers(never)).toEqual(first)
+  expect(google.tokens.size).toBe(1)
 })
 
 test('a key file is read; one that is missing or something else says so, and no secret', async () => {
