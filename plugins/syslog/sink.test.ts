@@ -2,6 +2,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { createServer as createTlsServer } from 'node:tls'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
@@ -14,6 +15,11 @@ import { tempDir } from '../../test/support/files.ts'
 import { missing, type Rsyslog, startRsyslog } from '../../test/support/rsyslog.ts'
 import { until } from '../../test/support/wait.ts'
 import syslog from './sink.ts'
+import { openUdp } from './transport.ts'
+
+const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === '::1'),
+)
 
 const defaults = {
   host: '127.0.0.1',
@@ -283,6 +289,47 @@ test('an attempt that nobody waits for any more ends', async () => {
   impatient.abort(new Error('enough'))
   await Promise.all(both)
   await until(() => accepted.every((socket) => socket.destroyed), { what: 'its end' })
+})
+
+describe.skipIf(!hasIpv6)('datagrams (without an address ::1 on this machine nothing is sent)', () => {
+  test.each([
+    ['udp6', '::1', 6],
+    ['udp4', '127.0.0.1', 4],
+  ] as const)('to a name that has %s alone, looked up once', async (type, address, family) => {
+    const server = createSocket(type)
+    onEnd(() => void server.close())
+    const read: string[] = []
+    server.on('message', (message) => read.push(message.toString()))
+    server.bind(0, address)
+    await once(server, 'listening')
+    const asked: string[] = []
+    const find = async (host: string) => {
+      asked.push(host)
+      return { address, family }
+    }
+    const transport = openUdp({ host: 'siem.example', port: server.address().port }, find)
+    onEnd(() => transport.close())
+    await transport.send(
+      ['a', 'b', 'c'].map((text) => Buffer.from(text)),
+      patience(),
+    )
+    await until(() => read.length === 3, { what: 'all three' })
+    expect(read).toEqual(['a', 'b', 'c'])
+    expect(asked).toEqual(['siem.example'])
+    await transport.send([Buffer.from('d')], patience())
+    expect(asked, 'an address may change').toHaveLength(2)
+  })
+})
+
+test('a name that nobody knows waits for the network', async () => {
+  const unknown = Object.assign(new Error('quotes what it was asked'), { code: 'ENOTFOUND' })
+  const transport = openUdp({ host: 'siem.example', port: 514 }, () => Promise.reject(unknown))
+  onEnd(() => transport.close())
+  await expect(transport.send([Buffer.from('a')], patience())).rejects.toMatchObject({
+    kind: 'retry',
+    network: true,
+    message: 'looking up siem.example: ENOTFOUND',
+  })
 })
 
 test('a message that is too long is told before anything is sent', async () => {

@@ -1,5 +1,6 @@
 /** Ways to a syslog server: datagrams, or one connection of counted messages. */
-import { createSocket } from 'node:dgram'
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram'
+import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, isIP, type Socket } from 'node:net'
@@ -24,25 +25,42 @@ export interface Reach {
   readonly verify: boolean
 }
 
-/** RFC 5426: one message a datagram; nobody says whether it arrived. */
-export function openUdp({ host, port }: Reach): Transport {
-  const socket = createSocket(isIP(host) === 6 ? 'udp6' : 'udp4')
-  // Errors come by the callback of a send.
-  socket.on('error', () => undefined)
-  socket.unref()
+type Found = { readonly address: string; readonly family: number }
+
+/** An IPv4 address before all: of a name with both, nobody says which one the server reads. */
+const findHost = (host: string): Promise<Found> => lookup(host, { order: 'ipv4first' })
+
+/** RFC 5426: one message a datagram; nobody says whether it arrived. `find`: asked once for each `send`. */
+export function openUdp({ host, port }: Pick<Reach, 'host' | 'port'>, find = findHost): Transport {
+  const sockets = new Map<number, DatagramSocket>()
   let closed = false
+  const socketOf = (family: number): DatagramSocket => {
+    const socket = sockets.get(family) ?? createSocket(family === 6 ? 'udp6' : 'udp4')
+    if (sockets.has(family)) return socket
+    sockets.set(family, socket)
+    // Errors come by the callback of a send.
+    socket.on('error', () => undefined)
+    return socket.unref()
+  }
   return {
     async send(messages, signal) {
+      const { address, family } = await unlessAborted(find(host), signal).catch((error: unknown) => {
+        if (signal.aborted) throw error
+        fail(`looking up ${host}`, error, true)
+      })
       for (const message of messages) {
         signal.throwIfAborted()
+        if (closed) fail('sending', new Error('closed'))
         const sent = Promise.withResolvers<void>()
-        socket.send(message, port, host, (error) => (error === null ? sent.resolve() : sent.reject(error)))
+        const settle = (error: Error | null) => (error === null ? sent.resolve() : sent.reject(error))
+        socketOf(family).send(message, port, address, settle)
         await sent.promise.catch((error: unknown) => fail('sending', error))
       }
     },
     close() {
-      if (!closed) socket.close()
       closed = true
+      for (const socket of sockets.values()) socket.close()
+      sockets.clear()
     },
   }
 }
