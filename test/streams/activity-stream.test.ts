@@ -13,7 +13,7 @@ import {
   thingNames,
   things,
 } from '../support/streams.ts'
-import { expectIdentity, until } from '../support/wait.ts'
+import { clockMovesOn, expectIdentity, until } from '../support/wait.ts'
 
 test('entries reach the destination in the order of the log', async () => {
   const receiver = await startReceiver()
@@ -68,7 +68,7 @@ test('a new stream begins where it is told to, and a known one goes on where it 
   const first = await startTestGateway({ config: streamsConfig(receiver.url, [stream('a')]) })
   await happen(first, 3)
   await arrived(receiver, 'a', 3)
-  await new Promise((resolve) => setTimeout(resolve, 5))
+  await clockMovesOn()
   const middle = new Date().toISOString()
   await happen(first, 3, 3)
   await first.stop()

@@ -4,7 +4,7 @@ import { startTestGateway } from '../support/gateway.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { ask } from '../support/resources.ts'
 import { arrived, happen, stream, streamed, streamsConfig, thingNames, things } from '../support/streams.ts'
-import { until } from '../support/wait.ts'
+import { clockMovesOn, until } from '../support/wait.ts'
 
 const template = '{"source":"{{{name}}}","at":{{{now_utc_nano}}},"log_message":{{{log_message}}}}'
 
@@ -59,12 +59,12 @@ test('a range of the log is sent again behind the cursor, also over a restart', 
   const config = streamsConfig(receiver.url, [stream('siem')])
   const first = await startTestGateway({ config })
   await happen(first, 3)
-  await new Promise((resolve) => setTimeout(resolve, 5))
+  await clockMovesOn()
   const from = new Date().toISOString()
   await happen(first, 4, 3)
   await arrived(receiver, 'siem', 7)
   const to = new Date().toISOString()
-  await new Promise((resolve) => setTimeout(resolve, 5))
+  await clockMovesOn()
   await happen(first, 2, 7)
   await arrived(receiver, 'siem', 9)
   await ask(first, 'POST', '/api/streams/siem/pause')

@@ -33,6 +33,12 @@ export async function until<Value>(
   throw new Error(`${what}: did not happen within ${within_ms} ms; last answer: ${shown?.slice(0, 2000)}`)
 }
 
+/** What happens afterwards bears a later time, to the millisecond, than what happened before. */
+export async function clockMovesOn(): Promise<void> {
+  const before = Date.now()
+  await until(() => Date.now() > before, { what: 'a later millisecond', every_ms: 1 })
+}
+
 const sum = (values: Iterable<number>) => [...values].reduce((total, value) => total + value, 0)
 
 export const droppedOf = (counts: Counts): number => sum(Object.values(counts.dropped))
