@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
 import { eventBatch, signIn, sinkContext, target } from '../../test/conformance/target.ts'
+import type { SinkHttp } from '../../src/contract/plugin.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import { caFile, type Service, startService } from '../../test/support/secrets/service.ts'
 import { type Azurite, startAzurite } from '../../test/support/stores/azurite.ts'
@@ -65,6 +66,25 @@ sinkConformance({
       .flatMap(({ body }) => body.toString().split('\n').slice(0, -1))
       .map((line) => JSON.parse(line))
   },
+})
+
+test('a file goes out as the memory of its batch, not as a copy of it', async () => {
+  const host = createSinkHttp(target({}, { tls: { ca_file: caFile, verify: true } }))
+  const sent: ArrayBufferLike[] = []
+  const send: SinkHttp['send'] = (request, signal) => {
+    if (Buffer.isBuffer(request.body)) sent.push(request.body.buffer)
+    return host.http.send(request, signal)
+  }
+  const sink = await azure.create(
+    sinkContext(reach({ account_key: azurite.accountKey }), { ...host.http, send }),
+  )
+  onEnd(async () => {
+    await sink.close()
+    await host.close()
+  })
+  const large = batch([{ ...sample[0], text: 'x'.repeat(100_000) }])
+  await sink.write(large, never)
+  expect(sent).toContain(large.ndjson.buffer)
 })
 
 test('a file per event by a signature, and a retry overwrites what an earlier try had stored', async () => {

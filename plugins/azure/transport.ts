@@ -1,6 +1,6 @@
 /** The requests of Azure's SDKs over the host's client. */
 import type { ClientSecretCredentialOptions } from '@azure/identity'
-import type { OutcomeError, SinkHttp, SinkResponse } from 'mirrorgate/plugin'
+import { bytesOf, type OutcomeError, type SinkHttp, type SinkResponse } from 'mirrorgate/plugin'
 
 export type HttpClient = NonNullable<ClientSecretCredentialOptions['httpClient']>
 type Headers = Awaited<ReturnType<HttpClient['sendRequest']>>['headers']
@@ -21,7 +21,7 @@ export function clientOver(
       const headers = 'toJson' in given ? (given as Elder).toJson() : given.toJSON()
       // Answers are read as they come.
       for (const name of Object.keys(headers)) if (/^accept-encoding$/i.test(name)) delete headers[name]
-      const bytes = body === undefined || body === null ? null : Buffer.from(body as string | Uint8Array)
+      const bytes = body === undefined || body === null ? null : bytesOf(body as string | Uint8Array)
       const signal = (abortSignal as AbortSignal | undefined) ?? AbortSignal.timeout(requestMsMax)
       const answer = await http.send({ method, url, headers, body: bytes }, signal)
       const refused = refusal(answer)

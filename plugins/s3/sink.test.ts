@@ -2,6 +2,7 @@
 import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createSinkHttp } from '../../src/contract/http.ts'
+import type { SinkHttp } from '../../src/contract/plugin.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
 import { eventBatch, signIn, signInKey, sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
@@ -179,6 +180,23 @@ describe('on a strict fake of AWS', () => {
       message: `S3 refused: ${said}`,
     })
     expect(aws.asked).toHaveLength(before + 1)
+  })
+
+  test('a file goes out as the memory of its batch, not as a copy of it', async () => {
+    const host = createSinkHttp(target({}, { tls: { ca_file: caFile, verify: true } }))
+    const sent: ArrayBufferLike[] = []
+    const send: SinkHttp['send'] = (request, signal) => {
+      if (Buffer.isBuffer(request.body)) sent.push(request.body.buffer)
+      return host.http.send(request, signal)
+    }
+    const sink = await s3.create(sinkContext(reach(), { ...host.http, send }))
+    onEnd(async () => {
+      await sink.close()
+      await host.close()
+    })
+    const large = batch([{ ...sample[0], text: 'x'.repeat(100_000) }])
+    await sink.write(large, never)
+    expect(sent).toContain(large.ndjson.buffer)
   })
 
   test('an unknown key and a policy that does not allow', async () => {

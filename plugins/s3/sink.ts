@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { PutObjectCommandInput, S3Client, S3ClientConfig, StorageClass } from '@aws-sdk/client-s3'
 import {
+  bytesOf,
   defineSink,
   type ObjectFile,
   objectKeyRule,
@@ -191,7 +192,7 @@ function handlerOver(http: SinkHttp, refusal: Refusal): Handler {
     const url = new URL(`${protocol}//${hostname}${port === undefined ? '' : `:${port}`}${path}`)
     for (const [name, values] of Object.entries(query))
       for (const value of [values ?? ''].flat()) url.searchParams.append(name, value)
-    const request = { method, url: url.href, headers, body: body === null ? null : Buffer.from(body) }
+    const request = { method, url: url.href, headers, body: body === null ? null : bytesOf(body) }
     const answer = await http.send(request, options?.abortSignal ?? new AbortController().signal)
     const refused = refusal(answer)
     if (refused !== null) throw refused

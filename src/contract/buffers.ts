@@ -7,37 +7,49 @@ import { limits } from './limits.ts'
 interface Lease {
   /** The lent memory, and what was made from it. */
   readonly memory: ArrayBuffer[]
+  /** Somebody may read it after its end. */
+  held: boolean
 }
 
 export class BufferPool {
   /** Spare memory by its size, a power of two. */
   readonly #spare = new Map<number, ArrayBuffer[]>()
-  readonly #leases = new Map<ArrayBuffer, Lease>()
+  /** By each memory of theirs. */
+  readonly #leases = new Map<ArrayBufferLike, Lease>()
   /** Bytes of all spare memory. */
   spareBytes = 0
 
   /** `bytes` of memory with arbitrary content; `end` must be called for it. */
   lend(bytes: number): Buffer {
     const memory = this.#take(bytes)
-    this.#leases.set(memory, { memory: [memory] })
+    this.#leases.set(memory, { memory: [memory], held: false })
     return Buffer.from(memory, 0, bytes)
   }
 
   /** Memory that ends with the lease of `origin`; plain memory when nobody lent that. */
   derive(origin: Buffer, bytes: number): Buffer {
-    const lease = this.#leases.get(origin.buffer as ArrayBuffer)
+    const lease = this.#leases.get(origin.buffer)
     if (lease === undefined) return Buffer.allocUnsafe(bytes)
     const memory = this.#take(bytes)
     lease.memory.push(memory)
+    this.#leases.set(memory, lease)
     return Buffer.from(memory, 0, bytes)
+  }
+
+  /** What this is a part of may be read after its lease: nothing of that is used again. */
+  hold(part: Buffer): void {
+    const lease = this.#leases.get(part.buffer)
+    if (lease !== undefined) lease.held = true
   }
 
   /** `reusable`: nobody can read it any more. What may still be on its way to a socket must not change. */
   end(lent: Buffer, reusable: boolean): void {
-    const lease = this.#leases.get(lent.buffer as ArrayBuffer)
+    const lease = this.#leases.get(lent.buffer)
     if (lease === undefined) return
-    this.#leases.delete(lent.buffer as ArrayBuffer)
-    if (reusable) for (const memory of lease.memory) this.#keep(memory)
+    for (const memory of lease.memory) {
+      this.#leases.delete(memory)
+      if (reusable && !lease.held) this.#keep(memory)
+    }
   }
 
   #take(bytes: number): ArrayBuffer {

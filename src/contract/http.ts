@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import { gzip, zstdCompress } from 'node:zlib'
 import type { Dispatcher } from 'undici'
 import { answerError } from './answer.ts'
+import { batchBuffers } from './buffers.ts'
 import { OutcomeError } from './errors.ts'
 import { Sockets } from './http-sockets.ts'
 import { limits } from './limits.ts'
@@ -94,7 +95,12 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
           ...serverName(connection, destination),
         }
         many ??= new Sockets(connection, connection.sockets * limits.uploads_per_batch_max)
-        return many.send(options, destination.host, signal)
+        try {
+          return await many.send(options, destination.host, signal)
+        } finally {
+          // It may be a part of a batch, which counts as sent when the last of its parts was answered.
+          if (Buffer.isBuffer(body) && !many.allSent()) batchBuffers.hold(body)
+        }
       },
     },
     close: async () => {

@@ -133,6 +133,12 @@ async function packed(draft: Draft, { compression }: Context): Promise<ObjectFil
   return { key: key + ending + endings[compression], body, contentType: packedTypes[compression] }
 }
 
+/** What an SDK sends, without a copy: a file may have 40 MB. */
+export function bytesOf(body: string | Uint8Array): Buffer {
+  if (typeof body === 'string') return Buffer.from(body)
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+}
+
 /** The `OutcomeError` that an SDK has wrapped, as deep as SDKs wrap. */
 export function wrappedOutcome(error: unknown): OutcomeError | null {
   let inner = error

@@ -15,6 +15,7 @@ export { eventLines, eventStatus, eventTime } from './event-lines.ts'
 export type { EventLine } from './event-lines.ts'
 export { type Meanings, serviceRefusal } from './answer.ts'
 export {
+  bytesOf,
   objectKeyRule,
   objectLimits,
   type ObjectFile,

@@ -15,7 +15,8 @@ import { closeSinks, configureSinks, deliver } from '../../src/shipper/deliver.t
 import { target } from './target.ts'
 
 let folder: string
-let write: (batch: Batch, post: (body: Buffer) => Promise<unknown>) => Promise<unknown>
+type Send = (body: Buffer) => Promise<unknown>
+let write: (batch: Batch, post: Send, send: Send) => Promise<unknown>
 
 const sink = defineSink({
   name: 'probe',
@@ -27,7 +28,12 @@ const sink = defineSink({
   legs: () => [{ name: 'exchanges', half: 'exchange', url: 'probe:' }],
   create: ({ options, http }) => ({
     async write(batch, signal) {
-      await write(batch, (body) => http.post(options.url, { body, batch }, signal))
+      const request = { method: 'PUT', url: options.url, headers: {} }
+      await write(
+        batch,
+        (body) => http.post(options.url, { body, batch }, signal),
+        (body) => http.send({ ...request, body }, signal),
+      )
     },
     close() {},
   }),
@@ -101,40 +107,43 @@ test('what a sink failed with is not written over: it may not have stopped', asy
   expect(kept.toString()).toBe('["aaaaa"]')
 })
 
-test('an answer before the body was read does not let the next batch into it', async () => {
-  // More than the sockets of both ends hold, and no more than the pool keeps.
-  const bytes = limits.batch_memory_spare_bytes / 2 - 1000
-  const connected = Promise.withResolvers<Socket>()
-  const collector = createServer((socket) => {
-    socket.on('error', () => {})
-    socket.once('data', () => {
-      socket.pause()
-      socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
-      connected.resolve(socket)
-    })
-  }).listen(0, '127.0.0.1')
-  await once(collector, 'listening')
-  const url = `http://127.0.0.1:${(collector.address() as AddressInfo).port}/`
+test.each(['post', 'send'])(
+  'an answer before the body of a %s was read does not let the next batch into it',
+  async (how) => {
+    // More than the sockets of both ends hold, and no more than the pool keeps.
+    const bytes = limits.batch_memory_spare_bytes / 2 - 1000
+    const connected = Promise.withResolvers<Socket>()
+    const collector = createServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', () => {
+        socket.pause()
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
+        connected.resolve(socket)
+      })
+    }).listen(0, '127.0.0.1')
+    await once(collector, 'listening')
+    const url = `http://127.0.0.1:${(collector.address() as AddressInfo).port}/`
 
-  write = ({ ndjson }, post) => post(ndjson)
-  expect(await deliver(task('a', bytes, url))).toMatchObject({ ok: true, status: 200 })
-  write = async () => undefined
-  expect(await deliver(task('B', bytes, url))).toMatchObject({ ok: true })
-  let rest = 0
-  let foreign = 0
-  const socket = await connected.promise
-  const all = new Promise<void>((resolve) => {
-    socket.on('data', (chunk: Buffer) => {
-      rest += chunk.length
-      if (chunk.includes('B')) foreign += 1
-      if (rest >= bytes - 65_536) resolve()
+    write = ({ ndjson }, post, send) => (how === 'post' ? post(ndjson) : send(ndjson.subarray(0)))
+    expect(await deliver(task('a', bytes, url))).toMatchObject({ ok: true })
+    write = async () => undefined
+    expect(await deliver(task('B', bytes, url))).toMatchObject({ ok: true })
+    let rest = 0
+    let foreign = 0
+    const socket = await connected.promise
+    const all = new Promise<void>((resolve) => {
+      socket.on('data', (chunk: Buffer) => {
+        rest += chunk.length
+        if (chunk.includes('B')) foreign += 1
+        if (rest >= bytes - 65_536) resolve()
+      })
     })
-  })
-  socket.resume()
-  await all
-  expect(foreign).toBe(0)
-  collector.close()
-})
+    socket.resume()
+    await all
+    expect(foreign).toBe(0)
+    collector.close()
+  },
+)
 
 test('spare memory is bounded', () => {
   const pool = new BufferPool()
