@@ -214,7 +214,8 @@ export class RunningGateway implements Gateway {
       },
       index: this.shipper.index.bind(this.shipper),
       probe: this.shipper.probe.bind(this.shipper),
-      events: this.shipper.events.bind(this.shipper),
+      judgeEvents: this.shipper.judgeEvents.bind(this.shipper),
+      writeEvents: this.shipper.writeEvents.bind(this.shipper),
       store: this.store,
       dataDir: config.data_dir,
       feed: this.store.activity.feed,
@@ -297,7 +298,7 @@ export class RunningGateway implements Gateway {
   #housekeep(): void {
     // While a crash is being settled, its segments are still searched for what was written last.
     if (this.#settling === 0 && this.state !== 'draining')
-      this.deliveries.closeAbandoned(new Set([...this.recorder.alive(), ...this.shipper.alive()]))
+      this.deliveries.closeAbandoned(this.recorder.alive())
     // Once a second: a full disk fails with every slab (trap A23).
     if (this.#spoolError !== null) this.log.error({ error: this.#spoolError }, 'spool write failed')
     this.#spoolError = null

@@ -1,7 +1,7 @@
 /**
- * Entry of the pools: `record` for the recorder pool (CPU only), `ship`, `index` and `probe` for the shipper
- * pool (I/O only), `load` for the threads that read configurations. Each side loads its own code only, on its
- * first task.
+ * Entry of the pools: `record` for the recorder pool (CPU only), `ship`, `index`, `probe` and posted events
+ * for the shipper pool, `load` for the threads that read configurations. Each side loads its own code only,
+ * on its first task.
  */
 import os from 'node:os'
 import { move, transferableSymbol, valueSymbol, workerData } from 'piscina'
@@ -11,8 +11,10 @@ import type { Plugins } from './config/validate.ts'
 import type {
   EventsResult,
   EventsTask,
+  EventsVerdict,
   IndexResult,
   IndexTask,
+  PostedBody,
   ProbeTask,
   RecordResult,
   RecordTask,
@@ -94,10 +96,16 @@ export async function index(task: IndexTask): Promise<IndexResult> {
   return indexSegment(task)
 }
 
+/** Posted events: whether they are what they must be. */
+export async function judgeEvents(body: PostedBody): Promise<EventsVerdict> {
+  const intake = await import('./shipper/event-intake.ts')
+  return intake.judgeEvents(body)
+}
+
 /** Posted events: into the spool, or refused as a whole. */
-export async function events(task: EventsTask): Promise<EventsResult> {
-  const { takeEvents } = await import('./shipper/event-intake.ts')
-  return takeEvents(task)
+export async function writeEvents(task: EventsTask): Promise<EventsResult> {
+  const intake = await import('./shipper/event-intake.ts')
+  return intake.writeEvents(task)
 }
 
 export async function probe(task: ProbeTask): Promise<boolean> {

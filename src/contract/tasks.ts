@@ -266,15 +266,33 @@ export interface EventLeg {
   readonly frameBytes: number
   readonly itemBytes: number
   readonly segmentBytes: number
+  /** The segment to go on with, and where; null begins one. */
+  readonly segment: { readonly name: string; readonly size: number } | null
   /** Bytes that may still be appended. */
   readonly room: number
 }
 
 /** Posted events on their way to the spool. */
-export interface EventsTask {
+export interface PostedBody {
   readonly body: { readonly bytes: Uint8Array } | { readonly path: string }
   /** One event on each line. */
   readonly lines: boolean
+}
+
+interface InvalidBody {
+  readonly ok: false
+  readonly kind: 'invalid'
+  /** Of the body, from 1. */
+  readonly line: number
+  readonly message: string
+}
+
+/** `types`: of each event in order, one on each line, which is no work for main to pass on. */
+export type EventsVerdict = { readonly ok: true; readonly types: string } | InvalidBody
+
+/** A body that was found good; one at a time. */
+export interface EventsTask extends PostedBody {
+  readonly types: string
   readonly legs: readonly EventLeg[]
 }
 
@@ -284,16 +302,20 @@ export type EventsResult =
       readonly accepted: number
       readonly frames: readonly RecordedFrame[]
       readonly drops: readonly RecordDrop[]
-      readonly closed: readonly { readonly leg: number; readonly segment: string }[]
     }
   | {
       readonly ok: false
-      /** `unclaimed`: no stream asks for the type in `message`; `full`: the disk or a spool is. */
-      readonly kind: 'invalid' | 'unclaimed' | 'full'
-      /** Of the body, from 1. */
-      readonly line: number
+      /** No stream asks for the type in `message`. */
+      readonly kind: 'unclaimed'
       readonly message: string
     }
+  | {
+      readonly ok: false
+      /** The disk or a spool is; whoever asked takes back what was written. */
+      readonly kind: 'full'
+      readonly message: string
+    }
+  | InvalidBody
 
 /** Opens and closes a TCP connection to the host of a URL. */
 export interface ProbeTask {

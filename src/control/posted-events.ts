@@ -7,7 +7,7 @@ import { ConflictError } from '../admin/commands.ts'
 import { AdminError } from '../admin/errors.ts'
 import { BusyError, StorageFullError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
-import type { EventsResult, EventsTask } from '../contract/tasks.ts'
+import type { EventsResult, PostedBody } from '../contract/tasks.ts'
 import type { RunningGateway } from '../gateway.ts'
 
 export class PostedEvents {
@@ -46,7 +46,7 @@ export class PostedEvents {
     if (this.#gateway.state === 'draining') throw new BusyError('the gateway is shutting down')
   }
 
-  async #write(task: Pick<EventsTask, 'body' | 'lines'>): Promise<EventsResult> {
+  async #write(task: PostedBody): Promise<EventsResult> {
     const written = this.#gateway.deliveries.post(task)
     this.#writing.add(written)
     try {
@@ -62,7 +62,7 @@ export class PostedEvents {
   }
 }
 
-async function receive(body: AsyncIterable<Buffer>, file: string): Promise<EventsTask['body']> {
+async function receive(body: AsyncIterable<Buffer>, file: string): Promise<PostedBody['body']> {
   let held: Buffer[] = []
   let bytes = 0
   let handle: Awaited<ReturnType<typeof open>> | null = null
@@ -93,9 +93,11 @@ function refusedByDisk(error: NodeJS.ErrnoException): never {
 
 function settled(result: EventsResult): { accepted: number } {
   if (result.ok) return { accepted: result.accepted }
-  const { kind, line, message } = result
-  if (kind === 'invalid')
-    throw new AdminError(400, 'the body holds what is no event', { errors: { [`line ${line}`]: [message] } })
+  const { kind, message } = result
+  if (kind === 'invalid') {
+    const errors = { [`line ${result.line}`]: [message] }
+    throw new AdminError(400, 'the body holds what is no event', { errors })
+  }
   if (kind === 'full') throw new StorageFullError(message)
   const type = JSON.stringify(message)
   throw new ConflictError(`no stream takes events of type ${type}: name it in the events of one`)

@@ -11,7 +11,8 @@
  *     8 u32 items            24 f64 start of the oldest       44 u32 CRC-32 of bytes 0..43
  *    12 u32 payload bytes        exchange, Unix ms
  *
- * A segment has one writer (one recorder thread). After a restart it is never appended to again.
+ * A segment has one writer: one recorder thread, or whoever has the turn to write posted events. After a
+ * restart it is never appended to again.
  */
 import fs from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
@@ -192,13 +193,13 @@ function syncOf(segment: OpenSegment): Promise<void> {
   return segment.syncing
 }
 
-function segmentHeader(): Buffer {
+export function segmentHeader(): Buffer {
   const header = Buffer.alloc(SEGMENT_HEADER)
   SEGMENT_MAGIC.copy(header)
   return header
 }
 
-function writeFrameHeader(header: Buffer, payload: Buffer, info: FrameInfo): void {
+export function writeFrameHeader(header: Buffer, payload: Buffer, info: FrameInfo): void {
   header.writeUInt32LE(FRAME_MAGIC, 0)
   header.writeUInt32LE(info.thread, 4)
   header.writeUInt32LE(info.items, 8)
@@ -229,32 +230,6 @@ function writeAll(fd: number, buffers: readonly Buffer[], position: number): voi
 /** Id of the recorder thread that a segment's name says it was written by. */
 export function writerOf(name: string): number {
   return Number(/\.(\d+)-/.exec(name)?.[1] ?? -1)
-}
-
-/** A whole segment made at once: dead letters that go back to their leg. Durable when it resolves. */
-export async function writeSegment(
-  file: string,
-  segment: string,
-  frames: Iterable<{ readonly payload: Buffer; readonly info: FrameInfo }>,
-): Promise<SegmentFrame[]> {
-  const written: SegmentFrame[] = []
-  const handle = await open(file, 'wx', 0o600)
-  try {
-    await handle.writeFile(segmentHeader())
-    let offset = SEGMENT_HEADER
-    for (const { payload, info } of frames) {
-      const header = Buffer.alloc(FRAME_HEADER)
-      writeFrameHeader(header, payload, info)
-      await handle.writeFile(Buffer.concat([header, payload]))
-      const { items, oldest, newest } = info
-      written.push({ segment, offset, length: FRAME_HEADER + payload.length, items, oldest, newest })
-      offset += FRAME_HEADER + payload.length
-    }
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  return written
 }
 
 /** Flushes a file to the disk: the last step of a recorder's writer that has already ended. */

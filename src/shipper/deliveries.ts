@@ -10,7 +10,7 @@ import type { EntryFilter, NewActivity } from '../contract/activity.ts'
 import { nestsDeeper } from '../contract/json-depth.ts'
 import { limits } from '../contract/limits.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
-import type { EventsResult, EventsTask } from '../contract/tasks.ts'
+import type { EventsResult, PostedBody } from '../contract/tasks.ts'
 import { activityTypes } from '../contract/stream-events.ts'
 import { syncFile } from '../queue/spool.ts'
 import type { Counters } from '../telemetry/counters.ts'
@@ -56,7 +56,7 @@ export class Deliveries {
     this.#legs = new Legs(host, dataDir, counters)
     this.captures = new CaptureRoutes(host, this.#legs)
     this.logLegs = new LogLegs(host.feed, host.log)
-    this.#posts = new EventPosts(this.#legs, host.events)
+    this.#posts = new EventPosts(this.#legs, host)
     this.#paused = new Set(host.store.settingsOn('paused:'))
     this.#disconnected = new Set(host.store.settingsOn('disconnected:'))
   }
@@ -137,8 +137,8 @@ export class Deliveries {
   }
 
   /** Takes posted events: all of a body or nothing of it. */
-  post(body: Pick<EventsTask, 'body' | 'lines'>): Promise<EventsResult> {
-    return this.#posts.take(body, this.#streams, this.#diskLow)
+  post(body: PostedBody): Promise<EventsResult> {
+    return this.#posts.take(body, () => ({ streams: this.#streams, diskLow: this.#diskLow }))
   }
 
   isDisconnected(connection: string): boolean {
@@ -155,13 +155,15 @@ export class Deliveries {
 
   /** Segments of recorders that are no longer alive are never appended to again. */
   closeAbandoned(alive: ReadonlySet<number>): void {
-    for (const leg of this.#legs.list) leg.closeSegments((writer) => !alive.has(writer))
+    for (const leg of this.#legs.list)
+      if (!this.#posts.feeds(leg)) leg.closeSegments((writer) => !alive.has(writer))
   }
 
   /** Once a second: retention, spool caps, free disk, and what waits to be written to the store. */
   async housekeep(): Promise<void> {
     const now = Date.now()
     await this.#checkDisk()
+    this.#posts.housekeep(now)
     for (const leg of this.#legs.list) {
       if (leg.settings !== null) housekeep(leg, leg.settings.delivery, now)
       leg.reportDrops()

@@ -4,8 +4,10 @@ import type { DropReason } from '../contract/errors.ts'
 import type {
   EventsResult,
   EventsTask,
+  EventsVerdict,
   IndexResult,
   IndexTask,
+  PostedBody,
   ProbeTask,
   ShipResult,
   ShipTask,
@@ -32,7 +34,8 @@ export interface LegHost {
   ship(task: ShipTask): Promise<ShipResult>
   index(task: IndexTask): Promise<IndexResult>
   probe(task: ProbeTask): Promise<boolean>
-  events(task: EventsTask): Promise<EventsResult>
+  judgeEvents(body: PostedBody): Promise<EventsVerdict>
+  writeEvents(task: EventsTask): Promise<EventsResult>
   readonly store: Store
   readonly dataDir: string
   readonly feed: ActivityFeed

@@ -8,8 +8,10 @@ import type { PluginModule } from '../config/schema.ts'
 import type {
   EventsResult,
   EventsTask,
+  EventsVerdict,
   IndexResult,
   IndexTask,
+  PostedBody,
   ProbeTask,
   ShipResult,
   ShipTask,
@@ -73,14 +75,14 @@ export class ShipperPool {
     }
   }
 
-  /** Rejects when its thread dies: nothing of it counts then. */
-  async events(task: EventsTask): Promise<EventsResult> {
-    return (await this.#pool.run(task, { name: 'events' })) as EventsResult
+  /** Rejects when its thread dies: a body that ends one would end the next. */
+  async judgeEvents(body: PostedBody): Promise<EventsVerdict> {
+    return (await this.#pool.run(body, { name: 'judgeEvents' })) as EventsVerdict
   }
 
-  /** Ids of the living threads: segments of others are closed. */
-  alive(): Set<number> {
-    return new Set(this.#pool.threads.map((thread) => thread.threadId))
+  /** Rejects when its thread dies: nothing of it counts then. */
+  async writeEvents(task: EventsTask): Promise<EventsResult> {
+    return (await this.#pool.run(task, { name: 'writeEvents' })) as EventsResult
   }
 
   async probe(task: ProbeTask): Promise<boolean> {

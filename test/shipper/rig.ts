@@ -12,7 +12,7 @@ import type { MirrorConfig } from '../../src/config/schema.ts'
 import type { ShipResult, ShipTask } from '../../src/contract/tasks.ts'
 import { indexSegment, SegmentWriter } from '../../src/queue/spool.ts'
 import { closeSinks, configureSinks, deliver } from '../../src/shipper/deliver.ts'
-import { takeEvents } from '../../src/shipper/event-intake.ts'
+import { judgeEvents, writeEvents } from '../../src/shipper/event-intake.ts'
 import { housekeep } from '../../src/shipper/janitor.ts'
 import type { Leg } from '../../src/shipper/leg.ts'
 import type { LegHost } from '../../src/shipper/leg-host.ts'
@@ -163,7 +163,8 @@ export class Rig {
       },
       index: indexSegment,
       probe,
-      events: takeEvents,
+      judgeEvents,
+      writeEvents,
       countAttempt: () => {},
       observeDelivery: () => {},
       news: () => {},

@@ -1,25 +1,9 @@
 /** Posted events: durable before they are accepted, all of a body or nothing, sent to who asks for them. */
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { startTestGateway } from '../support/gateway.ts'
 import { startReceiver } from '../support/receiver.ts'
-import { arrived, stream, streamed, streamsConfig, streamView } from '../support/streams.ts'
+import { arrived, postedStream, postEvents, streamed, streamsConfig, streamView } from '../support/streams.ts'
 import { until } from '../support/wait.ts'
-
-const posted = (name: string, events: readonly string[], more: object = {}) =>
-  stream(name, { events, match: {}, ...more })
-
-async function post(gateway: TestGateway, body: string, type = 'application/json') {
-  const token = (await readFile(join(gateway.dataDir, 'admin-token'), 'utf8')).trim()
-  const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/api/events`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': type },
-    body,
-    signal: AbortSignal.timeout(30_000),
-  })
-  return { status: response.status, json: (await response.json()) as Record<string, unknown> }
-}
 
 /** No double holds it: events are never parsed on their way. */
 const longId = '12345678901234567890'
@@ -33,18 +17,21 @@ test('jobs and types of their own reach the streams that ask for them, as JSON a
   const receiver = await startReceiver()
   const gateway = await startTestGateway({
     config: streamsConfig(receiver.url, [
-      posted('jobs', ['job_summary', 'deploy']),
-      posted('details', ['job_details'], { mask_data: true }),
-      posted('not_deploys', ['job_summary', 'deploy'], { match: { exclude_event_types: ['deploy'] } }),
+      postedStream('jobs', ['job_summary', 'deploy']),
+      postedStream('details', ['job_details'], { mask_data: true }),
+      postedStream('not_deploys', ['job_summary', 'deploy'], { match: { exclude_event_types: ['deploy'] } }),
     ]),
   })
   const lines = [{ input: { a: 1 }, output: { b: 2 }, adapter_name: 'http' }]
-  expect(await post(gateway, JSON.stringify(job(1), null, 2))).toEqual({ status: 202, json: { accepted: 1 } })
-  expect((await post(gateway, JSON.stringify([job(2, { lines }), { type: 'deploy', id: 3 }]))).status).toBe(
-    202,
-  )
+  expect(await postEvents(gateway, JSON.stringify(job(1), null, 2))).toEqual({
+    status: 202,
+    json: { accepted: 1 },
+  })
+  expect(
+    (await postEvents(gateway, JSON.stringify([job(2, { lines }), { type: 'deploy', id: 3 }]))).status,
+  ).toBe(202)
   const ndjson = `${JSON.stringify(job(4))}\n\n{"id":${longId},"status":"failed"}\n`
-  expect((await post(gateway, ndjson, 'application/x-ndjson')).json).toEqual({ accepted: 2 })
+  expect((await postEvents(gateway, ndjson, 'application/x-ndjson')).json).toEqual({ accepted: 2 })
   const jobs = await arrived(receiver, 'jobs', 5)
   expect(jobs.map(({ id }) => id)).toEqual(['j-1', 'j-2', 3, 'j-4', Number(longId)])
   expect(jobs.every((event) => event['lines'] === undefined)).toBe(true)
@@ -60,7 +47,7 @@ const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
 
 test('a bad event refuses its body with its line, and nothing of it is taken', async () => {
   const receiver = await startReceiver()
-  const config = streamsConfig(receiver.url, [posted('jobs', ['job_summary'])])
+  const config = streamsConfig(receiver.url, [postedStream('jobs', ['job_summary'])])
   const gateway = await startTestGateway({ config })
   const good = JSON.stringify(job(1))
   const bodies: readonly (readonly [body: string, type: string, line: string])[] = [
@@ -75,32 +62,32 @@ test('a bad event refuses its body with its line, and nothing of it is taken', a
     [`${good}\n{"type":"deep","a":${nested(512)}}`, 'application/x-ndjson', 'line 2'],
   ]
   for (const [body, type, line] of bodies) {
-    const { status, json } = await post(gateway, body, type)
+    const { status, json } = await postEvents(gateway, body, type)
     expect([status, Object.keys(json['errors'] as object)], body).toEqual([400, [line]])
   }
-  const deepest = await post(gateway, `{"type":"deep","a":${nested(511)}}`)
+  const deepest = await postEvents(gateway, `{"type":"deep","a":${nested(511)}}`)
   expect(deepest.json['message']).toContain('no stream takes events of type "deep"')
-  const unasked = await post(gateway, `[${good},{"type":"unknown"}]`)
+  const unasked = await postEvents(gateway, `[${good},{"type":"unknown"}]`)
   expect([unasked.status, unasked.json['message']]).toEqual([
     409,
     'no stream takes events of type "unknown": name it in the events of one',
   ])
-  expect((await post(gateway, good, 'text/plain')).status).toBe(415)
+  expect((await postEvents(gateway, good, 'text/plain')).status).toBe(415)
   expect((await streamView(gateway, 'jobs')).counts.captured).toBe(0)
 })
 
 test('what was accepted survives a kill, a large body included', async () => {
   const receiver = await startReceiver()
   await receiver.stop()
-  const config = streamsConfig(receiver.url, [posted('jobs', ['job_summary', 'job_details'])])
+  const config = streamsConfig(receiver.url, [postedStream('jobs', ['job_summary', 'job_details'])])
   const first = await startTestGateway({ config })
   const large = job(0, { lines: [{ input: 'x'.repeat(3_000_000) }] })
   const body = [large, ...Array.from({ length: 3000 }, (_, at) => job(at + 1))]
-  expect((await post(first, JSON.stringify(body))).json).toEqual({ accepted: 3001 })
+  expect((await postEvents(first, JSON.stringify(body))).json).toEqual({ accepted: 3001 })
   await first.kill9()
   const second = await startTestGateway({ config, folder: first.folder })
   expect((await streamView(second, 'jobs')).counts).toMatchObject({ captured: 3001, waiting: 3001 })
-  expect((await post(second, JSON.stringify(job(3001)))).status).toBe(202)
+  expect((await postEvents(second, JSON.stringify(job(3001)))).status).toBe(202)
   await receiver.start()
   const ids = (await arrived(receiver, 'jobs', 3002)).map(({ id }) => id)
   expect(ids).toEqual(Array.from({ length: 3002 }, (_, at) => `j-${at}`))

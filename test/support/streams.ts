@@ -1,4 +1,6 @@
 /** Gateways with streams, and entries of the activity log for them. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { DeliveryView } from '../../src/admin/commands.ts'
 import type { TestGateway } from './gateway.ts'
 import type { Event, Receiver } from './receiver.ts'
@@ -21,6 +23,22 @@ export function stream(name: string, more: Section = {}): Section {
     timeout_ms: 2000,
     ...more,
   }
+}
+
+/** One stream of posted events. */
+export function postedStream(name: string, events: readonly string[], more: Section = {}): Section {
+  return stream(name, { events, match: {}, ...more })
+}
+
+export async function postEvents(gateway: TestGateway, body: string, type = 'application/json') {
+  const token = (await readFile(join(gateway.dataDir, 'admin-token'), 'utf8')).trim()
+  const response = await fetch(`http://127.0.0.1:${gateway.adminPort}/api/events`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': type },
+    body,
+    signal: AbortSignal.timeout(30_000),
+  })
+  return { status: response.status, json: (await response.json()) as Section }
 }
 
 /** A gateway that forwards nowhere and streams to one receiver. */

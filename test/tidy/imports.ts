@@ -25,7 +25,10 @@ const layers: Readonly<Record<string, { modules: readonly string[]; types: reado
   queue: { modules: [], types: [] },
   render: { modules: [], types: [] },
   recorder: { modules: ['queue', 'render'], types: [] },
-  shipper: { modules: ['queue/spool', 'store', 'render'], types: ['secrets', 'config', 'admin/commands'] },
+  shipper: {
+    modules: ['queue/spool', 'queue/spool-file', 'store', 'render'],
+    types: ['secrets', 'config', 'admin/commands'],
+  },
   store: { modules: [], types: [] },
   audit: { modules: ['store'], types: [] },
   secrets: { modules: [], types: [] },

@@ -1,0 +1,98 @@
+/** Segments of posted events: nobody holds one open, each goes with its stream, none keeps refused events. */
+import { mkdir, readdir, readlink, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { startReceiver } from '../support/receiver.ts'
+import { postEvents, postedStream, streamed, streamsConfig, streamView } from '../support/streams.ts'
+import { until } from '../support/wait.ts'
+
+const deploy = (id: number) => JSON.stringify({ type: 'deploy', id })
+const folderOf = (gateway: TestGateway) => join(gateway.dataDir, 'streams', 'jobs', 'events')
+
+async function segmentsOf(gateway: TestGateway): Promise<string[]> {
+  return (await readdir(folderOf(gateway))).filter((name) => name.endsWith('.seg')).sort()
+}
+
+async function reload(gateway: TestGateway, config: Record<string, unknown>): Promise<void> {
+  await gateway.rewrite({ config })
+  expect((await gateway.admin.call('POST', '/api/config/reload')).status).toBe(200)
+}
+
+async function openSegments(pid: number): Promise<string[]> {
+  const folder = `/proc/${pid}/fd`
+  const links = (await readdir(folder)).map((name) => readlink(join(folder, name)).catch(() => ''))
+  return (await Promise.all(links)).filter((link) => link.includes('/events/'))
+}
+
+test('a segment goes on with the next body, and goes with its stream', async () => {
+  const receiver = await startReceiver()
+  const streams = [postedStream('jobs', ['deploy']), postedStream('others', ['deploy'])]
+  const gateway = await startTestGateway({ config: streamsConfig(receiver.url, streams) })
+  for (const id of [1, 2, 3]) expect((await postEvents(gateway, deploy(id))).status).toBe(202)
+  await streamed(gateway, 'jobs', 3)
+  expect(await segmentsOf(gateway)).toHaveLength(1)
+  if (process.platform === 'linux') expect(await openSegments(gateway.pid)).toEqual([])
+  await reload(gateway, streamsConfig(receiver.url, streams.slice(1)))
+  await until(async () => (await segmentsOf(gateway)).length === 0, { what: 'its segment is gone' })
+})
+
+test('a smaller spool ends the segment that is too large for it, and its file goes', async () => {
+  const receiver = await startReceiver()
+  const withSpool = (max_bytes: number) =>
+    streamsConfig(receiver.url, [
+      postedStream('jobs', ['deploy'], {
+        spool: { max_bytes },
+        batch: { max_bytes: 50_000, max_wait_ms: 20 },
+      }),
+    ])
+  const gateway = await startTestGateway({ config: withSpool(100_000_000) })
+  const text = 'x'.repeat(1000)
+  const many = JSON.stringify(Array.from({ length: 200 }, (_, id) => ({ type: 'deploy', id, text })))
+  expect((await postEvents(gateway, many)).status).toBe(202)
+  await streamed(gateway, 'jobs', 200)
+  const before = await segmentsOf(gateway)
+  await reload(gateway, withSpool(1_048_576))
+  expect((await postEvents(gateway, deploy(200))).status).toBe(202)
+  const view = await streamed(gateway, 'jobs', 201)
+  await until(async () => !(await segmentsOf(gateway)).includes(before[0] ?? ''), { what: 'it is gone' })
+  expect(view.counts.captured).toBe(201)
+})
+
+test('refused events that cannot be taken back are told of, and the next body finds a segment', async () => {
+  const receiver = await startReceiver()
+  await receiver.stop()
+  const gateway = await startTestGateway({
+    config: streamsConfig(receiver.url, [postedStream('jobs', ['deploy'])]),
+  })
+  expect((await postEvents(gateway, deploy(1))).status).toBe(202)
+  const [segment = ''] = await segmentsOf(gateway)
+  await rm(join(folderOf(gateway), segment))
+  await mkdir(join(folderOf(gateway), segment))
+  const refused = await postEvents(gateway, deploy(2))
+  expect([refused.status, refused.json['message']]).toEqual([507, expect.stringContaining('EISDIR')])
+  await until(
+    () => gateway.logs().some(({ msg }) => String(msg).startsWith('refused events cannot be taken back')),
+    { what: 'it is told' },
+  )
+  expect((await postEvents(gateway, deploy(3))).status).toBe(202)
+  expect((await segmentsOf(gateway)).filter((name) => name !== segment)).toHaveLength(1)
+  expect((await streamView(gateway, 'jobs')).counts.captured).toBe(2)
+})
+
+test('a body that is refused leaves no file of its own', async () => {
+  const receiver = await startReceiver()
+  await receiver.stop()
+  const more = { spool: { max_bytes: 1_048_576, when_full: 'drop_newest' }, batch: { max_bytes: 50_000 } }
+  const gateway = await startTestGateway({
+    config: streamsConfig(receiver.url, [postedStream('jobs', ['deploy'], more)]),
+  })
+  expect((await postEvents(gateway, deploy(1))).status).toBe(202)
+  const before = await segmentsOf(gateway)
+  const text = 'x'.repeat(1000)
+  const large = JSON.stringify(Array.from({ length: 1500 }, (_, id) => ({ type: 'deploy', id, text })))
+  expect((await postEvents(gateway, large)).status).toBe(507)
+  expect(await segmentsOf(gateway)).toEqual(before)
+  expect((await postEvents(gateway, deploy(2))).status).toBe(202)
+  expect((await streamView(gateway, 'jobs')).counts.waiting).toBe(2)
+})
