@@ -88,24 +88,30 @@ async function readAndSend(
   return send(task, payload)
 }
 
+/** Throws an OutcomeError: what cannot be rendered now may be when a file or a template is mended. */
 function rendered(events: Buffer, { render }: Target): Buffer {
   if (render === null) return events
   const { signingKeyFile: file } = render
-  return renderEvents(events, render, file === null ? undefined : lineSigner(file))
+  try {
+    return renderEvents(events, render, file === null ? undefined : lineSigner(file))
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new OutcomeError('retry', `rendering the batch: ${reason}`, { cause: error })
+  }
 }
 
 async function send(task: ShipTask, { ndjson: raw, items }: Payload): Promise<Delivered> {
   const { target } = task
-  const ndjson = rendered(raw, target)
-  const batch: Batch = Object.freeze({
-    id: task.batchId,
-    mirror: target.mirror,
-    leg: task.leg,
-    items,
-    ndjson,
-  })
   const started = performance.now()
   try {
+    const ndjson = rendered(raw, target)
+    const batch: Batch = Object.freeze({
+      id: task.batchId,
+      mirror: target.mirror,
+      leg: task.leg,
+      items,
+      ndjson,
+    })
     await write(target, batch, task.timeoutMs)
     const latencyMs = performance.now() - started
     const answer = acknowledgementOf(batch)

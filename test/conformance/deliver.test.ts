@@ -7,7 +7,7 @@ import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { OutcomeError } from '../../src/contract/errors.ts'
 import { type Batch, defineSink, type Sink, type SinkDefinition, Type } from '../../src/contract/plugin.ts'
-import type { ShipTask, Target } from '../../src/contract/tasks.ts'
+import type { RenderRules, ShipTask, Target } from '../../src/contract/tasks.ts'
 import { FRAME_HEADER, SegmentWriter } from '../../src/queue/spool.ts'
 import { closeSinks, configureSinks, deliver } from '../../src/shipper/deliver.ts'
 import { probe } from '../../src/shipper/probe.ts'
@@ -209,6 +209,40 @@ describe('what comes of it', () => {
     expect(await deliver(task())).toMatchObject({ ok: false, kind: 'unauthorized', message: 'no key' })
     create = () => undefined
     expect(await deliver(task())).toMatchObject({ ok: true })
+  })
+})
+
+describe('what cannot be rendered', () => {
+  const render: RenderRules = {
+    format: 'json',
+    dialect: 'plain',
+    signingKeyFile: null,
+    template: null,
+    maskData: false,
+    environment: 'dev',
+    workspace: { id: 1, name: 'w', time_zone: 'UTC' },
+    name: 's',
+    organizationId: '',
+  }
+
+  test('says what is wrong, and is tried again', async () => {
+    const signingKeyFile = path.join(folder, 'hunter2-token', 'audit-key.pem')
+    const without = aim(
+      'a',
+      { render: { ...render, signingKeyFile } },
+      { authorization: 'Bearer hunter2-token' },
+    )
+    const result = await deliver(task({ target: without }))
+    expect(result).toMatchObject({ ok: false, kind: 'retry' })
+    expect(result).toHaveProperty('message', expect.stringMatching(/^rendering the batch: ENOENT.*audit-key/))
+    expect(JSON.stringify(result)).not.toContain('hunter2')
+    const bad = aim('a', { render: { ...render, template: '{{' } })
+    expect(await deliver(task({ target: bad }))).toMatchObject({
+      ok: false,
+      kind: 'retry',
+      message: expect.stringContaining('rendering the batch: '),
+    })
+    expect(written).toHaveLength(0)
   })
 })
 
