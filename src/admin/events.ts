@@ -1,4 +1,5 @@
 /** Events of systems around the gateway, such as the jobs of a workflow engine: taken in for its streams. */
+import type { Readable } from 'node:stream'
 import type { FastifySchemaCompiler } from 'fastify'
 import { limits } from '../contract/limits.ts'
 import { Type } from '../contract/schema.ts'
@@ -51,11 +52,17 @@ export const events: Resource = (app, { commands }) => {
     validatorCompiler: compileUnreadBody as FastifySchemaCompiler<unknown>,
     handler: async (request, reply) => {
       const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase()
-      const body = request.body as unknown as AsyncIterable<Buffer> | null | undefined
+      const body = request.body as Readable | null | undefined
       if (body === null || body === undefined) throw new AdminError(400, 'the body must hold an event')
-      const { accepted } = await commands.postEvents(body, type === linesType)
-      reply.code(202)
-      return { accepted }
+      const chunks = body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+      try {
+        const { accepted } = await commands.postEvents(chunks, type === linesType)
+        reply.code(202)
+        return { accepted }
+      } finally {
+        // Refused in its middle, it is read to its end all the same: the connection takes the next request.
+        body.resume()
+      }
     },
   })
 }

@@ -1,7 +1,7 @@
 /** Bodies of posted events on their way from the admin port: small ones in memory, large ones over a file. */
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { mkdir, open, rm } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { ConflictError } from '../admin/commands.ts'
 import { AdminError } from '../admin/errors.ts'
@@ -65,7 +65,7 @@ export class PostedEvents {
 async function receive(body: AsyncIterable<Buffer>, file: string): Promise<PostedBody['body']> {
   let held: Buffer[] = []
   let bytes = 0
-  let handle: Awaited<ReturnType<typeof open>> | null = null
+  let handle: FileHandle | null = null
   try {
     for await (const chunk of body) {
       bytes += chunk.length
@@ -73,10 +73,7 @@ async function receive(body: AsyncIterable<Buffer>, file: string): Promise<Poste
         throw new AdminError(413, `the body must be at most ${limits.posted_body_bytes_max} bytes`)
       held.push(chunk)
       if (handle === null && bytes <= limits.posted_memory_bytes) continue
-      if (handle === null) {
-        await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
-        handle = await open(file, 'wx', 0o600)
-      }
+      handle ??= await begin(file).catch(refusedByDisk)
       await handle.writeFile(Buffer.concat(held)).catch(refusedByDisk)
       held = []
     }
@@ -86,8 +83,15 @@ async function receive(body: AsyncIterable<Buffer>, file: string): Promise<Poste
   return handle === null ? { bytes: Buffer.concat(held) } : { path: file }
 }
 
+async function begin(file: string): Promise<FileHandle> {
+  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 })
+  return open(file, 'wx', 0o600)
+}
+
+/** A file system without inodes refuses a new file with the same code; a quota has one of its own. */
 function refusedByDisk(error: NodeJS.ErrnoException): never {
-  if (error.code === 'ENOSPC') throw new StorageFullError('the disk is full', { cause: error })
+  if (error.code === 'ENOSPC' || error.code === 'EDQUOT')
+    throw new StorageFullError('the disk is full', { cause: error })
   throw error
 }
 

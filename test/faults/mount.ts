@@ -16,6 +16,13 @@ export function mountSmall(folder: string, bytes: number): void {
   onEnd(() => run('umount', '-l', folder))
 }
 
+/** Mounts a tmpfs in which no file can be made for the test: its only inode is the folder's. */
+export function mountWithoutInodes(folder: string): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  run('mount', '-t', 'tmpfs', '-o', 'size=8m,nr_inodes=1,mode=0700', 'tmpfs', folder)
+  onEnd(() => run('umount', '-l', folder))
+}
+
 /** Takes writing away from a folder for the test: permissions stop no root, a read-only mount does. */
 export function makeReadOnly(folder: string): void {
   run('mount', '--bind', folder, folder)

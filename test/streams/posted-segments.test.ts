@@ -2,6 +2,7 @@
 import { mkdir, readdir, readlink, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { canMount, mountWithoutInodes } from '../faults/mount.ts'
 import { startTestGateway, type TestGateway } from '../support/gateway.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { postEvents, postedStream, streamed, streamsConfig, streamView } from '../support/streams.ts'
@@ -95,4 +96,16 @@ test('a body that is refused leaves no file of its own', async () => {
   expect(await segmentsOf(gateway)).toEqual(before)
   expect((await postEvents(gateway, deploy(2))).status).toBe(202)
   expect((await streamView(gateway, 'jobs')).counts.waiting).toBe(2)
+})
+
+test.skipIf(!canMount)('a large body that finds no inode is told so (needs root to mount)', async () => {
+  const receiver = await startReceiver()
+  const gateway = await startTestGateway({
+    config: streamsConfig(receiver.url, [postedStream('jobs', ['deploy'])]),
+  })
+  mountWithoutInodes(join(gateway.dataDir, 'posted'))
+  const large = JSON.stringify({ type: 'deploy', id: 1, text: 'x'.repeat(2_000_000) })
+  const { status, json } = await postEvents(gateway, large)
+  expect([status, json['message']]).toEqual([507, 'the disk is full'])
+  expect((await postEvents(gateway, deploy(2))).status).toBe(202)
 })
