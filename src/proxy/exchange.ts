@@ -14,7 +14,7 @@ import { clock, UNSEEN } from './clock.ts'
 import type { ClientConnection } from './connection.ts'
 import { type Answered, Attempt, type FailureKind } from './forward.ts'
 import { claimedOrigin, type Origin, type Scheme } from './forwarded.ts'
-import { kept } from './pieces.ts'
+import { type Piece, pieceOf } from './pieces.ts'
 import { addGatewayFields, idForUpstream, type RequestHead } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
 import { ClientResponse, type ResponseOwner } from './response.ts'
@@ -228,11 +228,11 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
 
   onUploadChunk(lent: Buffer): void {
     this.#touchedAt = UNSEEN
-    const chunk = kept(lent)
-    this.#attempt?.send(chunk)
+    const piece = pieceOf(lent)
+    this.#attempt?.send(piece)
     if (this.tap === null) return
     try {
-      this.tap.requestChunk(chunk)
+      this.tap.requestPiece(piece)
     } catch (error) {
       this.#captureFailed(error)
     }
@@ -298,8 +298,9 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
   onAnswerData(lent: Buffer): boolean {
     this.#touchedAt = UNSEEN
     if (this.#phase !== phase.answering) return true
-    const chunk = this.res.relayChunk(lent)
-    if (this.tap !== null) this.#captureAnswer(this.tap, chunk)
+    const piece = pieceOf(lent)
+    this.res.relayPiece(piece)
+    if (this.tap !== null) this.#captureAnswer(this.tap, piece)
     return !this.res.full
   }
 
@@ -397,7 +398,7 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
     this.answeredAt = performance.now()
     this.#phase = phase.flushing
     this.#touchedAt = UNSEEN
-    if (this.tap !== null && this.method !== 'HEAD') this.#captureAnswer(this.tap, Buffer.from(answer.body))
+    if (this.tap !== null && this.method !== 'HEAD') this.#captureAnswer(this.tap, answer.body)
     this.#leaveBody()
     if (!this.uploaded) this.upload?.discard()
     this.res.answer(answer)
@@ -425,9 +426,9 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
     this.#destroy('upstream_error')
   }
 
-  #captureAnswer(tap: Tap, chunk: Buffer): void {
+  #captureAnswer(tap: Tap, piece: Piece): void {
     try {
-      tap.responseChunk(chunk)
+      tap.responsePiece(piece)
     } catch (error) {
       this.#captureFailed(error)
     }

@@ -6,7 +6,7 @@ import type { ResponseHead } from './response-head.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
 import type { ResponseParser } from './response-parser.ts'
 import type { Upstream } from './upstream-pool.ts'
-import { lastChunk, writePiece } from './pieces.ts'
+import { lastChunk, type Piece, writePiece } from './pieces.ts'
 import { type ForwardRequest, requestHead } from './upstream-request.ts'
 
 /**
@@ -111,15 +111,15 @@ export class Attempt {
   }
 
   /** The next piece of the request body. */
-  send(chunk: Buffer): void {
+  send(piece: Piece): void {
     const connection = this.#connection
-    if (connection === null || chunk.length === 0) return
+    if (connection === null || piece.length === 0) return
     const { chunked } = this.request
     this.#checkBegin(connection)
-    const before = chunked ? `${this.#held}${chunk.length.toString(16)}\r\n` : this.#held
+    const before = chunked ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held
     this.#held = ''
     this.sent = true
-    if (writePiece(connection.socket, before, chunk, chunked ? '\r\n' : '') || this.#full) return
+    if (writePiece(connection.socket, before, piece, chunked ? '\r\n' : '') || this.#full) return
     this.#full = true
     this.#answered?.onUploadPaused()
   }

@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { answerText, type GatewayAnswer } from './answer.ts'
 import { fieldLines } from './headers.ts'
-import { JOINED_BYTES_MAX, kept, lastChunk, writePiece } from './pieces.ts'
+import { lastChunk, type Piece, writePiece } from './pieces.ts'
 import type { RequestHead } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
 
@@ -71,16 +71,14 @@ export class ClientResponse {
     this.#held = `HTTP/1.1 ${status} ${head.reason}\r\n${fields}${this.#connectionLines}${coding}\r\n`
   }
 
-  /** Takes a piece of its body, which is lent for the call. Returns what may be kept of it. */
-  relayChunk(lent: Buffer): Buffer {
-    const piece = kept(lent)
-    if (this.#bodyless) return piece
+  /** Takes a piece of its body. */
+  relayPiece(piece: Piece): void {
+    if (this.#bodyless) return
     const before = this.#chunked ? `${this.#held}${piece.length.toString(16)}\r\n` : this.#held
     const after = this.#chunked ? '\r\n' : ''
     this.#held = ''
-    if (piece.length <= JOINED_BYTES_MAX) this.#held = before + piece.toString('latin1') + after
+    if (typeof piece === 'string') this.#held = before + piece + after
     else if (!writePiece(this.#socket, before, piece, after)) this.full = true
-    return piece
   }
 
   /** What came together has come: it leaves now, however long the rest takes (trap A13). */

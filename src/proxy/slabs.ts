@@ -257,11 +257,11 @@ function cutToSlab(exchange: SealedExchange, text: string): SealedExchange | nul
 
 function cutBody(body: KeptBody, bytes: number): KeptBody {
   if (body.kept <= bytes) return body
-  const pieces: Uint8Array[] = []
+  const pieces: (Uint8Array | string)[] = []
   let left = bytes
   for (const piece of body.pieces) {
     if (left === 0) break
-    pieces.push(piece.subarray(0, left))
+    pieces.push(typeof piece === 'string' ? piece.slice(0, left) : piece.subarray(0, left))
     left -= Math.min(left, piece.length)
   }
   return { pieces, kept: bytes, size: body.size, limited: true }

@@ -6,6 +6,7 @@
 import type { DataPlan } from './messages.ts'
 import type { KeptBody } from '../queue/slab.ts'
 import { fieldValue } from './headers.ts'
+import type { Piece } from './pieces.ts'
 import type { SlabPool } from './slabs.ts'
 
 type MirrorPlan = DataPlan['mirrors'][number]
@@ -129,15 +130,17 @@ function statusMatches(statuses: readonly string[], status: number | null): bool
   return statuses.includes(String(status)) || statuses.includes(`${Math.floor(status / 100)}xx`)
 }
 
-/** Chunks below this are gathered into blocks, so that a body of 1-byte chunks costs what its bytes cost. */
+/** Pieces below this are gathered into blocks, so that a body of 1-byte chunks costs what its bytes cost. */
 const GATHER_BELOW_BYTES = 2048
 const BLOCK_BYTES_MIN = 4096
-/** A chunk is kept by reference unless the memory behind it is larger than its bytes by more than this. */
+/** A buffer is kept by reference unless the memory behind it is larger than its bytes by more than this. */
 const SLACK_BYTES_MAX = 1024
+/** What a kept string takes beside its characters. */
+const STRING_BYTES = 24
 
 /** The kept part of one body. Every byte is taken from the budget before it is kept. */
 export class BodyKeep implements KeptBody {
-  readonly pieces: Uint8Array[] = []
+  readonly pieces: (Uint8Array | string)[] = []
   kept = 0
   size = 0
   limited = false
@@ -145,25 +148,26 @@ export class BodyKeep implements KeptBody {
   /** Bytes taken from the budget. */
   #cost = 0
   /** The last piece, while it has room; `#blockUsed` of it is filled. */
-  #block: Uint8Array | null = null
+  #block: Buffer | null = null
   #blockUsed = 0
 
   constructor(max: number) {
     this.#max = max
   }
 
-  add(chunk: Uint8Array, slabs: SlabPool): void {
-    this.size += chunk.length
+  add(whole: Piece, slabs: SlabPool): void {
+    this.size += whole.length
     const room = this.#max - this.kept
-    if (room <= 0 || this.limited || chunk.length === 0) return
-    const piece = chunk.length > room ? chunk.subarray(0, room) : chunk
+    if (room <= 0 || this.limited || whole.length === 0) return
+    const piece = whole.length > room ? firstOf(whole, room) : whole
     const gather = piece.length < GATHER_BELOW_BYTES && (this.pieces.length > 0 || this.#block !== null)
-    if (gather || piece.buffer.byteLength > piece.length + SLACK_BYTES_MAX) this.#copy(piece, slabs)
-    else this.#refer(piece, slabs)
+    if (gather || slackOf(piece) > SLACK_BYTES_MAX) {
+      this.#copy(typeof piece === 'string' ? Buffer.from(piece, 'latin1') : piece, slabs)
+    } else this.#refer(piece, slabs)
   }
 
-  #refer(piece: Uint8Array, slabs: SlabPool): void {
-    const cost = piece.buffer.byteLength
+  #refer(piece: Piece, slabs: SlabPool): void {
+    const cost = typeof piece === 'string' ? piece.length + STRING_BYTES : piece.buffer.byteLength
     if (!slabs.reserve(cost)) {
       this.limited = true
       return
@@ -174,11 +178,11 @@ export class BodyKeep implements KeptBody {
     this.kept += piece.length
   }
 
-  #copy(piece: Uint8Array, slabs: SlabPool): void {
+  #copy(piece: Buffer, slabs: SlabPool): void {
     let from = 0
     while (from < piece.length) {
       if (this.#block === null && !this.#openBlock(piece.length - from, slabs)) return
-      const block = this.#block as unknown as Uint8Array
+      const block = this.#block as unknown as Buffer
       const count = Math.min(piece.length - from, block.length - this.#blockUsed)
       block.set(piece.subarray(from, from + count), this.#blockUsed)
       this.#blockUsed += count
@@ -197,7 +201,7 @@ export class BodyKeep implements KeptBody {
       return false
     }
     this.#cost += bytes
-    this.#block = new Uint8Array(new ArrayBuffer(bytes))
+    this.#block = Buffer.allocUnsafeSlow(bytes)
     this.#blockUsed = 0
     return true
   }
@@ -220,6 +224,14 @@ export class BodyKeep implements KeptBody {
     this.pieces.length = 0
     this.#block = null
   }
+}
+
+function firstOf(piece: Piece, length: number): Piece {
+  return typeof piece === 'string' ? piece.slice(0, length) : piece.subarray(0, length)
+}
+
+function slackOf(piece: Piece): number {
+  return typeof piece === 'string' ? 0 : piece.buffer.byteLength - piece.length
 }
 
 export function slotsOf(rules: readonly MirrorRule[]): number[] {
@@ -247,12 +259,12 @@ export class Tap {
     this.response = new BodyKeep(responseBytes)
   }
 
-  requestChunk(chunk: Uint8Array): void {
-    this.request.add(chunk, this.#slabs)
+  requestPiece(piece: Piece): void {
+    this.request.add(piece, this.#slabs)
   }
 
-  responseChunk(chunk: Uint8Array): void {
-    this.response.add(chunk, this.#slabs)
+  responsePiece(piece: Piece): void {
+    this.response.add(piece, this.#slabs)
   }
 
   /** Slots of the mirrors that take the exchange. */

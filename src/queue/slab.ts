@@ -57,7 +57,8 @@ const FIXED_STRINGS = 10
 
 /** A body on its way into a slab: the pieces that were kept, in order. */
 export interface KeptBody {
-  readonly pieces: readonly Uint8Array[]
+  /** Strings are latin1: a character is a byte. */
+  readonly pieces: readonly (Uint8Array | string)[]
   /** Bytes of all pieces. */
   readonly kept: number
   readonly size: number
@@ -115,11 +116,12 @@ export function recordBytes(exchange: SealedExchange, text: string): number {
   return (bytes + 7) & ~7
 }
 
-function copyPieces(into: Buffer, start: number, pieces: readonly Uint8Array[]): number {
+function copyPieces(into: Buffer, start: number, pieces: KeptBody['pieces']): number {
   let at = start
   for (let i = 0; i < pieces.length; i++) {
-    const piece = pieces[i] as Uint8Array
-    into.set(piece, at)
+    const piece = pieces[i] as Uint8Array | string
+    if (typeof piece === 'string') into.write(piece, at, 'latin1')
+    else into.set(piece, at)
     at += piece.length
   }
   return at
