@@ -1,5 +1,5 @@
 /** Definitions by API: collections, connections and mirrors, created, replaced, patched and deleted alike. */
-import type { FastifyReply, FastifySchemaCompiler, RouteOptions } from 'fastify'
+import type { FastifyReply, FastifySchema, RouteOptions } from 'fastify'
 import type { Problem } from '../config/problems.ts'
 import type { Json } from '../contract/activity.ts'
 import { limits } from '../contract/limits.ts'
@@ -10,7 +10,6 @@ import { answer, type AdminApp, NameParams, type Resource } from './app.ts'
 import { acceptAsJson } from './bodies.ts'
 import { AdminError, notFound } from './errors.ts'
 import type { ResourceCommands, ResourceOutcome, ResourceRequest } from './resource-commands.ts'
-import { compileValidator } from './validation.ts'
 import { RejectedAnswer, ResourceChangeAnswer } from './views.ts'
 
 /** Longer ones are no names: the validator says so, no other sentence repeats them. */
@@ -60,21 +59,24 @@ function addRoute(app: AdminApp, commands: ResourceCommands, kind: ResourceKind,
   const noun = resourceNouns[kind]
   const done = answer(ResourceChangeAnswer, `The ${noun}, as it is now, was, or would be.`)
   const refused = answer(RejectedAnswer, 'Every problem that it has, or makes elsewhere.')
-  const body = { body: { ...commands.schema(kind, act), type: 'object' } }
+  // Made when the document is asked for: it is large, and bodies are judged by the validator of the file.
+  const documented = ({ schema, url }: { schema: FastifySchema; url: string }) => ({
+    schema: { ...schema, body: { ...commands.schema(kind, act), type: 'object' } },
+    url,
+  })
   app.route({
     method,
     url: act === 'create' ? `/api/${kind}` : `/api/${kind}/:name`,
-    config: { access: 'admin' },
+    config: { access: 'admin', ...(act === 'delete' ? {} : { swaggerTransform: documented }) },
     schema: {
       tags: [kind],
       summary: `${summary}: a ${noun} that the API defines, beside the file`,
       querystring: Query,
       ...(act === 'create' ? {} : { params: NameParams, headers: Headers }),
-      ...(act === 'delete' ? {} : body),
+      ...(act === 'delete' ? {} : { body: { type: 'object' } }),
       ...(act === 'merge' ? { consumes: ['application/json', mergePatchType] } : {}),
       response: { 200: done, ...(act === 'create' ? { 201: done } : {}), 400: refused },
     },
-    validatorCompiler: compileOpenBody as FastifySchemaCompiler<unknown>,
     handler: async (request, reply) => {
       const { dry_run: dryRun = false } = request.query as { dry_run?: boolean }
       const given = (act === 'delete' ? {} : request.body) as Body
@@ -91,10 +93,6 @@ function addRoute(app: AdminApp, commands: ResourceCommands, kind: ResourceKind,
     },
   } satisfies RouteOptions as RouteOptions)
 }
-
-/** Bodies are judged by the validator of the file, with all else it holds; here they must be objects. */
-const compileOpenBody: FastifySchemaCompiler<object> = (part) =>
-  compileValidator(part.httpPart === 'body' ? { ...part, schema: { type: 'object' } } : part)
 
 /** RFC 9110 §13.1.1: `*`, or entity tags; null when there is no such field. */
 function tagsOf(field: string | undefined): string[] | null {

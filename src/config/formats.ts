@@ -69,6 +69,8 @@ function checkHostPattern(text: string): string | null {
 }
 
 function checkTimeZone(text: string): string | null {
+  // The default: asking costs the zone data of ICU, 15 ms of every start.
+  if (text === 'UTC') return null
   try {
     new Intl.DateTimeFormat('en', { timeZone: text })
     return null

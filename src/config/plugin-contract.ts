@@ -105,7 +105,7 @@ class Judge {
     for (const key of Object.keys(properties)) {
       if (!optionPattern.test(key)) this.#refuse(`options must have names in snake_case, got ${show(key)}`)
     }
-    this.fits(() => createAjv().compile(plainSchema(options as TObject)))
+    this.fits(() => createAjv({ judged: false }).compile(plainSchema(options as TObject)))
   }
 
   /** `work` throws when the options do not fit. */

@@ -63,19 +63,13 @@ interface Plugins {
 
 /** How to cover the text at each pointer of a value; pointers that hold nothing secret are left out. */
 export class SecretTexts {
-  readonly #schemas: Readonly<Record<string, JsonSchema>>
-  /** By kind and sink. */
-  readonly #deliveries: ReadonlyMap<string, JsonSchema>
-  readonly #providers: ReadonlyMap<string, JsonSchema>
+  readonly #plugins: Plugins
+  /** Made at their first use, which few starts have: by the keys of the file, and by kind and plugin. */
+  #file: Readonly<Record<string, JsonSchema>> | null = null
+  readonly #made = new Map<string, JsonSchema>()
 
-  constructor({ sinks, providers }: Plugins) {
-    this.#schemas = plainSchema(GatewaySchema).properties ?? {}
-    this.#deliveries = new Map(
-      deliveryKinds.flatMap((kind) =>
-        sinks.map((sink) => [`${kind} ${sink.name}`, deliverySchema(kind, sink)]),
-      ),
-    )
-    this.#providers = new Map(providers.map((provider) => [provider.name, providerSchema(provider)]))
+  constructor(plugins: Plugins) {
+    this.#plugins = plugins
   }
 
   /** Texts of a definition that must not be shown, by pointer, as they may be shown. */
@@ -85,7 +79,7 @@ export class SecretTexts {
 
   /** The same of a whole configuration. */
   ofFile(tree: unknown): Map<string, string> {
-    const properties = { ...this.#schemas }
+    const properties = { ...this.#schemas() }
     for (const kind of deliveryKinds) delete properties[kind]
     const found = this.#covered(tree, { properties })
     for (const kind of deliveryKinds) {
@@ -96,15 +90,33 @@ export class SecretTexts {
       }
     }
     for (const { entry, pointer: at } of providersOf(tree)) {
-      const schema = this.#providers.get(String(entry['provider'])) ?? {}
+      const schema = this.#ofProvider(String(entry['provider']))
       for (const [pointer, text] of this.#covered(entry, schema)) found.set(at + pointer, text)
     }
     return found
   }
 
   #schemaOf(kind: ResourceKind, definition: Definition): JsonSchema {
-    const bySink = this.#deliveries.get(`${kind} ${String(definition['sink'])}`)
-    return bySink ?? this.#schemas[kind]?.items ?? {}
+    const sink = this.#plugins.sinks.find(({ name }) => name === definition['sink'])
+    const delivery = deliveryKinds.find((one) => one === kind)
+    if (sink === undefined || delivery === undefined) return this.#schemas()[kind]?.items ?? {}
+    return this.#once(`${kind} ${sink.name}`, () => deliverySchema(delivery, sink))
+  }
+
+  #ofProvider(name: string): JsonSchema {
+    const provider = this.#plugins.providers.find((one) => one.name === name)
+    return provider === undefined ? {} : this.#once(`providers ${name}`, () => providerSchema(provider))
+  }
+
+  #schemas(): Readonly<Record<string, JsonSchema>> {
+    this.#file ??= plainSchema(GatewaySchema).properties ?? {}
+    return this.#file
+  }
+
+  #once(key: string, make: () => JsonSchema): JsonSchema {
+    const schema = this.#made.get(key) ?? make()
+    this.#made.set(key, schema)
+    return schema
   }
 
   /**

@@ -14,12 +14,12 @@ let open: ValidateFunction | null = null
 /** A validator that fills defaults in. */
 export function providerValidator(definition: ProviderDefinition | undefined): ValidateFunction {
   if (definition === undefined) {
-    open ??= createAjv().compile(openProviderSchema())
+    open ??= createAjv({ judged: true }).compile(openProviderSchema())
     return open
   }
   const known = compiled.get(definition)
   if (known !== undefined) return known
-  const validator = createAjv().compile(providerSchema(definition))
+  const validator = createAjv({ judged: true }).compile(providerSchema(definition))
   compiled.set(definition, validator)
   return validator
 }

@@ -138,7 +138,7 @@ function coerce(tree: unknown, pointer: string, type: unknown): boolean {
 function validatorsOf(sinks: readonly SinkDefinition[]): Validators {
   const known = compiled.get(sinks)
   if (known !== undefined) return known
-  const ajv = createAjv()
+  const ajv = createAjv({ judged: true })
   const deliveries = new Map<string, ValidateFunction>()
   const validators = {
     file: ajv.compile(fileSchema()),

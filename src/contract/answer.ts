@@ -1,7 +1,7 @@
 /** What an answer of a collector, or a failure before any answer, means for the leg. */
-import { STATUS_CODES } from 'node:http'
 import { OutcomeError, type OutcomeKind, outcomeOfStatus } from './errors.ts'
 import { limits } from './limits.ts'
+import { reasonPhrase } from './node-http.ts'
 
 /** An answer as far as it was read: at most `limits.answer_read_bytes`. */
 export interface Answer {
@@ -17,7 +17,7 @@ export interface Answer {
  */
 export function answerError(answer: Answer, scrub: (text: string) => string): OutcomeError | null {
   const { status } = answer
-  const said = `the collector answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd()
+  const said = `the collector answered ${status} ${reasonPhrase(status)}`.trimEnd()
   const kind = outcomeOfStatus(status)
   const kept = Buffer.from(scrub(answer.body.toString())).subarray(0, limits.answer_kept_bytes).toString()
   const detail = {
@@ -45,7 +45,7 @@ export function serviceRefusal(
   const named = code !== null && /^[\w.-]{1,64}$/.test(code) ? ` (${code})` : ''
   const [kind, check] = (code !== null && Object.hasOwn(meanings, code) && meanings[code]) || []
   const said =
-    check === undefined ? `answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd() : `refused: ${check}`
+    check === undefined ? `answered ${status} ${reasonPhrase(status)}`.trimEnd() : `refused: ${check}`
   const byStatus = outcomeOfStatus(status) ?? 'refused'
   return new OutcomeError(
     kind ?? (byStatus === 'rejected' ? 'refused' : byStatus),

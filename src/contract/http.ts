@@ -3,7 +3,6 @@
  * It writes what the connection says, reads a bounded answer, and turns everything else into an
  * `OutcomeError`.
  */
-import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { isIP } from 'node:net'
 import { promisify } from 'node:util'
 import { gzip, zstdCompress } from 'node:zlib'
@@ -13,6 +12,7 @@ import { batchBuffers } from './buffers.ts'
 import { OutcomeError } from './errors.ts'
 import { Sockets } from './http-sockets.ts'
 import { limits } from './limits.ts'
+import { nodeHttp } from './node-http.ts'
 import type { Batch, HttpAnswer, SinkHttp } from './plugin.ts'
 import { scrubber } from './scrub.ts'
 import type { Target } from './tasks.ts'
@@ -171,8 +171,8 @@ function assertHeaders(headers: Readonly<Record<string, string>>, proxied: boole
       throw new OutcomeError('refused', 'credentials of a proxy belong into proxy_url')
     }
     try {
-      validateHeaderName(name)
-      validateHeaderValue(name, value)
+      nodeHttp.validateHeaderName(name)
+      nodeHttp.validateHeaderValue(name, value)
     } catch {
       throw new OutcomeError(
         'refused',

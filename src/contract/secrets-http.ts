@@ -4,10 +4,11 @@
  * provider.
  */
 import { readFileSync } from 'node:fs'
-import http, { STATUS_CODES } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { sentence } from './answer.ts'
 import { limits } from './limits.ts'
+import { nodeHttp, reasonPhrase } from './node-http.ts'
 import { SecretError } from './secrets.ts'
 
 export interface SecretsHttp {
@@ -71,7 +72,7 @@ function send(
   const outgoing =
     url.protocol === 'https:'
       ? https.request(url, { ...options, ...(ca !== undefined && { ca }) })
-      : http.request(url, options)
+      : nodeHttp.request(url, options)
   let answered = false
   outgoing.on('response', (incoming) => {
     answered = true
@@ -88,7 +89,7 @@ function send(
   return promise
 }
 
-async function answerOf(incoming: http.IncomingMessage): Promise<Response> {
+async function answerOf(incoming: IncomingMessage): Promise<Response> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of incoming as AsyncIterable<Buffer>) {
@@ -119,7 +120,7 @@ function failure(error: unknown, host: string, signal: AbortSignal): SecretError
 /** What an answer without a secret means, where a service follows RFC 9110; `hint` says what to check. */
 export function answerFailure(answer: Response, host: string, hint: string): SecretError {
   const { status } = answer
-  const said = `${host} answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd()
+  const said = `${host} answered ${status} ${reasonPhrase(status)}`.trimEnd()
   if (status === 401 || status === 403) return new SecretError('denied', `${said}: ${hint}`)
   if (status === 404) return new SecretError('not_found', `${said}: ${hint}`)
   if (status >= 300 && status < 400)

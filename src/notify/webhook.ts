@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto'
 import type { Config } from '../config/schema.ts'
 import { OutcomeError } from '../contract/errors.ts'
-import { createSinkHttp } from '../contract/http.ts'
 import type { PendingNotice } from '../contract/incidents.ts'
 import { scrubber } from '../contract/scrub.ts'
 import type { Target } from '../contract/tasks.ts'
@@ -58,6 +57,8 @@ class RefusedCredentials extends ChannelError {}
 
 async function deliver(event: object, webhook: WebhookConfig, { texts, secrets }: Filled): Promise<void> {
   const target = targetOf(webhook, texts, secrets)
+  // Its client is 80 modules: a start waits for none of them.
+  const { createSinkHttp } = await import('../contract/http.ts')
   let close = async () => {}
   try {
     const client = createSinkHttp(target)

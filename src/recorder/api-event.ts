@@ -1,7 +1,7 @@
 /** One exchange as a line of an API log: who asked for what, how it went, and how long it took. */
-import { STATUS_CODES } from 'node:http'
 import { gatewayErrors } from '../contract/errors.ts'
 import type { CapturedExchange } from '../contract/exchange.ts'
+import { reasonPhrase } from '../contract/node-http.ts'
 import type { ApiFormat, RecordMirror } from '../contract/tasks.ts'
 import type { Redactor } from './redact.ts'
 
@@ -33,7 +33,7 @@ export function apiSummary(exchange: CapturedExchange, rules: SummaryRules): str
     environment: rules.environment,
     type: isError && outcome !== 'upgraded' ? 'Error' : 'Success',
     code: status,
-    status_text: status === null ? null : (STATUS_CODES[status] ?? ''),
+    status_text: status === null ? null : reasonPhrase(status),
     gateway_code: errorCode,
     status_details: errorCode === null ? detailsOf(outcome) : gatewayErrors[errorCode].message,
     ip: exchange.clientIp,

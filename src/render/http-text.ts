@@ -1,5 +1,5 @@
 /** What formats of exchanges have in common: a version, a reason, and the pairs of a query or a cookie. */
-import { STATUS_CODES } from 'node:http'
+import { reasonPhrase } from '../contract/node-http.ts'
 
 export interface NamedValue {
   readonly name: string
@@ -13,7 +13,7 @@ export function httpVersion(version: string): string {
 
 /** The reason phrase that belongs to a status; upstreams' own ones are not kept (RFC 9112 §4: no meaning). */
 export function statusText(status: number | null): string {
-  return status === null ? '' : (STATUS_CODES[status] ?? '')
+  return status === null ? '' : reasonPhrase(status)
 }
 
 /** `a=1&b` as pairs, decoded where they can be. */

@@ -1,6 +1,6 @@
 /** Errors of the paths that speak as Konnect does: `application/problem+json` (RFC 9457). */
 import { randomUUID } from 'node:crypto'
-import { STATUS_CODES } from 'node:http'
+import { reasonPhrase } from '../../contract/node-http.ts'
 import { Type } from '../../contract/schema.ts'
 import type { FieldErrors } from '../errors.ts'
 
@@ -19,7 +19,7 @@ export function problemOf(status: number, detail: string, errors: FieldErrors): 
   )
   return {
     status,
-    title: titles[status] ?? STATUS_CODES[status] ?? 'Error',
+    title: titles[status] ?? (reasonPhrase(status) || 'Error'),
     instance: `mirrorgate:trace:${randomUUID()}`,
     detail,
     ...(invalid.length > 0 && { invalid_parameters: invalid }),
