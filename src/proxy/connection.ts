@@ -116,7 +116,14 @@ export class ClientConnection implements Open, RequestSource, UploadSource {
   advance(): void {
     if (this.#advancing) return
     this.#advancing = true
-    while (!this.#ending && this.#step());
+    try {
+      while (!this.#ending && this.#step());
+    } catch (error) {
+      // A bug ends this connection only.
+      this.shared.warn('connection_error', error)
+      this.socket.destroy()
+      this.#ending = true
+    }
     this.#advancing = false
     if (!this.#stopped || (this.#at < this.#to && !this.#ending)) return
     this.#stopped = false
