@@ -14,7 +14,7 @@ export function told({ port }: MailServer): Record<string, unknown> {
   }
 }
 
-/** Until the gateway has noted it, a kill makes a mail come twice: SMTP has nothing better. */
+/** Until it is noted on the disk, a kill makes a mail come twice: SMTP has nothing better. */
 export async function mailIsNoted(gateway: TestGateway): Promise<void> {
   await until(async () => (await incidentsOf(gateway, 'state=open'))[0]?.notices[0]?.state === 'sent', {
     what: 'the mail is known to be sent',

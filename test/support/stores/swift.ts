@@ -33,8 +33,20 @@ export interface Swift {
   /** Whether the writer may put objects into a bucket. */
   allow(bucket: string, allowed: boolean): Promise<void>
   /** Every object of a bucket, by name in order. */
-  objects(bucket: string): Promise<Map<string, { readonly body: Buffer; readonly type: string }>>
+  objects(bucket: string): Promise<Map<string, StoredObject>>
+  /** How many there are. */
+  count(bucket: string): Promise<number>
+  /** What is put from now on hangs, until it goes on. */
+  stall(): void
+  goOn(): void
   close(): Promise<void>
+}
+
+export interface StoredObject {
+  readonly body: Buffer
+  readonly type: string
+  /** When it was put, by the server's clock; in lexical order. */
+  readonly at: string
 }
 
 type Ports = Readonly<Record<'proxy' | 'account' | 'container' | 'object' | 'memcached', number>>
@@ -51,11 +63,13 @@ for name, port in (a.split(':') for a in sys.argv[2:]):
     builder.get_ring().save('%s/%s.ring.gz' % (sys.argv[1], name))
 `
 
-export async function startSwift(): Promise<Swift> {
+/** `env`: for all of its servers. */
+export async function startSwift(env: Readonly<Record<string, string>> = {}): Promise<Swift> {
   const folder = await mkdtemp(join(tmpdir(), 'swift-'))
   const ports = await portsOfSwift()
   await configure(folder, ports)
-  const children = start(folder, ports)
+  const servers = start(folder, ports, env)
+  const children = Object.values(servers)
   const url = `http://127.0.0.1:${ports.proxy}`
   const close = async () => {
     const gone = children.map((child) => (child.exitCode === null ? once(child, 'exit') : null))
@@ -66,7 +80,9 @@ export async function startSwift(): Promise<Swift> {
   try {
     for (const [name, port] of Object.entries(ports))
       await until(() => listens(port), { what: `Swift's ${name} server listens`, within_ms: 25_000 })
-    return { ...(await open(url)), close }
+    const stall = () => void servers.object.kill('SIGSTOP')
+    const goOn = () => void servers.object.kill('SIGCONT')
+    return { ...(await open(url)), stall, goOn, close }
   } catch (error) {
     const log = await readFile(join(folder, 'proxy.log'), 'utf8').catch(() => '')
     await close()
@@ -125,29 +141,43 @@ async function configure(folder: string, ports: Ports): Promise<void> {
   await promisify(execFile)('/usr/bin/python3', ['-c', rings, folder, ...named])
 }
 
-function start(folder: string, ports: Ports): ChildProcess[] {
-  const servers = ['account', 'container', 'object', 'proxy'].map((name) =>
-    spawn(`swift-${name}-server`, [join(folder, `${name}.conf`)], { stdio: 'ignore' }),
-  )
+type Servers = Readonly<Record<keyof Ports, ChildProcess>>
+
+function start(folder: string, ports: Ports, env: Readonly<Record<string, string>>): Servers {
+  const options = { stdio: 'ignore', env: { ...process.env, ...env } } as const
+  const server = (name: string) => spawn(`swift-${name}-server`, [join(folder, `${name}.conf`)], options)
   const own = ['-u', userInfo().username, '-l', '127.0.0.1', '-p', String(ports.memcached), '-m', '16']
-  return [spawn('/usr/bin/memcached', own, { stdio: 'ignore' }), ...servers]
+  return {
+    memcached: spawn('/usr/bin/memcached', own, { stdio: 'ignore' }),
+    account: server('account'),
+    container: server('container'),
+    object: server('object'),
+    proxy: server('proxy'),
+  }
+}
+
+interface Listed {
+  readonly name: string
+  readonly last_modified: string
 }
 
 /** Its own interface, so that tests look at what is stored with other eyes than the sink's. */
-async function open(url: string): Promise<Omit<Swift, 'close'>> {
+async function open(url: string): Promise<Omit<Swift, 'close' | 'stall' | 'goOn'>> {
   const admin = { id: 'test:admin', secret: 'adminsecret' }
   const signIn = { 'x-auth-user': admin.id, 'x-auth-key': admin.secret }
   const signedIn = await fetch(`${url}/auth/v1.0`, { headers: signIn })
   const token = signedIn.headers.get('x-auth-token') ?? ''
   const storage = signedIn.headers.get('x-storage-url') ?? ''
   const ask = async (path: string, method: string, headers: Record<string, string> = {}) => {
-    const answer = await fetch(`${storage}/${path}`, {
-      method,
-      headers: { 'x-auth-token': token, ...headers },
-    })
+    const request = { method, headers: { 'x-auth-token': token, ...headers } }
+    const send = () => fetch(`${storage}/${path}`, request)
+    // An idle connection may be closed meanwhile; all that is asked here may be asked twice.
+    const answer = await send().catch(send)
     if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status}`)
     return answer
   }
+  const list = async (bucket: string) =>
+    (await (await ask(`${bucket}?format=json`, 'GET')).json()) as Listed[]
   return {
     url,
     admin,
@@ -158,12 +188,12 @@ async function open(url: string): Promise<Omit<Swift, 'close'>> {
     allow: async (bucket, allowed) => {
       await ask(bucket, 'POST', { 'x-container-write': allowed ? 'test:writer' : '' })
     },
+    count: async (bucket) => (await list(bucket)).length,
     async objects(bucket) {
-      const names = (await (await ask(bucket, 'GET')).text()).split('\n').filter((name) => name !== '')
-      const found = names.map(async (name) => {
+      const found = (await list(bucket)).map(async ({ name, last_modified: at }) => {
         const answer = await ask(`${bucket}/${name.split('/').map(encodeURIComponent).join('/')}`, 'GET')
         const body = Buffer.from(await answer.arrayBuffer())
-        return [name, { body, type: answer.headers.get('content-type') ?? '' }] as const
+        return [name, { body, type: answer.headers.get('content-type') ?? '', at }] as const
       })
       return new Map(await Promise.all(found))
     },
