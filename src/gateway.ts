@@ -7,7 +7,7 @@ import { GatewayCommands } from './commands.ts'
 import { referencedTexts } from './config/changes.ts'
 import { type Loaded, loadConfig, type Usable } from './config/load.ts'
 import type { Verdict } from './config/load-task.ts'
-import { pathOf } from './config/places.ts'
+import { changesOfFixedKeys } from './config/fixed-keys.ts'
 import { ConfigurationError, formatProblem, type Problem, withAdvice } from './config/problems.ts'
 import { runningPlugins } from './config/plugins.ts'
 import type { Config } from './config/schema.ts'
@@ -28,8 +28,9 @@ import type { ApiResource } from './contract/resources.ts'
 import { version } from './contract/version.ts'
 import { descriptorsMax, descriptorWarnings } from './proxy/descriptors.ts'
 import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
-import { DataThreads, type SlabMessage } from './proxy/threads.ts'
+import { DataThreads } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
+import { Recording } from './recording.ts'
 import { ConfigurationReader } from './control/configuration-reader.ts'
 import { IncidentWatch } from './control/incident-watch.ts'
 import { ResourceBook } from './control/resource-book.ts'
@@ -67,20 +68,6 @@ export interface Gateway {
 const HOUSEKEEPING_MS = 1000
 /** At a stop: how long a healthy destination is still delivered to. What remains waits on disk. */
 const DELIVER_REST_MS = 5000
-
-/** What belongs to the process: a reload cannot change it. By JSON pointer into the file. */
-const fixedKeys: Readonly<Record<string, (config: Config) => string | number | boolean>> = {
-  '/listen/host': ({ listen }) => listen.host,
-  '/listen/port': ({ listen }) => listen.port,
-  '/listen/threads': ({ listen }) => listen.threads,
-  '/listen/reuse_port': ({ listen }) => listen.reuse_port,
-  '/data_dir': ({ data_dir }) => data_dir,
-  '/admin/host': ({ admin }) => admin.host,
-  '/admin/port': ({ admin }) => admin.port,
-  '/secrets/key_file': ({ secrets }) => secrets.key_file ?? '',
-  '/capture/buffer_bytes': ({ capture }) => capture.buffer_bytes,
-  '/logging/format': ({ logging }) => logging.format,
-}
 
 /** Starts a gateway; throws StartError or ConfigurationError when it cannot. Clients are accepted last. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
@@ -168,10 +155,7 @@ export class RunningGateway implements Gateway {
   #adminServer: AdminServer | null = null
   #timer: NodeJS.Timeout | null = null
   #reloading: Promise<unknown> = Promise.resolve()
-  #recording = 0
-  #settling = 0
-  #spoolError: string | null = null
-  #recorded: (() => void) | null = null
+  readonly #recording = new Recording(this)
 
   constructor(options: GatewayOptions, { lock, store, book, plugins }: Opened) {
     const { config } = options
@@ -192,7 +176,7 @@ export class RunningGateway implements Gateway {
     this.reader = new ConfigurationReader({ worker, file: options.file, plugins: config.plugins })
     this.threads = new DataThreads(dataPlan(config, this.#planParts()), {
       log: this.log,
-      slab: (thread, slab) => void this.#record(thread, slab),
+      slab: (thread, slab) => void this.#recording.record(thread, slab),
       lost: (slot, exchanges) => this.deliveries.captures.lost(slot, exchanges),
     })
     this.commands = new GatewayCommands(this)
@@ -268,40 +252,12 @@ export class RunningGateway implements Gateway {
     void this.#tellStart()
   }
 
-  /** One slab on its way to the disk. */
-  async #record(thread: number, message: SlabMessage): Promise<void> {
-    const { slab, used, sequence, generation, sealedAt, counts } = message
-    const plan = this.deliveries.captures.planOf(generation)
-    const slabBytes = slab.byteLength
-    this.#recording += 1
-    const release = await this.recorder.turn()
-    try {
-      const bounds = this.deliveries.recorderBounds()
-      const result = await this.recorder.record({ slab, used, thread, sequence, generation, plan, ...bounds })
-      this.threads.returnSlab(thread, result.slab)
-      this.deliveries.captures.recorded(result, counts)
-      this.metrics.observeCaptureLag((Date.now() - sealedAt) / 1000)
-      this.metrics.countNotRedactable(result.notRedactable)
-      this.#spoolError ??= result.error
-    } catch (error) {
-      this.log.error({ err: error }, 'recorder failed')
-      this.threads.slabLost(thread, slabBytes)
-      this.#settling += 1
-      await this.deliveries.captures.settleCrash({ thread, sequence, counts })
-      this.#settling -= 1
-    }
-    release()
-    this.#recording -= 1
-    if (this.#recording === 0) this.#recorded?.()
-  }
-
   #housekeep(): void {
-    // While a crash is being settled, its segments are still searched for what was written last.
-    if (this.#settling === 0 && this.state !== 'draining')
+    if (!this.#recording.settling && this.state !== 'draining')
       this.deliveries.closeAbandoned(this.recorder.alive())
     // Once a second: a full disk fails with every slab (trap A23).
-    if (this.#spoolError !== null) this.log.error({ error: this.#spoolError }, 'spool write failed')
-    this.#spoolError = null
+    const error = this.#recording.takeError()
+    if (error !== null) this.log.error({ error }, 'spool write failed')
     this.deliveries
       .housekeep()
       .catch((error: unknown) => this.log.error({ err: error }, 'housekeeping failed'))
@@ -438,13 +394,7 @@ export class RunningGateway implements Gateway {
   #cannotChange({ config, file, places }: Extract<Loaded, { ok: true }>): Problem[] {
     const wanting = this.slotsWanting(config)
     if (wanting !== null) return [{ file, line: 1, column: 1, path: '', message: wanting }]
-    return Object.entries(fixedKeys).flatMap(([at, read]) => {
-      const [before, wanted] = [read(this.config), read(config)]
-      if (before === wanted) return []
-      const rule = `must stay ${JSON.stringify(before)} in a reload (restart the gateway to change it)`
-      const message = `${rule}, got ${JSON.stringify(wanted)}`
-      return [{ file, ...places.value(at), path: pathOf(at), message }]
-    })
+    return changesOfFixedKeys(this.config, { config, file, places })
   }
 
   async stop(): Promise<{ clean: boolean }> {
@@ -453,7 +403,7 @@ export class RunningGateway implements Gateway {
     this.log.info({ grace_ms: graceMs, drain_ms: drainMs }, 'draining')
     const clean = await this.threads.drain(graceMs, drainMs)
     if (!clean) this.log.error('connections were still open when drain_ms was over: they were cut')
-    await this.#allRecorded()
+    await this.#recording.ended()
     await this.recorder.close()
     await this.commands.events.written()
     await this.deliveries.closeSegments()
@@ -486,13 +436,6 @@ export class RunningGateway implements Gateway {
     await this.incidents.close()
     await this.trail.record({ event: 'gateway_stopped', actor: theGateway, details: { clean } })
     await this.trail.settled()
-  }
-
-  #allRecorded(): Promise<void> {
-    if (this.#recording === 0) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#recorded = resolve
-    })
   }
 
   /** A start that failed has captured nothing: how the run before it ended still stands. */
