@@ -40,12 +40,6 @@ const common: Omit<CapturedExchange, 'requestBody' | 'responseBody'> = {
 const requestBytes = Buffer.from(orderBody)
 const responseBytes = Buffer.from(answerBody)
 
-export const captured: CapturedExchange = {
-  ...common,
-  requestBody: { bytes: requestBytes, size: requestBytes.length, limited: false },
-  responseBody: { bytes: responseBytes, size: responseBytes.length, limited: false },
-}
-
 const kept = (bytes: Buffer) => ({ pieces: [bytes], kept: bytes.length, size: bytes.length, limited: false })
 
 export const sealed: SealedExchange = {

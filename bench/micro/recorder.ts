@@ -5,11 +5,12 @@ import { brotliCompressSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { limits } from '../../src/contract/limits.ts'
 import type { RecordMirror, RecordPlan, RecordTask } from '../../src/contract/tasks.ts'
 import { recordBytes, recordText, SlabView, writeRecord } from '../../src/queue/slab.ts'
+import { SlabReader } from '../../src/queue/slab-reader.ts'
 import { decodeBody } from '../../src/recorder/decode.ts'
 import { ItemEncoder, type ItemRules } from '../../src/recorder/encode.ts'
 import { record } from '../../src/recorder/record.ts'
 import { Redactor } from '../../src/recorder/redact.ts'
-import { captured, sealed } from './exchange.ts'
+import { sealed } from './exchange.ts'
 import type { Step } from './micro.ts'
 
 const rules: ItemRules = {
@@ -60,6 +61,9 @@ function redact(body: Buffer, what: string): Step {
 /** Both items of a pair, default redaction included. */
 function encode(): Step {
   const encoder = new ItemEncoder(rules)
+  const { slab, used } = fullSlab()
+  const record = new SlabReader(slab, used)
+  record.next()
   let turn = 0
   return {
     name: 'encode',
@@ -68,8 +72,8 @@ function encode(): Step {
     run: (times) => {
       for (let done = 0; done < times; done += 1) {
         turn += 1
-        encoder.item(captured, 'request', turn)
-        encoder.item(captured, 'response', turn)
+        encoder.item(record, 'request', turn)
+        encoder.item(record, 'response', turn)
       }
     },
   }

@@ -1,6 +1,7 @@
 /** Writing an exchange into a slab (data thread) and reading it again (recorder). */
 import { limits } from '../../src/contract/limits.ts'
-import { readSlab, recordBytes, recordText, SlabView, writeRecord } from '../../src/queue/slab.ts'
+import { recordBytes, recordText, SlabView, writeRecord } from '../../src/queue/slab.ts'
+import { SlabReader } from '../../src/queue/slab-reader.ts'
 import { sealed } from './exchange.ts'
 import type { Step } from './micro.ts'
 
@@ -39,7 +40,10 @@ export function slabRead(): Step {
     note: '1 KB request, 400-byte response',
     run: (times) => {
       let seen = 0
-      while (seen < times) for (const exchange of readSlab(view.slab, used)) seen += exchange.mirrors.length
+      while (seen < times) {
+        const record = new SlabReader(view.slab, used)
+        while (record.next()) seen += record.mirrors
+      }
     },
   }
 }

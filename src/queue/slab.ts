@@ -1,59 +1,16 @@
-/**
- * The format of a slab: captured exchanges as binary records, one after the other, in an ArrayBuffer of their
- * own that travels from a data thread to a recorder by transfer.
- *
- *   slab    ┌──────────┬──────────┬─────┐
- *           │ record 0 │ record 1 │ …   │ unused          each record begins at a multiple of 8
- *           └──────────┴──────────┴─────┘
- *   record  ┌────────┬──────────────┬──────┬──────────────┬───────────────┬─────┐
- *           │ fields │ mirror slots │ text │ request body │ response body │ pad │
- *           │ 104 B  │ 4 B each     │      │              │               │     │
- *           └────────┴──────────────┴──────┴──────────────┴───────────────┴─────┘
- *
- * `text` is every string of the exchange in latin1, joined by LF: nothing that HTTP lets into a head holds an
- * LF, and one write of one string costs a tenth of forty. Numbers are in the byte order of the machine: a
- * slab never leaves it.
- */
-import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
-import { type CapturedBody, type CapturedExchange, outcomes } from '../contract/exchange.ts'
-
-const MAGIC = 0x3147_4d58
-const FIELDS_BYTES = 104
-
-/** Positions in `Float64Array` units from the start of the record. */
-const at64 = {
-  startedAt: 1,
-  answeredAt: 2,
-  durationMs: 3,
-  upstreamMs: 4,
-  requestSize: 5,
-  responseSize: 6,
-} as const
-/** Positions in `Uint32Array` units from the start of the record. */
-const at32 = {
-  magic: 0,
-  length: 1,
-  requestKept: 14,
-  responseKept: 15,
-  textBytes: 16,
-  status: 17,
-  outcome: 18,
-  flags: 19,
-  clientPort: 20,
-  requestHeaders: 21,
-  requestTrailers: 22,
-  responseHeaders: 23,
-  responseTrailers: 24,
-  mirrors: 25,
-} as const
-const REQUEST_LIMITED = 1
-const RESPONSE_LIMITED = 2
-const HAS_STATUS = 4
-/** Above the flags: 1 + the place of the gateway's own error code, 0 for none. */
-const ERROR_CODE_SHIFT = 8
-const errorCodes = Object.keys(gatewayErrors) as GatewayErrorCode[]
-/** Strings that every record has, before its header lists. */
-const FIXED_STRINGS = 10
+/** Writes captured exchanges into a slab (`slab-format.ts`): the last step of a data thread. */
+import { type CapturedExchange, outcomes } from '../contract/exchange.ts'
+import {
+  at32,
+  at64,
+  ERROR_CODE_SHIFT,
+  errorCodes,
+  FIELDS_BYTES,
+  HAS_STATUS,
+  RECORD_MAGIC,
+  REQUEST_LIMITED,
+  RESPONSE_LIMITED,
+} from './slab-format.ts'
 
 /** A body on its way into a slab: the pieces that were kept, in order. */
 export interface KeptBody {
@@ -71,7 +28,7 @@ export type SealedExchange = Omit<CapturedExchange, 'requestBody' | 'responseBod
   readonly responseBody: KeptBody
 }
 
-/** The views through which one slab is written. */
+/** The views through which one slab is written and read. */
 export class SlabView {
   readonly slab: ArrayBuffer
   readonly bytes: Buffer
@@ -86,13 +43,21 @@ export class SlabView {
   }
 }
 
+/** No template: what is not known to be a string would be asked for its own, each time. */
 function joinedList(list: readonly string[]): string {
   let text = ''
-  for (let i = 0; i < list.length; i++) text += `\n${list[i]}`
+  for (let i = 0; i < list.length; i++) text += '\n' + (list[i] as string)
   return text
 }
 
-/** Every string of an exchange in one. The order is that of `readRecord`. */
+/** Bytes of a list in the text. */
+function listBytes(list: readonly string[]): number {
+  let bytes = list.length
+  for (let i = 0; i < list.length; i++) bytes += (list[i] as string).length
+  return bytes
+}
+
+/** Every string of an exchange in one. */
 export function recordText(exchange: SealedExchange): string {
   return (
     `${exchange.id}\n${exchange.collection}\n${exchange.upstream}\n${exchange.clientIp}\n` +
@@ -159,10 +124,10 @@ export function writeRecord(
     (exchange.status === null ? 0 : HAS_STATUS) |
     (exchange.errorCode === null ? 0 : (errorCodes.indexOf(exchange.errorCode) + 1) << ERROR_CODE_SHIFT)
   words[w + at32.clientPort] = exchange.clientPort
-  words[w + at32.requestHeaders] = exchange.requestHeaders.length
-  words[w + at32.requestTrailers] = exchange.requestTrailers.length
-  words[w + at32.responseHeaders] = exchange.responseHeaders.length
-  words[w + at32.responseTrailers] = exchange.responseTrailers.length
+  words[w + at32.requestHeaders] = listBytes(exchange.requestHeaders)
+  words[w + at32.requestTrailers] = listBytes(exchange.requestTrailers)
+  words[w + at32.responseHeaders] = listBytes(exchange.responseHeaders)
+  words[w + at32.responseTrailers] = listBytes(exchange.responseTrailers)
   words[w + at32.mirrors] = mirrors.length
   const slotsAt = w + FIELDS_BYTES / 4
   for (let i = 0; i < mirrors.length; i++) words[slotsAt + i] = mirrors[i] as number
@@ -170,115 +135,8 @@ export function writeRecord(
   bytes.write(text, at, text.length, 'latin1')
   at = copyPieces(bytes, at + text.length, requestBody.pieces)
   at = copyPieces(bytes, at, responseBody.pieces)
-  bytes.fill(0, at, start + length)
+  while (at < start + length) bytes[at++] = 0
   // Last, so that a writer that threw half-way leaves nothing that looks like a record.
-  words[w + at32.magic] = MAGIC
+  words[w + at32.magic] = RECORD_MAGIC
   words[w + at32.length] = length
-}
-
-function broken(at: number, rule: string, value: number): Error {
-  return new Error(`slab record at byte ${at}: ${rule}, got ${value}`)
-}
-
-/** Checks every length of the record at `start` against `end`, and returns its own length. */
-function checkedLength(words: Uint32Array, start: number, end: number): number {
-  const w = start >> 2
-  if (end - start < FIELDS_BYTES) throw broken(start, `must have at least ${FIELDS_BYTES} bytes`, end - start)
-  const magic = words[w + at32.magic] as number
-  if (magic !== MAGIC) throw broken(start, `must begin with ${MAGIC}`, magic)
-  const length = words[w + at32.length] as number
-  if (length % 8 !== 0 || length > end - start)
-    throw broken(start, `length must be within ${end - start}`, length)
-  const outcome = words[w + at32.outcome] as number
-  if (outcome >= outcomes.length) throw broken(start, `outcome must be below ${outcomes.length}`, outcome)
-  const parts =
-    FIELDS_BYTES +
-    (words[w + at32.mirrors] as number) * 4 +
-    (words[w + at32.textBytes] as number) +
-    (words[w + at32.requestKept] as number) +
-    (words[w + at32.responseKept] as number)
-  if (parts > length) throw broken(start, `parts must fit its length of ${length}`, parts)
-  return length
-}
-
-function body(bytes: Buffer, from: number, kept: number, size: number, limited: boolean): CapturedBody {
-  return { bytes: bytes.subarray(from, from + kept), size, limited }
-}
-
-function readRecord(view: SlabView, start: number): CapturedExchange {
-  const { words, doubles, bytes } = view
-  const w = start >> 2
-  const d = start >> 3
-  const word = (position: number) => words[w + position] as number
-  const double = (position: number) => doubles[d + position] as number
-  const slotsAt = w + FIELDS_BYTES / 4
-  const textAt = start + FIELDS_BYTES + word(at32.mirrors) * 4
-  const requestAt = textAt + word(at32.textBytes)
-  const responseAt = requestAt + word(at32.requestKept)
-  const strings = bytes.toString('latin1', textAt, requestAt).split('\n')
-  const requestHeadersEnd = FIXED_STRINGS + word(at32.requestHeaders)
-  const requestTrailersEnd = requestHeadersEnd + word(at32.requestTrailers)
-  const responseHeadersEnd = requestTrailersEnd + word(at32.responseHeaders)
-  const responseTrailersEnd = responseHeadersEnd + word(at32.responseTrailers)
-  if (strings.length !== responseTrailersEnd) {
-    throw broken(start, `must hold ${responseTrailersEnd} strings`, strings.length)
-  }
-  const flags = word(at32.flags)
-  const text = (index: number) => strings[index] as string
-  return {
-    id: text(0),
-    collection: text(1),
-    upstream: text(2),
-    clientIp: text(3),
-    scheme: text(4) === 'https' ? 'https' : 'http',
-    method: text(5),
-    host: text(6),
-    target: text(7),
-    requestVersion: text(8),
-    responseVersion: text(9),
-    startedAt: double(at64.startedAt),
-    answeredAt: double(at64.answeredAt),
-    durationMs: double(at64.durationMs),
-    upstreamMs: double(at64.upstreamMs),
-    outcome: outcomes[word(at32.outcome)] as CapturedExchange['outcome'],
-    errorCode: errorCodes[(flags >>> ERROR_CODE_SHIFT) - 1] ?? null,
-    clientPort: word(at32.clientPort),
-    status: (flags & HAS_STATUS) === 0 ? null : word(at32.status),
-    requestHeaders: strings.slice(FIXED_STRINGS, requestHeadersEnd),
-    requestTrailers: strings.slice(requestHeadersEnd, requestTrailersEnd),
-    responseHeaders: strings.slice(requestTrailersEnd, responseHeadersEnd),
-    responseTrailers: strings.slice(responseHeadersEnd, responseTrailersEnd),
-    requestBody: body(
-      bytes,
-      requestAt,
-      word(at32.requestKept),
-      double(at64.requestSize),
-      (flags & REQUEST_LIMITED) !== 0,
-    ),
-    responseBody: body(
-      bytes,
-      responseAt,
-      word(at32.responseKept),
-      double(at64.responseSize),
-      (flags & RESPONSE_LIMITED) !== 0,
-    ),
-    mirrors: Array.from(words.subarray(slotsAt, slotsAt + word(at32.mirrors))),
-  }
-}
-
-/**
- * Reads the records of a slab in order; `used` is in bytes. Bodies are views into the slab: they live as long
- * as it does. Throws when a record is not what `writeRecord` writes; those before it have been yielded by
- * then.
- */
-export function* readSlab(slab: ArrayBuffer, used: number): Generator<CapturedExchange, void, void> {
-  if (!Number.isInteger(used) || used < 0 || used > slab.byteLength || used % 8 !== 0) {
-    throw new Error(`slab: used must be a multiple of 8 up to ${slab.byteLength}, got ${used}`)
-  }
-  const view = new SlabView(slab)
-  for (let at = 0; at < used; ) {
-    const length = checkedLength(view.words, at, used)
-    yield readRecord(view, at)
-    at += length
-  }
 }

@@ -1,8 +1,8 @@
 /** From the captured bytes of a body to its fields in an item: cut, decode, redact, encode. */
 import { isUtf8 } from 'node:buffer'
-import type { CapturedBody } from '../contract/exchange.ts'
+import type { BodyRange } from '../queue/slab-reader.ts'
 import { codingsOf, decodeBody } from './decode.ts'
-import type { ItemBuffer } from './item-buffer.ts'
+import { ascii, type ItemBuffer } from './item-buffer.ts'
 import type { Redactor } from './redact.ts'
 
 export interface BodyRules {
@@ -15,123 +15,137 @@ export interface BodyRules {
 export interface BodyHead {
   readonly contentType: string
   readonly contentEncoding: string
+  /** Whether something in it was redacted. */
+  readonly redacted: boolean
 }
 
-/** What an item says of a body behind `body` and `body_encoding`. */
-interface BodyNotes {
-  readonly size: number
-  truncated: boolean
-  limited: boolean
-  decodedFrom: string | null
-  decodeError: string | null
-  redacted: boolean
-  omitted: boolean
-}
+const NO_BODY = ascii(',"body":null,"body_encoding":"none"')
+const TEXT_OPEN = ascii(',"body":"')
+const TEXT_CLOSE = ascii('","body_encoding":"utf8"')
+const SIZE = ascii(',"body_bytes":')
+const WHOLE = ascii(',"truncated":false')
+const TRUNCATED = ascii(',"truncated":true')
+const REDACTED = ascii(',"redacted":true')
+const OMITTED = ascii(',"omitted":"not_redactable"')
+const LIMITED = ascii(',"capture_limited":true')
 
-/**
- * Appends `,"body":…` and the fields behind it, up to `capture_limited`. Returns whether the body was left
- * out because it could not be redacted. `wanted`: body capture is on; `redacted`: something in its head
- * was.
- */
-export function writeBody(
-  out: ItemBuffer,
-  body: CapturedBody,
-  head: BodyHead,
-  rules: BodyRules,
-  wanted: boolean,
-  redacted: boolean,
-): boolean {
-  const notes: BodyNotes = {
-    size: body.size,
-    truncated: false,
-    limited: false,
-    decodedFrom: null,
-    decodeError: null,
-    redacted,
-    omitted: false,
+/** Writes one body at a time; what it notes of it holds until the next. */
+export class BodyWriter {
+  readonly #rules: BodyRules
+  #truncated = false
+  #limited = false
+  #decodedFrom: string | null = null
+  #decodeError: string | null = null
+  #redacted = false
+  #omitted = false
+
+  constructor(rules: BodyRules) {
+    this.#rules = rules
   }
-  if (wanted && body.size > 0) writeCaptured(out, body, head, rules, notes)
-  else out.text(NO_BODY)
-  out.text(notesText(notes))
-  return notes.omitted
-}
 
-const NO_BODY = ',"body":null,"body_encoding":"none"'
-
-function writeCaptured(
-  out: ItemBuffer,
-  body: CapturedBody,
-  head: BodyHead,
-  rules: BodyRules,
-  notes: BodyNotes,
-): void {
-  const within = body.bytes.length <= rules.bodyBytes
-  let bytes = within ? body.bytes : body.bytes.subarray(0, rules.bodyBytes)
-  notes.truncated = bytes.length < body.size
-  // Where the mirror's own cap cut it, memory did not.
-  notes.limited = body.limited && notes.truncated && bytes.length < rules.bodyBytes
-  if (bytes.length === 0) return out.text(NO_BODY)
-  if (head.contentEncoding !== '') {
-    const decoded = decode(bytes, head.contentEncoding, rules, notes)
-    if (decoded === null) return out.text(NO_BODY)
-    bytes = decoded
+  /**
+   * Appends `,"body":…` and the fields behind it, up to `capture_limited`. Returns whether the body was left
+   * out because it could not be redacted. `wanted`: body capture is on.
+   */
+  write(out: ItemBuffer, source: Buffer, body: BodyRange, head: BodyHead, wanted: boolean): boolean {
+    this.#truncated = false
+    this.#limited = false
+    this.#decodedFrom = null
+    this.#decodeError = null
+    this.#redacted = head.redacted
+    this.#omitted = false
+    if (wanted && body.size > 0) this.#captured(out, source, body, head)
+    else out.ascii(NO_BODY)
+    this.#notes(out, body.size)
+    return this.#omitted
   }
-  if (notes.truncated) bytes = wholeCharacters(bytes)
-  const utf8 = isUtf8(bytes)
-  const result = rules.redactor.body(bytes, utf8, head.contentType)
-  if (result.kind === 'not_redactable') {
-    notes.omitted = true
-    out.text(NO_BODY)
-  } else if (result.kind === 'text') {
-    notes.redacted = true
-    out.text(`,"body":${JSON.stringify(result.text)},"body_encoding":"utf8"`)
-  } else if (utf8) {
-    out.text(',"body":')
-    out.string(bytes)
-    out.text(',"body_encoding":"utf8"')
-  } else {
-    out.text(`,"body":"${bytes.toString('base64')}","body_encoding":"base64"`)
-  }
-}
 
-/** Null when the body must be left out: what is still encoded cannot be looked into. */
-function decode(bytes: Buffer, contentEncoding: string, rules: BodyRules, notes: BodyNotes): Buffer | null {
-  const codings = codingsOf(contentEncoding)
-  if (codings.length === 0) return bytes
-  if (rules.decode) {
-    const decoded = decodeBody(bytes, codings, notes.truncated, rules.bodyBytes)
-    notes.decodedFrom = decoded.from
-    notes.decodeError = decoded.error
-    if (decoded.error === null) {
-      notes.truncated = decoded.cut
-      return decoded.bytes
+  #captured(out: ItemBuffer, source: Buffer, body: BodyRange, head: BodyHead): void {
+    const { bodyBytes } = this.#rules
+    let { from, to } = body
+    if (to - from > bodyBytes) to = from + bodyBytes
+    this.#truncated = to - from < body.size
+    // Where the mirror's own cap cut it, memory did not.
+    this.#limited = body.limited && this.#truncated && to - from < bodyBytes
+    if (from === to) return out.ascii(NO_BODY)
+    let bytes = source
+    if (head.contentEncoding !== '') {
+      const decoded = this.#decode(bytes.subarray(from, to), head.contentEncoding)
+      if (decoded === null) return out.ascii(NO_BODY)
+      bytes = decoded
+      from = 0
+      to = decoded.length
+    }
+    if (this.#truncated) to = wholeCharacters(bytes, from, to)
+    const watch = this.#rules.redactor.watch(head.contentType)
+    if (watch !== undefined) {
+      const before = out.length
+      out.ascii(TEXT_OPEN)
+      if (out.body(bytes, from, to, watch)) return out.ascii(TEXT_CLOSE)
+      out.length = before
+    }
+    this.#readWhole(out, bytes.subarray(from, to), head.contentType)
+  }
+
+  #readWhole(out: ItemBuffer, bytes: Buffer, contentType: string): void {
+    const utf8 = isUtf8(bytes)
+    const result = this.#rules.redactor.body(bytes, utf8, contentType)
+    if (result.kind === 'not_redactable') {
+      this.#omitted = true
+      out.ascii(NO_BODY)
+    } else if (result.kind === 'text') {
+      this.#redacted = true
+      out.text(`,"body":${JSON.stringify(result.text)},"body_encoding":"utf8"`)
+    } else if (utf8) {
+      out.ascii(TEXT_OPEN)
+      out.body(bytes, 0, bytes.length, null)
+      out.ascii(TEXT_CLOSE)
+    } else {
+      out.text(`,"body":"${bytes.toString('base64')}","body_encoding":"base64"`)
     }
   }
-  notes.omitted = rules.redactor.fields
-  return notes.omitted ? null : bytes
+
+  /** Null when the body must be left out: what is still encoded cannot be looked into. */
+  #decode(bytes: Buffer, contentEncoding: string): Buffer | null {
+    const { decode, bodyBytes, redactor } = this.#rules
+    const codings = codingsOf(contentEncoding)
+    if (codings.length === 0) return bytes
+    if (decode) {
+      const decoded = decodeBody(bytes, codings, this.#truncated, bodyBytes)
+      this.#decodedFrom = decoded.from
+      this.#decodeError = decoded.error
+      if (decoded.error === null) {
+        this.#truncated = decoded.cut
+        return decoded.bytes
+      }
+    }
+    this.#omitted = redactor.fields
+    return this.#omitted ? null : bytes
+  }
+
+  #notes(out: ItemBuffer, size: number): void {
+    out.ascii(SIZE)
+    out.integer(size)
+    out.ascii(this.#truncated ? TRUNCATED : WHOLE)
+    if (this.#decodedFrom !== null) out.text(`,"decoded_from":${JSON.stringify(this.#decodedFrom)}`)
+    if (this.#decodeError !== null) out.text(`,"decode_error":${JSON.stringify(this.#decodeError)}`)
+    if (this.#redacted) out.ascii(REDACTED)
+    if (this.#omitted) out.ascii(OMITTED)
+    if (this.#limited) out.ascii(LIMITED)
+  }
 }
 
 /**
  * RFC 3629 §3: a cut may leave the first bytes of a character at the end; without them the rest is still
- * text.
+ * text. Where it ends then.
  */
-function wholeCharacters(bytes: Buffer): Buffer {
-  for (let back = 1; back <= 3 && back <= bytes.length; back++) {
-    const byte = bytes[bytes.length - back] as number
-    if (byte < 0x80) return bytes
+function wholeCharacters(bytes: Buffer, from: number, to: number): number {
+  for (let back = 1; back <= 3 && back <= to - from; back++) {
+    const byte = bytes[to - back] as number
+    if (byte < 0x80) return to
     if (byte < 0xc0) continue
     const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2
-    return length > back ? bytes.subarray(0, bytes.length - back) : bytes
+    return length > back ? to - back : to
   }
-  return bytes
-}
-
-function notesText(notes: BodyNotes): string {
-  let text = `,"body_bytes":${notes.size},"truncated":${notes.truncated}`
-  if (notes.decodedFrom !== null) text += `,"decoded_from":${JSON.stringify(notes.decodedFrom)}`
-  if (notes.decodeError !== null) text += `,"decode_error":${JSON.stringify(notes.decodeError)}`
-  if (notes.redacted) text += ',"redacted":true'
-  if (notes.omitted) text += ',"omitted":"not_redactable"'
-  if (notes.limited) text += ',"capture_limited":true'
-  return text
+  return to
 }

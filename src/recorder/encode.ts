@@ -1,12 +1,14 @@
 /** Writes captured exchanges as the items that collectors receive (contract §3). */
-import type { CapturedExchange, HeaderPairs } from '../contract/exchange.ts'
 import type { Half } from '../contract/plugin.ts'
 import type { ApiFormat, RecordMirror } from '../contract/tasks.ts'
-import { apiSummary, isApi } from './api-event.ts'
-import { type BodyHead, writeBody } from './body.ts'
-import { HeaderReader } from './headers.ts'
+import { stringAt } from '../queue/slab-format.ts'
+import type { BodyRange, Range, SlabReader } from '../queue/slab-reader.ts'
 import { type ItemRenderer, itemRenderer } from '../render/items.ts'
-import { ItemBuffer } from './item-buffer.ts'
+import { isApi, writeSummary } from './api-event.ts'
+import { BodyWriter } from './body.ts'
+import { HeaderReader } from './headers.ts'
+import { ascii, ItemBuffer } from './item-buffer.ts'
+import { answeredAt, writeTime } from './item-time.ts'
 import { Redactor } from './redact.ts'
 
 /** What of a mirror decides how its items look; mirrors that agree in it share one encoder. */
@@ -26,22 +28,40 @@ export function itemRulesKey(rules: ItemRules): string {
 /** Formats whose items are not told by the half that they carry. */
 const madeFormats: ReadonlySet<string> = new Set(['har', 'akto', 'template', 'api_summary', 'api_details'])
 
-/** One half of an exchange, read and redacted, but for its body. */
-interface Part extends BodyHead {
-  /** Its fields up to `headers`, as JSON without the closing brace. */
-  readonly text: string
-  readonly redacted: boolean
-  readonly trailers: HeaderPairs
-  readonly trailersRedacted: boolean
-  readonly traceparent: string | undefined
-}
+const QUERY_MARK = 0x3f
+const ID = ascii('{"id":"')
+const TIME = ascii('","ts":"')
+const CLIENT = ascii(',"client":{"ip":"')
+const PORT = ascii('","port":')
+const CLIENT_END = ascii('}')
+const OUTCOME = ascii(',"outcome":"')
+const TOTAL = ascii('","duration_ms":{"total":')
+const UPSTREAM_MS = ascii(',"upstream":')
+const UPSTREAM = ascii('},"upstream":"')
+const REQUEST = ascii(',"request":{"method":"')
+const SCHEME = ascii('","scheme":"')
+const HOST = ascii('","host":"')
+const PATH = ascii('","path":"')
+const QUERY = ascii('","query":"')
+const VERSION = ascii('","http_version":"')
+const RESPONSE = ascii(',"response":{"status":')
+const STATUS_VERSION = ascii(',"http_version":"')
+const HEADERS = ascii('","headers":[')
+const HEADERS_END = ascii(']')
+const TRAILERS = ascii(',"trailers":[')
+const PART_END = ascii('}')
+const ITEM_END = ascii('}\n')
+const QUOTE = ascii('"')
+const NOTHING = ascii('null')
 
 export class ItemEncoder {
   readonly #rules: ItemRules
   readonly #render: ItemRenderer | null
   readonly #redactor: Redactor
   readonly #headers: HeaderReader
-  readonly #bodyRules: { readonly bodyBytes: number; readonly decode: boolean; readonly redactor: Redactor }
+  readonly #trailers: HeaderReader
+  readonly #body: BodyWriter
+  readonly #environment: Uint8Array
   readonly #made: Record<Half, { readonly buffer: ItemBuffer; turn: number }> = {
     request: { buffer: new ItemBuffer(), turn: -1 },
     response: { buffer: new ItemBuffer(), turn: -1 },
@@ -51,177 +71,185 @@ export class ItemEncoder {
   notRedactable = 0
 
   constructor(rules: ItemRules) {
+    const { environment, bodyBytes, decode } = rules
     this.#rules = rules
     this.#render = itemRenderer(
       isApi(rules.format) ? 'exchange' : rules.format,
-      rules.environment,
+      environment,
       rules.message ?? null,
     )
-    this.#redactor = new Redactor(rules.redact)
-    this.#headers = new HeaderReader(this.#redactor)
-    this.#bodyRules = { bodyBytes: rules.bodyBytes, decode: rules.decode, redactor: this.#redactor }
+    const redactor = new Redactor(rules.redact)
+    this.#redactor = redactor
+    this.#headers = new HeaderReader(redactor)
+    this.#trailers = new HeaderReader(redactor)
+    this.#body = new BodyWriter({ bodyBytes, decode, redactor })
+    const name = JSON.stringify(environment)
+    this.#environment = new Uint8Array(Buffer.from(`","environment":${name},"collection":"`))
   }
 
   /**
    * The item and its newline. `turn` counts exchanges: the second leg that asks within a turn gets the
    * same bytes.
    */
-  item(exchange: CapturedExchange, half: Half, turn: number): ItemBuffer {
+  item(record: SlabReader, half: Half, turn: number): ItemBuffer {
     const made = this.#made[half]
-    if (made.turn === turn) return made.buffer
+    const { buffer } = made
+    if (made.turn === turn) return buffer
     made.turn = -1
-    made.buffer.reset()
-    if (half === 'request') this.#request(exchange, made.buffer)
-    else if (half === 'response') this.#response(exchange, made.buffer)
-    else if (isApi(this.#rules.format)) this.#api(exchange, this.#rules.format, made.buffer)
-    else this.#exchange(exchange, made.buffer)
-    made.buffer.flush()
-    if (this.#render !== null) rewrite(made.buffer, this.#render)
+    buffer.reset()
+    const { format } = this.#rules
+    if (half === 'request') this.#request(record, buffer)
+    else if (half === 'response') this.#response(record, buffer)
+    else if (isApi(format)) this.#api(record, format, buffer)
+    else this.#exchange(record, buffer)
+    buffer.ascii(ITEM_END)
+    if (this.#render !== null) rewrite(buffer, this.#render)
     made.turn = turn
-    return made.buffer
+    return buffer
   }
 
-  #request(exchange: CapturedExchange, out: ItemBuffer): void {
-    const part = this.#requestPart(exchange)
-    const { id, startedAt, collection } = exchange
-    const client = { ip: exchange.clientIp, port: exchange.clientPort }
-    const { environment } = this.#rules
-    const head = {
-      id,
-      ts: isoTime(startedAt),
-      environment,
-      collection,
-      client,
-      traceparent: part.traceparent,
+  #request(record: SlabReader, out: ItemBuffer): void {
+    this.#head(record, record.startedAt, out)
+    this.#client(record, out)
+    this.#requestPart(record, out)
+  }
+
+  #response(record: SlabReader, out: ItemBuffer): void {
+    this.#head(record, answeredAt(record), out)
+    this.#outcome(record, out)
+    this.#responsePart(record, out)
+  }
+
+  #exchange(record: SlabReader, out: ItemBuffer): void {
+    this.#head(record, record.startedAt, out)
+    this.#client(record, out)
+    this.#outcome(record, out)
+    this.#requestPart(record, out)
+    this.#responsePart(record, out)
+  }
+
+  #api(record: SlabReader, format: ApiFormat, out: ItemBuffer): void {
+    writeSummary(record, { format, environment: this.#rules.environment, redactor: this.#redactor }, out)
+    if (format === 'api_summary') return
+    this.#headers.read(record.bytes, record.requestHeaders)
+    this.#requestPart(record, out)
+    this.#responsePart(record, out)
+  }
+
+  /** Up to the collection. */
+  #head(record: SlabReader, time: number, out: ItemBuffer): void {
+    out.ascii(ID)
+    writeString(record, stringAt.id, out)
+    out.ascii(TIME)
+    writeTime(time, out)
+    out.ascii(this.#environment)
+    writeString(record, stringAt.collection, out)
+    out.ascii(QUOTE)
+  }
+
+  /** The trace stands before the request that it came with. */
+  #client(record: SlabReader, out: ItemBuffer): void {
+    this.#headers.read(record.bytes, record.requestHeaders)
+    out.ascii(CLIENT)
+    writeString(record, stringAt.clientIp, out)
+    out.ascii(PORT)
+    out.integer(record.clientPort)
+    out.ascii(CLIENT_END)
+    const { traceparent } = this.#headers
+    if (traceparent !== null) out.text(`,"traceparent":${JSON.stringify(traceparent)}`)
+  }
+
+  #outcome(record: SlabReader, out: ItemBuffer): void {
+    out.ascii(OUTCOME)
+    out.text(record.outcome)
+    out.ascii(TOTAL)
+    out.milliseconds(record.durationMs)
+    out.ascii(UPSTREAM_MS)
+    out.milliseconds(record.upstreamMs)
+    out.ascii(UPSTREAM)
+    writeString(record, stringAt.upstream, out)
+    out.ascii(QUOTE)
+  }
+
+  /** After the headers were read. */
+  #requestPart(record: SlabReader, out: ItemBuffer): void {
+    out.ascii(REQUEST)
+    writeString(record, stringAt.method, out)
+    out.ascii(SCHEME)
+    writeString(record, stringAt.scheme, out)
+    out.ascii(HOST)
+    writeString(record, stringAt.host, out)
+    const redacted = this.#target(record, out)
+    out.ascii(VERSION)
+    writeString(record, stringAt.requestVersion, out)
+    out.ascii(HEADERS)
+    out.append(this.#headers.pairs)
+    out.ascii(HEADERS_END)
+    const { requestBody } = this.#rules
+    this.#bodyPart(record, record.requestBody, record.requestTrailers, requestBody, redacted, out)
+  }
+
+  /** Whether something of it was redacted. */
+  #target(record: SlabReader, out: ItemBuffer): boolean {
+    const { bytes } = record
+    const from = record.from(stringAt.target)
+    const to = record.to(stringAt.target)
+    let mark = from
+    while (mark < to && bytes[mark] !== QUERY_MARK) mark++
+    const query = mark < to ? mark + 1 : to
+    let redacted = false
+    out.ascii(PATH)
+    if (this.#redactor.detects) {
+      const sent = bytes.toString('latin1', from, mark)
+      const shown = this.#redactor.path(sent)
+      redacted = shown !== sent
+      out.inside(shown)
+    } else out.latin1(bytes, from, mark)
+    out.ascii(QUERY)
+    if (!this.#redactor.suspectsQuery(bytes, query, to)) {
+      out.latin1(bytes, query, to)
+      return redacted
     }
-    out.text(`${JSON.stringify(head).slice(0, -1)},"request":${part.text}`)
-    this.#requestBody(exchange, part, out)
-    out.text('}\n')
+    const sent = bytes.toString('latin1', query, to)
+    const shown = this.#redactor.query(sent)
+    out.inside(shown)
+    return redacted || shown !== sent
   }
 
-  #response(exchange: CapturedExchange, out: ItemBuffer): void {
-    const part = this.#responsePart(exchange)
-    const { id, collection, outcome, upstream } = exchange
-    const { environment } = this.#rules
-    const ts = isoTime(answeredAt(exchange))
-    const head = { id, ts, environment, collection, outcome, duration_ms: durations(exchange), upstream }
-    out.text(`${JSON.stringify(head).slice(0, -1)},"response":${part.text}`)
-    this.#responseBody(exchange, part, out)
-    out.text('}\n')
+  #responsePart(record: SlabReader, out: ItemBuffer): void {
+    const { status } = record
+    this.#headers.read(record.bytes, record.responseHeaders)
+    out.ascii(RESPONSE)
+    if (status === null) out.ascii(NOTHING)
+    else out.integer(status)
+    out.ascii(STATUS_VERSION)
+    writeString(record, stringAt.responseVersion, out)
+    out.ascii(HEADERS)
+    out.append(this.#headers.pairs)
+    out.ascii(HEADERS_END)
+    const { responseBody } = this.#rules
+    this.#bodyPart(record, record.responseBody, record.responseTrailers, responseBody, false, out)
   }
 
-  #exchange(exchange: CapturedExchange, out: ItemBuffer): void {
-    const request = this.#requestPart(exchange)
-    const { id, startedAt, collection, outcome, upstream } = exchange
-    const head = {
-      id,
-      ts: isoTime(startedAt),
-      environment: this.#rules.environment,
-      collection,
-      client: { ip: exchange.clientIp, port: exchange.clientPort },
-      traceparent: request.traceparent,
-      outcome,
-      duration_ms: durations(exchange),
-      upstream,
+  /** The end of a part: its body, and its trailers. `redacted`: something that its headers do not know of. */
+  #bodyPart(
+    record: SlabReader,
+    body: BodyRange,
+    trailers: Range,
+    wanted: boolean,
+    redacted: boolean,
+    out: ItemBuffer,
+  ): void {
+    const headers = this.#headers
+    this.#trailers.read(record.bytes, trailers)
+    headers.redacted = headers.redacted || redacted || this.#trailers.redacted
+    if (this.#body.write(out, record.bytes, body, headers, wanted)) this.notRedactable++
+    if (this.#trailers.pairs.length > 0) {
+      out.ascii(TRAILERS)
+      out.append(this.#trailers.pairs)
+      out.ascii(HEADERS_END)
     }
-    out.text(`${JSON.stringify(head).slice(0, -1)},"request":${request.text}`)
-    this.#requestBody(exchange, request, out)
-    const response = this.#responsePart(exchange)
-    out.text(`,"response":${response.text}`)
-    this.#responseBody(exchange, response, out)
-    out.text('}\n')
-  }
-
-  #api(exchange: CapturedExchange, format: ApiFormat, out: ItemBuffer): void {
-    const { environment } = this.#rules
-    const ts = isoTime(exchange.startedAt)
-    const summary = apiSummary(exchange, { format, environment, ts, redactor: this.#redactor })
-    if (format === 'api_summary') {
-      out.text(`${summary}\n`)
-      return
-    }
-    const request = this.#requestPart(exchange)
-    out.text(`${summary.slice(0, -1)},"request":${request.text}`)
-    this.#requestBody(exchange, request, out)
-    const response = this.#responsePart(exchange)
-    out.text(`,"response":${response.text}`)
-    this.#responseBody(exchange, response, out)
-    out.text('}\n')
-  }
-
-  #requestPart(exchange: CapturedExchange): Part {
-    const { method, scheme, host, target } = exchange
-    const mark = target.indexOf('?')
-    const asked = mark === -1 ? target : target.slice(0, mark)
-    const path = this.#redactor.path(asked)
-    const sent = mark === -1 ? '' : target.slice(mark + 1)
-    const query = this.#redactor.query(sent)
-    const read = this.#headers.read(exchange.requestHeaders)
-    const trailers = this.#headers.read(exchange.requestTrailers)
-    const fields = {
-      method,
-      scheme,
-      host,
-      path,
-      query,
-      http_version: exchange.requestVersion,
-      headers: read.pairs,
-    }
-    return {
-      text: JSON.stringify(fields).slice(0, -1),
-      redacted: read.redacted || query !== sent || path !== asked,
-      trailers: trailers.pairs,
-      trailersRedacted: trailers.redacted,
-      contentType: read.contentType,
-      contentEncoding: read.contentEncoding,
-      traceparent: read.traceparent,
-    }
-  }
-
-  #responsePart(exchange: CapturedExchange): Part {
-    const read = this.#headers.read(exchange.responseHeaders)
-    const trailers = this.#headers.read(exchange.responseTrailers)
-    const fields = { status: exchange.status, http_version: exchange.responseVersion, headers: read.pairs }
-    return {
-      text: JSON.stringify(fields).slice(0, -1),
-      redacted: read.redacted,
-      trailers: trailers.pairs,
-      trailersRedacted: trailers.redacted,
-      contentType: read.contentType,
-      contentEncoding: read.contentEncoding,
-      traceparent: undefined,
-    }
-  }
-
-  #requestBody(exchange: CapturedExchange, part: Part, out: ItemBuffer): void {
-    const redacted = part.redacted || part.trailersRedacted
-    const omitted = writeBody(
-      out,
-      exchange.requestBody,
-      part,
-      this.#bodyRules,
-      this.#rules.requestBody,
-      redacted,
-    )
-    this.#endPart(part, omitted, out)
-  }
-
-  #responseBody(exchange: CapturedExchange, part: Part, out: ItemBuffer): void {
-    const redacted = part.redacted || part.trailersRedacted
-    const omitted = writeBody(
-      out,
-      exchange.responseBody,
-      part,
-      this.#bodyRules,
-      this.#rules.responseBody,
-      redacted,
-    )
-    this.#endPart(part, omitted, out)
-  }
-
-  #endPart(part: Part, omitted: boolean, out: ItemBuffer): void {
-    if (omitted) this.notRedactable++
-    out.text(part.trailers.length === 0 ? '}' : `,"trailers":${JSON.stringify(part.trailers)}}`)
+    out.ascii(PART_END)
   }
 }
 
@@ -231,33 +259,8 @@ function rewrite(buffer: ItemBuffer, render: ItemRenderer): void {
   buffer.reset()
   buffer.text(item)
   buffer.text('\n')
-  buffer.flush()
 }
 
-function durations(exchange: CapturedExchange): { total: number; upstream: number } {
-  return { total: round(exchange.durationMs), upstream: round(exchange.upstreamMs) }
-}
-
-/** Microseconds are enough, and keep noise digits out of every item. */
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000
-}
-
-/** When the head of the answer was seen, or the exchange ended without one. */
-function answeredAt(exchange: CapturedExchange): number {
-  return exchange.answeredAt > 0 ? exchange.answeredAt : exchange.startedAt + Math.round(exchange.durationMs)
-}
-
-let isoSecond = -1
-let isoPrefix = ''
-
-/** ISO 8601 with milliseconds; exchanges of one second share the text before them. */
-function isoTime(unixMs: number): string {
-  const whole = Math.floor(unixMs)
-  const second = Math.floor(whole / 1000)
-  if (second !== isoSecond) {
-    isoPrefix = new Date(second * 1000).toISOString().slice(0, 20)
-    isoSecond = second
-  }
-  return `${isoPrefix}${String(whole - second * 1000).padStart(3, '0')}Z`
+function writeString(record: SlabReader, string: number, out: ItemBuffer): void {
+  out.latin1(record.bytes, record.from(string), record.to(string))
 }

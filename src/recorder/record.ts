@@ -1,5 +1,4 @@
 /** The task of a recorder thread: one slab in, one frame per leg out. */
-import type { CapturedExchange } from '../contract/exchange.ts'
 import type {
   RecordDrop,
   RecordedFrame,
@@ -8,7 +7,7 @@ import type {
   RecordResult,
   RecordTask,
 } from '../contract/tasks.ts'
-import { readSlab } from '../queue/slab.ts'
+import { SlabReader } from '../queue/slab-reader.ts'
 import { ItemEncoder, itemRulesKey } from './encode.ts'
 import { LegRecorder } from './leg.ts'
 import { Writers } from './writers.ts'
@@ -33,8 +32,8 @@ export class Recorder {
   /** Counts exchanges: encoders use it to tell one from the next. */
   #turn = 0
 
-  /** `exchanges`: those of the slab of `task`. */
-  record(task: RecordTask, exchanges: Iterable<CapturedExchange>): RecordResult {
+  /** Never throws for what a slab holds; what is lost is among the drops. */
+  record(task: RecordTask): RecordResult {
     const plan = this.#planOf(task)
     const started: LegRecorder[] = []
     const frames: RecordedFrame[] = []
@@ -42,8 +41,9 @@ export class Recorder {
     let error: string | null = null
     for (const encoder of plan.encoders) encoder.notRedactable = 0
     try {
-      for (const exchange of exchanges) {
-        const wrong = this.#exchange(task, plan, exchange, started)
+      const record = new SlabReader(task.slab, task.used)
+      while (record.next()) {
+        const wrong = this.#exchange(task, plan, record, started)
         error ??= wrong
       }
     } catch (thrown) {
@@ -64,15 +64,11 @@ export class Recorder {
   }
 
   /** Returns what went wrong with it, if anything; the others go on. */
-  #exchange(
-    task: RecordTask,
-    plan: CompiledPlan,
-    exchange: CapturedExchange,
-    started: LegRecorder[],
-  ): string | null {
+  #exchange(task: RecordTask, plan: CompiledPlan, record: SlabReader, started: LegRecorder[]): string | null {
     this.#turn++
     let error: string | null = null
-    for (const slot of exchange.mirrors) {
+    for (let index = 0; index < record.mirrors; index++) {
+      const slot = record.mirror(index)
       const mirror = plan.mirrors.get(slot)
       if (mirror === undefined) {
         error ??= `reading a slab: its plan must hold every mirror, got slot ${slot}`
@@ -88,7 +84,7 @@ export class Recorder {
           continue
         }
         try {
-          leg.add(mirror.encoder.item(exchange, leg.half, this.#turn), exchange.startedAt)
+          leg.add(mirror.encoder.item(record, leg.half, this.#turn), record.startedAt)
         } catch (thrown) {
           leg.drop('capture_error')
           error ??= messageOf('encoding an item', thrown)
@@ -136,7 +132,6 @@ function messageOf(doing: string, thrown: unknown): string {
 
 const recorder = new Recorder()
 
-/** Never throws for what a slab holds; what is lost is among the drops. */
 export function record(task: RecordTask): RecordResult {
-  return recorder.record(task, readSlab(task.slab, task.used))
+  return recorder.record(task)
 }

@@ -1,4 +1,5 @@
 /** Redaction of name=value pairs: queries, URLs in headers, form bodies, names of multipart fields. */
+import type { NameSet } from './name-set.ts'
 import type { RedactMode, Substitute } from './substitute.ts'
 
 /**
@@ -99,4 +100,25 @@ function decoded(text: string): string {
       String.fromCharCode(Number.parseInt(hex, 16)),
     )
   }
+}
+
+/** What a name ends with, and what may hide one: escapes, spaces, brackets, a second kind of separator. */
+const EQUALS = 0x3d
+const AMPERSAND = 0x26
+const SEMICOLON = 0x3b
+const hiders = new Uint8Array(256).fill(1, 0, 0x21).fill(1, 0x7f)
+for (const character of '%+[];') hiders[character.charCodeAt(0)] = 1
+
+/** Whether pairs may hold one of these names; never false when `pairs` would change them. */
+export function suspectPairs(bytes: Uint8Array, from: number, to: number, names: NameSet): boolean {
+  let name = from
+  for (let at = from; at < to; at++) {
+    const byte = bytes[at] as number
+    if (byte === AMPERSAND) name = at + 1
+    else if (byte === EQUALS) {
+      if (name !== -1 && names.find(bytes, name, at) !== -1) return true
+      name = -1
+    } else if (hiders[byte] === 1 && (name !== -1 || byte === SEMICOLON)) return true
+  }
+  return false
 }

@@ -1,6 +1,7 @@
 /** Redaction of JSON fields by name, in text that may be cut anywhere or hold many documents. */
 import type { Edit } from '../render/json-text.ts'
 import { skipValue } from '../render/json-text.ts'
+import { FieldWatch } from './field-watch.ts'
 import { PointerWalk } from './redact-pointer.ts'
 import type { RedactMode, Substitute } from './substitute.ts'
 
@@ -14,7 +15,8 @@ export class JsonRedactor {
   readonly #pointers: PointerWalk | null
   readonly #mode: RedactMode
   readonly #substitute: Substitute
-  readonly #suspects: RegExp
+  /** What most bodies are asked first, which then go on unparsed. */
+  readonly watch: FieldWatch
 
   /** `fields`: names, or JSON pointers (RFC 6901) that begin with a slash. */
   constructor(fields: readonly string[], mode: RedactMode, substitute: Substitute) {
@@ -24,15 +26,7 @@ export class JsonRedactor {
     this.#pointers = pointers.length === 0 ? null : new PointerWalk(pointers)
     this.#mode = mode
     this.#substitute = substitute
-    this.#suspects = suspectPattern([...names, ...(this.#pointers?.watched ?? [])])
-  }
-
-  /**
-   * Whether a field may be there: false for most bodies, which then go on unparsed. `latin1`: the bytes of
-   * the body, one character each, which spares reading them as UTF-8. Never false when a field is there.
-   */
-  suspects(latin1: string): boolean {
-    return this.#suspects.test(latin1)
+    this.watch = new FieldWatch([...names, ...(this.#pointers?.watched ?? [])])
   }
 
   /** Whether a field is there by its name, in bytes that are no text. */
@@ -120,17 +114,6 @@ function remove(text: string, edits: readonly Edit[]): string {
 
 function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
-}
-
-/**
- * A key as it is mostly written, or an escape that may hide one. Names with characters that are escaped or
- * are not ASCII have too many spellings for this: with them every escape, or every body, is a suspect.
- */
-function suspectPattern(names: readonly string[]): RegExp {
-  if (names.some((name) => name === '' || /[^\x20-\x7e]/.test(name))) return /^/
-  const escape = names.some((name) => /["\\/]/.test(name)) ? '\\\\' : '\\\\u'
-  const plain = names.map((name) => Array.from(name, (character) => unitOf(character.charCodeAt(0))).join(''))
-  return plain.length === 0 ? /(?!)/ : new RegExp(`"(?:${plain.join('|')})"|${escape}`, 'i')
 }
 
 /** A linear pattern of our own making: no part of a name is ever read as a pattern. */

@@ -1,8 +1,10 @@
 /** What is taken out of an item before it leaves the process: names of one mirror, compiled once. */
 import type { RecordMirror } from '../contract/tasks.ts'
 import { Detector } from './detect.ts'
-import { PairRedactor } from './redact-form.ts'
+import type { FieldWatch } from './field-watch.ts'
+import { PairRedactor, suspectPairs } from './redact-form.ts'
 import { JsonRedactor } from './redact-json.ts'
+import { NameSet } from './name-set.ts'
 import { type RedactMode, type Substitute, substituteOf } from './substitute.ts'
 
 /** Built-in names (design, Recorder), in lower case: sets are asked, never patterns (trap F5). */
@@ -61,6 +63,7 @@ export class Redactor {
   readonly fields: boolean
   readonly #headers: ReadonlySet<string>
   readonly #query: PairRedactor
+  readonly #queryNames: NameSet
   readonly #form: PairRedactor
   readonly #json: JsonRedactor
   readonly #detector: Detector | null
@@ -85,6 +88,7 @@ export class Redactor {
     this.#substitute = substitute
     this.#headers = new Set(names(defaultHeaders, rules.headers))
     this.#query = new PairRedactor(new Set(query), this.mode, substitute)
+    this.#queryNames = new NameSet(query)
     this.#form = new PairRedactor(new Set([...query, ...fields]), this.mode, substitute)
     this.#json = new JsonRedactor([...fields, ...pointers], this.mode, substitute)
     this.#detector = rules.detect.length === 0 ? null : new Detector(rules.detect, substitute)
@@ -100,10 +104,27 @@ export class Redactor {
     return this.#substitute(value)
   }
 
-  /** `name` in lower case. */
-  headerRule(name: string): 'keep' | 'redact' | 'url' {
-    if (this.#headers.has(name)) return 'redact'
-    return urlHeaders.has(name) ? 'url' : 'keep'
+  /** Names, in lower case, of headers whose values are taken out; and of those that hold a URL. */
+  get headers(): ReadonlySet<string> {
+    return this.#headers
+  }
+  get urlHeaders(): ReadonlySet<string> {
+    return urlHeaders
+  }
+
+  /** Whether a query may hold what is to be taken out: most hold nothing, and need not become strings. */
+  suspectsQuery(bytes: Uint8Array, from: number, to: number): boolean {
+    return this.#detector !== null || suspectPairs(bytes, from, to, this.#queryNames)
+  }
+
+  /**
+   * What a body must be watched for while it is copied; null: nothing. Undefined: it must be read as a whole.
+   */
+  watch(contentType: string): FieldWatch | null | undefined {
+    if (!this.fields) return null
+    if (this.#detector !== null || this.#json.watch.always) return undefined
+    const kind = kindOf(contentType)
+    return kind === 'json' || kind === 'other' ? this.#json.watch : undefined
   }
 
   /** The very same string when nothing was to be done; so with all that follow. */
@@ -146,7 +167,7 @@ export class Redactor {
 
   #byName(bytes: Buffer, kind: BodyKind): RedactedBody {
     if (kind === 'form' || kind === 'multipart') return this.#pairs(bytes, kind)
-    if (!this.#json.suspects(bytes.toString('latin1'))) return untouched
+    if (!this.#json.watch.finds(bytes)) return untouched
     const text = bytes.toString('utf8')
     return changed(text, this.#json.redact(text, kind === 'json'))
   }
@@ -177,9 +198,20 @@ function changed(before: string, after: string | null): RedactedBody {
 
 type BodyKind = 'json' | 'form' | 'multipart' | 'other'
 
-/** Generous on purpose: what says json anywhere in its type is held to be JSON. */
+/** Spellings of content types that are remembered: an API has a handful. */
+const KINDS_MAX = 256
+const kinds = new Map<string, BodyKind>()
+
 function kindOf(contentType: string): BodyKind {
-  if (contentType === '') return 'other'
+  const known = kinds.get(contentType)
+  if (known !== undefined) return known
+  const kind = readKind(contentType)
+  if (kinds.size < KINDS_MAX && contentType.length < KINDS_MAX) kinds.set(contentType, kind)
+  return kind
+}
+
+/** Generous on purpose: what says json anywhere in its type is held to be JSON. */
+function readKind(contentType: string): BodyKind {
   const type = contentType.toLowerCase()
   if (type.includes('form-urlencoded')) return 'form'
   if (type.includes('multipart/')) return 'multipart'

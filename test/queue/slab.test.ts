@@ -1,7 +1,8 @@
 /** Records of a slab: what is written is read, and what is broken is said, never read. */
 import { expect, test } from 'vitest'
+import type { CapturedExchange } from '../../src/contract/exchange.ts'
 import type { SealedExchange } from '../../src/queue/slab.ts'
-import { readSlab, recordBytes, recordText, SlabView, writeRecord } from '../../src/queue/slab.ts'
+import { exchangesIn, slabWith } from '../support/slab.ts'
 
 const exchange: SealedExchange = {
   id: '0192f0c1-0000-7000-8000-000000000000',
@@ -31,25 +32,10 @@ const exchange: SealedExchange = {
   mirrors: [3, 7],
 }
 
-function write(exchanges: readonly SealedExchange[], bytes = 65_536): { slab: ArrayBuffer; used: number } {
-  const slab = new ArrayBuffer(bytes)
-  const view = new SlabView(slab)
-  let used = 0
-  for (const one of exchanges) {
-    const text = recordText(one)
-    const length = recordBytes(one, text)
-    writeRecord(view, used, length, one, text)
-    used += length
-  }
-  return { slab, used }
-}
-
-function read(slab: ArrayBuffer, used: number): unknown[] {
-  return [...readSlab(slab, used)]
-}
+const read = (slab: ArrayBuffer, used: number): CapturedExchange[] => [...exchangesIn({ slab, used })]
 
 test('what was written is read, field for field', () => {
-  const { slab, used } = write([exchange])
+  const { slab, used } = slabWith([exchange])
   const { requestBody, responseBody, ...rest } = exchange
   expect(read(slab, used)).toEqual([
     {
@@ -68,8 +54,8 @@ test('records of every length follow each other', () => {
     mirrors: Array.from({ length: index % 5 }, (_unused, slot) => slot),
     responseBody: { pieces: [Buffer.alloc(index, 65)], kept: index, size: index * 10, limited: false },
   }))
-  const { slab, used } = write(all)
-  const back = [...readSlab(slab, used)]
+  const { slab, used } = slabWith(all)
+  const back = read(slab, used)
   expect(back.map(({ id }) => id)).toEqual(all.map(({ id }) => id))
   expect(back.map(({ status }) => status)).toEqual(all.map(({ status }) => status))
   expect(back.map(({ mirrors }) => mirrors)).toEqual(all.map(({ mirrors }) => mirrors))
@@ -86,12 +72,12 @@ test('an exchange without any string or byte is a record too', () => {
     requestTrailers: [],
     target: '',
   }
-  const { slab, used } = write([{ ...empty, requestBody: none, responseBody: none, mirrors: [] }])
-  expect([...readSlab(slab, used)][0]).toMatchObject({ id: '', target: '', requestHeaders: [], mirrors: [] })
+  const { slab, used } = slabWith([{ ...empty, requestBody: none, responseBody: none, mirrors: [] }])
+  expect(read(slab, used)[0]).toMatchObject({ id: '', target: '', requestHeaders: [], mirrors: [] })
 })
 
 test('a slab that claims more than it has is refused', () => {
-  const { slab, used } = write([exchange], 4096)
+  const { slab, used } = slabWith([exchange], 4096)
   expect(() => read(slab, 8192)).toThrow('used must be a multiple of 8 up to 4096, got 8192')
   expect(() => read(slab, used + 8)).toThrow(
     `slab record at byte ${used}: must have at least 104 bytes, got 8`,
@@ -100,24 +86,24 @@ test('a slab that claims more than it has is refused', () => {
 })
 
 test('records before a broken one are read', () => {
-  const { slab, used } = write([exchange, exchange])
+  const { slab, used } = slabWith([exchange, exchange])
   new Uint32Array(slab)[used / 8] = 0
   const seen: string[] = []
   expect(() => {
-    for (const { id } of readSlab(slab, used)) seen.push(id)
+    for (const { id } of exchangesIn({ slab, used })) seen.push(id)
   }).toThrow(`slab record at byte ${used / 2}: must begin with`)
   expect(seen).toEqual([exchange.id])
 })
 
 test('no single changed word makes the reader leave the record', () => {
-  const { slab, used } = write([exchange])
+  const { slab, used } = slabWith([exchange])
   const words = new Uint32Array(slab)
   for (let word = 0; word < used / 4; word++) {
     for (const value of [0, 1, 0x7fff_ffff, 0xffff_ffff, used, used + 1]) {
       const before = words[word] as number
       words[word] = value
       try {
-        for (const { requestBody, responseBody } of readSlab(slab, used)) {
+        for (const { requestBody, responseBody } of exchangesIn({ slab, used })) {
           expect(requestBody.bytes.length + responseBody.bytes.length).toBeLessThanOrEqual(used)
         }
       } catch (error) {

@@ -4,13 +4,15 @@
  */
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { CapturedExchange } from '../../src/contract/exchange.ts'
-import type { RecordMirror, RecordResult, RecordTask } from '../../src/contract/tasks.ts'
-import { recordBytes, recordText, SlabView, writeRecord } from '../../src/queue/slab.ts'
+import type { RecordMirror, RecordResult } from '../../src/contract/tasks.ts'
 import { FRAME_HEADER, indexSegment, readRange } from '../../src/queue/spool.ts'
+import { stringAt } from '../../src/queue/slab-format.ts'
+import { ItemEncoder } from '../../src/recorder/encode.ts'
 import { Recorder, record } from '../../src/recorder/record.ts'
-import { bodyOf, exchangeOf, filesIn, pairMirror, redactOf, taskOf } from './sample.ts'
+import { sealedOf, slabWith, type WrittenSlab } from '../support/slab.ts'
+import { bodyOf, exchangeOf, filesIn, pairMirror, recordAll, redactOf, taskOf } from './sample.ts'
 
 function exchanges(count: number, changes: Partial<CapturedExchange> = {}): CapturedExchange[] {
   return Array.from({ length: count }, (_, index) =>
@@ -38,7 +40,7 @@ async function framesOf(mirror: RecordMirror, result: RecordResult, leg: number)
 }
 /** Bytes of the request item of an exchange, with its newline. */
 function requestBytes(exchange: CapturedExchange): number {
-  const result = new Recorder().record(taskOf([pairMirror(0)]), [exchange])
+  const result = recordAll(new Recorder(), taskOf([pairMirror(0)]), [exchange])
   return (result.frames[0]?.length ?? 0) - FRAME_HEADER
 }
 
@@ -46,23 +48,8 @@ const idOf = (line: string): string => (JSON.parse(line) as { id: string }).id
 const total = (result: RecordResult, leg: number): number =>
   [...result.frames, ...result.drops].reduce((sum, one) => sum + (one.leg === leg ? one.items : 0), 0)
 
-function slabOf(list: readonly CapturedExchange[]): Pick<RecordTask, 'slab' | 'used'> {
-  const view = new SlabView(new ArrayBuffer(1_048_576))
-  let used = 0
-  for (const exchange of list) {
-    const kept = (body: CapturedExchange['requestBody']) => ({
-      ...body,
-      pieces: [body.bytes],
-      kept: body.bytes.length,
-    })
-    const { requestBody, responseBody } = exchange
-    const sealed = { ...exchange, requestBody: kept(requestBody), responseBody: kept(responseBody) }
-    const text = recordText(sealed)
-    const bytes = recordBytes(sealed, text)
-    writeRecord(view, used, bytes, sealed, text)
-    used += bytes
-  }
-  return { slab: view.slab, used }
+function slabOf(list: readonly CapturedExchange[]): WrittenSlab {
+  return slabWith(list.map(sealedOf))
 }
 
 test('a slab gives one frame per leg, and both halves of a pair have one id', async () => {
@@ -89,7 +76,7 @@ test('slab after slab: buffers are used again, nothing of one shows in the next'
   const task = taskOf([mirror])
   const large = exchanges(3, { requestBody: bodyOf('x'.repeat(200_000)), requestHeaders: [] })
   for (const list of [large, exchanges(2), [], large, exchanges(1)]) {
-    const result = recorder.record(task, list)
+    const result = recordAll(recorder, task, list)
     const lines = (await framesOf(mirror, result, 0)).flat()
     expect(lines.map(idOf)).toEqual(list.map(({ id }) => id))
     expect(lines.map((line) => JSON.parse(line).request.body)).toEqual(
@@ -107,7 +94,7 @@ describe('several mirrors', () => {
     const legs = both.legs.slice(0, 1).map((leg) => ({ ...leg, half: 'exchange' as const }))
     const whole = { ...both, format: 'ndjson' as const, legs }
     const list = exchanges(3, { mirrors: [0, 1, 2, 3], requestHeaders: ['Cookie', 'canary'] })
-    const result = new Recorder().record(taskOf([pair, same, open, whole]), list)
+    const result = recordAll(new Recorder(), taskOf([pair, same, open, whole]), list)
     expect(await framesOf(same, result, 2)).toEqual(await framesOf(pair, result, 0))
     expect(await framesOf(same, result, 3)).toEqual(await framesOf(pair, result, 1))
     const [opened] = await framesOf(open, result, 4)
@@ -123,7 +110,7 @@ describe('several mirrors', () => {
   })
 
   test('an exchange goes to the mirrors it names', () => {
-    const result = new Recorder().record(taskOf([pairMirror(0), pairMirror(1)]), [
+    const result = recordAll(new Recorder(), taskOf([pairMirror(0), pairMirror(1)]), [
       ...exchanges(2, { mirrors: [0] }),
       ...exchanges(3, { mirrors: [1, 0] }),
     ])
@@ -131,7 +118,7 @@ describe('several mirrors', () => {
   })
 
   test('a mirror that its plan does not hold is reported, the others go on', () => {
-    const result = new Recorder().record(taskOf([pairMirror(0)]), exchanges(2, { mirrors: [9, 0] }))
+    const result = recordAll(new Recorder(), taskOf([pairMirror(0)]), exchanges(2, { mirrors: [9, 0] }))
     expect(result.error).toMatch(/must hold every mirror, got slot 9$/)
     expect(total(result, 0)).toBe(2)
   })
@@ -140,7 +127,7 @@ describe('several mirrors', () => {
 describe('limits', () => {
   test('a frame holds at most so many items', async () => {
     const mirror = pairMirror(0, { frameItems: 3 })
-    const result = new Recorder().record(taskOf([mirror]), exchanges(8))
+    const result = recordAll(new Recorder(), taskOf([mirror]), exchanges(8))
     expect((await framesOf(mirror, result, 0)).map((lines) => lines.length)).toEqual([3, 3, 2])
     expect(result.frames.filter(({ leg }) => leg === 1).map(({ oldest, newest }) => newest - oldest)).toEqual(
       [2, 2, 1],
@@ -152,7 +139,7 @@ describe('limits', () => {
     const sizes = [10, 10, 3000, 10, 900, 900, 10]
     const list = sizes.map((size, index) => exchangeOf({ id: `id-${index}`, ...plain(size) }))
     const mirror = pairMirror(0, { frameBytes: 2000, itemBytes: 10_000 })
-    const result = new Recorder().record(taskOf([mirror]), list)
+    const result = recordAll(new Recorder(), taskOf([mirror]), list)
     const frames = await framesOf(mirror, result, 0)
     expect(frames.map((lines) => lines.map(idOf))).toEqual([
       ...[['id-0', 'id-1'], ['id-2'], ['id-3', 'id-4'], ['id-5', 'id-6']],
@@ -167,17 +154,18 @@ describe('limits', () => {
     const bytes = requestBytes(small) - 1
     const list = [small, exchangeOf({ id: 'smal2', requestBody: bodyOf('{"item":"books"}') }), small]
     const mirror = pairMirror(0, { itemBytes: bytes })
-    const result = new Recorder().record(taskOf([mirror]), list)
+    const result = recordAll(new Recorder(), taskOf([mirror]), list)
     expect(result.drops).toEqual([{ leg: 0, reason: 'item_too_large', items: 1 }])
     expect([total(result, 0), total(result, 1)]).toEqual([3, 3])
   })
 
   test('what does not fit the spool is dropped, and no byte more is written', () => {
     const mirror = pairMirror(0)
-    const probe = new Recorder().record(taskOf([pairMirror(0)]), exchanges(10))
+    const probe = recordAll(new Recorder(), taskOf([pairMirror(0)]), exchanges(10))
     const length = probe.frames[0]?.length ?? 0
     for (const room of [0, 1, FRAME_HEADER + 1, length - 1, length, length * 2]) {
-      const result = new Recorder().record(
+      const result = recordAll(
+        new Recorder(),
         taskOf([mirror], { room: { 0: room, 1: 1_000_000 } }),
         exchanges(10),
       )
@@ -202,19 +190,23 @@ describe('failures', () => {
     mkdirSync(path.dirname(folder), { recursive: true })
     writeFileSync(folder, 'a file where the folder should be')
     const recorder = new Recorder()
-    const result = recorder.record(taskOf([mirror]), exchanges(10))
+    const result = recordAll(recorder, taskOf([mirror]), exchanges(10))
     expect(result.drops).toEqual([{ leg: 0, reason: 'spool_error', items: 10 }])
     expect(result.error).toMatch(/^appending to the spool: E(NOTDIR|EXIST)/)
     expect((await framesOf(mirror, result, 1)).flat()).toHaveLength(10)
-    expect(recorder.record(taskOf([mirror]), []).error).toBeNull()
+    expect(recordAll(recorder, taskOf([mirror]), []).error).toBeNull()
   })
 
   test('one exchange that cannot be encoded is dropped for every leg of its mirrors; the slab is not', () => {
-    const bad = exchangeOf({ mirrors: [0, 1] })
-    Object.defineProperty(bad, 'target', { value: null })
-    Object.defineProperty(bad, 'status', { value: 1n })
+    const bad = exchangeOf({ id: 'bad', mirrors: [0, 1] })
+    const { item } = ItemEncoder.prototype
+    vi.spyOn(ItemEncoder.prototype, 'item').mockImplementation(function (this: ItemEncoder, record, ...rest) {
+      if (record.string(stringAt.id) === 'bad') throw new Error('a bug')
+      return item.call(this, record, ...rest)
+    })
+    onTestFinished(() => void vi.restoreAllMocks())
     const list = [...exchanges(2, { mirrors: [0] }), bad, ...exchanges(2, { mirrors: [0, 1] })]
-    const result = new Recorder().record(taskOf([pairMirror(0), pairMirror(1)]), list)
+    const result = recordAll(new Recorder(), taskOf([pairMirror(0), pairMirror(1)]), list)
     expect(result.drops).toEqual([0, 1, 2, 3].map((leg) => ({ leg, reason: 'capture_error', items: 1 })))
     expect([0, 1, 2, 3].map((leg) => total(result, leg))).toEqual([5, 5, 3, 3])
     expect(result.error).toMatch(/^encoding an item: /)
@@ -238,8 +230,8 @@ describe('failures', () => {
     const open = pairMirror(2, redactOf({ defaults: false }))
     const recorder = new Recorder()
     const task = taskOf([pairMirror(0), pairMirror(1), open])
-    expect(recorder.record(task, list).notRedactable).toBe(3)
-    expect(recorder.record(task, exchanges(3)).notRedactable).toBe(0)
+    expect(recordAll(recorder, task, list).notRedactable).toBe(3)
+    expect(recordAll(recorder, task, exchanges(3)).notRedactable).toBe(0)
   })
 })
 
@@ -247,8 +239,8 @@ describe('reload', () => {
   test('segments of a mirror that is gone are closed, those of others go on', () => {
     const [stays, goes] = [pairMirror(0), pairMirror(1)]
     const recorder = new Recorder()
-    const before = recorder.record(taskOf([stays, goes]), exchanges(1, { mirrors: [0, 1] }))
-    const after = recorder.record(taskOf([stays], { generation: 2 }), exchanges(1))
+    const before = recordAll(recorder, taskOf([stays, goes]), exchanges(1, { mirrors: [0, 1] }))
+    const after = recordAll(recorder, taskOf([stays], { generation: 2 }), exchanges(1))
     const segments = (result: RecordResult, legs: number[]) =>
       result.frames.filter(({ leg }) => legs.includes(leg)).map(({ leg, segment }) => ({ leg, segment }))
     expect(after.closed).toEqual(segments(before, [2, 3]))
@@ -267,7 +259,7 @@ describe('reload', () => {
       [old, 1],
       [strict, 2],
     ] as const) {
-      const result = recorder.record(taskOf([mirror], { generation }), list)
+      const result = recordAll(recorder, taskOf([mirror], { generation }), list)
       const [lines] = await framesOf(old, result, 0)
       seen.push(JSON.parse(lines?.[0] ?? '').request.headers[0][1])
     }
@@ -277,9 +269,9 @@ describe('reload', () => {
   test('a changed segment size begins a new segment', () => {
     const mirror = pairMirror(0)
     const recorder = new Recorder()
-    const before = recorder.record(taskOf([mirror]), exchanges(1))
+    const before = recordAll(recorder, taskOf([mirror]), exchanges(1))
     const smaller = { ...mirror, segmentBytes: 65_536 }
-    const after = recorder.record(taskOf([smaller], { generation: 2 }), exchanges(1))
+    const after = recordAll(recorder, taskOf([smaller], { generation: 2 }), exchanges(1))
     expect(after.closed.map(({ segment }) => segment)).toEqual(before.frames.map(({ segment }) => segment))
     expect(filesIn(folderOf(mirror, 0))).toHaveLength(2)
   })
@@ -291,7 +283,7 @@ test('full segments are reported as closed, and files are for their owner only',
   const closed: string[] = []
   for (let slab = 0; slab < 10; slab++) {
     const list = exchanges(10, { requestHeaders: [], requestBody: bodyOf('x'.repeat(2000)) })
-    for (const { leg, segment } of recorder.record(taskOf([mirror]), list).closed)
+    for (const { leg, segment } of recordAll(recorder, taskOf([mirror]), list).closed)
       if (leg === 0) closed.push(segment)
   }
   expect(closed.length).toBeGreaterThanOrEqual(2)

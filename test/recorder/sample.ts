@@ -13,9 +13,12 @@ import type {
   ResponseItem,
 } from '../../src/contract/exchange.ts'
 import type { Half } from '../../src/contract/plugin.ts'
-import type { RecordMirror, RecordPlan, RecordTask } from '../../src/contract/tasks.ts'
+import type { RecordMirror, RecordPlan, RecordResult, RecordTask } from '../../src/contract/tasks.ts'
+import { SlabReader } from '../../src/queue/slab-reader.ts'
 import { ItemEncoder } from '../../src/recorder/encode.ts'
+import type { Recorder } from '../../src/recorder/record.ts'
 import { onEnd } from '../support/cleanup.ts'
+import { sealedOf, slabWith } from '../support/slab.ts'
 
 /** A whole body, or the first `kept` bytes of one. */
 export function bodyOf(content: string | Buffer, kept?: number): CapturedBody {
@@ -87,7 +90,10 @@ interface Items {
 
 /** The text of one item, as a mirror with these rules gets it. */
 export function itemText(half: Half, exchange: CapturedExchange, mirror: Partial<RecordMirror> = {}): string {
-  const item = new ItemEncoder(mirrorOf(mirror)).item(exchange, half, 0)
+  const { slab, used } = slabWith([sealedOf(exchange)])
+  const record = new SlabReader(slab, used)
+  record.next()
+  const item = new ItemEncoder(mirrorOf(mirror)).item(record, half, 0)
   return item.bytes.toString('utf8', 0, item.length)
 }
 
@@ -127,6 +133,15 @@ export function taskOf(mirrors: readonly RecordMirror[], changes: Partial<Record
     parked: [],
     ...changes,
   }
+}
+
+/** Records these exchanges by way of a slab. */
+export function recordAll(
+  recorder: Recorder,
+  task: RecordTask,
+  exchanges: readonly CapturedExchange[],
+): RecordResult {
+  return recorder.record({ ...task, ...slabWith(exchanges.map(sealedOf)) })
 }
 
 /** Every file of a folder that may not exist. */

@@ -4,7 +4,6 @@ import { Value } from 'typebox/value'
 import { type GatewayFile, GatewaySchema } from '../../src/config/schema.ts'
 import type { CapturedExchange } from '../../src/contract/exchange.ts'
 import type { DataPlan, FromThread, ThreadData, ToThread } from '../../src/proxy/messages.ts'
-import { readSlab } from '../../src/queue/slab.ts'
 import {
   Counters,
   collectionCell,
@@ -13,6 +12,7 @@ import {
   upstreamCell,
 } from '../../src/telemetry/counters.ts'
 import { onEnd } from './cleanup.ts'
+import { exchangesIn } from './slab.ts'
 import { until } from './wait.ts'
 
 type Parts<T extends object> = { [K in keyof T]?: Deep<T[K]> }
@@ -106,7 +106,7 @@ export class DataThread {
     if (message.type !== 'slab') return
     const { slab, ...rest } = message
     this.slabs.push(rest)
-    for (const exchange of readSlab(slab, message.used)) {
+    for (const exchange of exchangesIn({ slab, used: message.used })) {
       this.captured.push({
         ...exchange,
         requestBody: copied(exchange.requestBody),
