@@ -41,7 +41,7 @@ function judgeLine(answer: Answer, line: string): string | null {
   return null
 }
 
-/** RFC 9112 §6.3, for answers: no body by method or status, a framing, or up to the end of the connection. */
+/** RFC 9112 §6.3, for answers: no body by method or status, a framing, or up to the end of all. */
 function judgeFraming(answer: Answer, method: string): string | null {
   const { fields, status, version, doubts } = answer
   const framing = readFraming(fields, version, doubts)

@@ -132,14 +132,14 @@ export class Bed {
   }
 
   /**
-   * After a case: nothing half-sent is left, the gateway lives, and another client is answered its own. `left`: the
-   * client of the case has not waited for its answers.
+   * After a case: nothing half-sent is left, the gateway lives, and another client is answered its own.
+   * `left`: the client of the case has not waited for its answers.
    */
   async settle(left = false): Promise<void> {
     try {
       if (left) await this.#noticed()
       // What the gateway has written is in our sockets: new ones are accepted, read and closed in turns.
-      for (let turn = 0; left && turn < TURNS; turn++) await setImmediate()
+      for (let turn = 0; turn < TURNS; turn++) await setImmediate()
       await this.#quiet()
     } catch (error) {
       this.wrong.push(String(error))

@@ -77,7 +77,7 @@ export function readLines(text: string, at: number): Lines {
   }
 }
 
-/** RFC 9112 §5: `name:value`, no space before the colon (§5.1), no folded line (§5.2); or what is wrong. */
+/** RFC 9112 §5: `name:value`, no space before the colon (§5.1), no fold (§5.2); or what is wrong. */
 export function readFields(lines: readonly string[]): Field[] | string {
   const fields: Field[] = []
   for (const line of lines) {
