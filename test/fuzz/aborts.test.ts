@@ -11,7 +11,8 @@ const exchanges = {
   'a request without a body': 'GET /a HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n',
   'a length': 'POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello',
   chunks:
-    'POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nX-T: u\r\n\r\n',
+    'POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n' +
+    '2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nX-T: u\r\n\r\n',
   'two requests':
     'PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\nHost: a\r\n\r\n',
 } as const
@@ -60,7 +61,8 @@ test.each(Object.entries(exchanges))('a client that leaves within %s', async (_n
 test('a client that leaves within its answer takes its upstream connection with it', async () => {
   const bed = await Bed.start()
   const text =
-    'HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1;x\r\n!\r\n0\r\nX-T: u\r\n\r\n'
+    'HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n' +
+    '5\r\nhello\r\n1;x\r\n!\r\n0\r\nX-T: u\r\n\r\n'
   const sockets = new Map<string, Socket>()
   bed.script = ({ request }, socket) => {
     sockets.set(request.target, socket)
