@@ -2,7 +2,7 @@
 import type { Json } from '../contract/activity.ts'
 import type { Actor } from '../contract/audit-trail.ts'
 import type {
-  FactsMirror,
+  ShownMirror,
   Incident,
   IncidentKind,
   IncidentOutcome,
@@ -40,7 +40,7 @@ export interface IncidentView {
 /** One incident with what to do about it, as of now. */
 export interface IncidentDetailView extends IncidentView {
   steps: { text: string; command?: string }[]
-  mirrors: FactsMirror[]
+  mirrors: ShownMirror[]
 }
 
 export interface IncidentPage {

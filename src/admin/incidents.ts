@@ -77,9 +77,7 @@ const DetailShape = Type.Object({
           url: Type.String(),
           waiting: items('Items that wait.'),
           waiting_bytes: items('Bytes of them on disk.'),
-          kept_until: nullable(
-            Type.Integer({ description: 'When the oldest is dropped, Unix milliseconds.' }),
-          ),
+          kept_until: nullable(moment('When the oldest is dropped.')),
         }),
       ),
     }),

@@ -178,6 +178,11 @@ export interface FactsMirror {
   readonly legs: readonly FactsLeg[]
 }
 
+/** The same for machines: times as everywhere (RFC 3339). */
+export type ShownMirror = Omit<FactsMirror, 'legs'> & {
+  readonly legs: readonly (Omit<FactsLeg, 'kept_until'> & { readonly kept_until: string | null })[]
+}
+
 /** What stood around an incident when it was told of: messages are written from it alone. */
 export interface IncidentFacts {
   readonly workspace: string

@@ -11,6 +11,7 @@ import type { Actor } from '../contract/audit-trail.ts'
 import { type Incident, incidentKinds } from '../contract/incidents.ts'
 import type { RunningGateway } from '../gateway.ts'
 import { stepsFor } from '../notify/advice.ts'
+import { shownMirrors } from '../notify/messages.ts'
 
 export class IncidentDesk implements IncidentCommands {
   readonly #gateway: RunningGateway
@@ -34,7 +35,7 @@ export class IncidentDesk implements IncidentCommands {
     if (incident === undefined) return null
     const facts = this.#gateway.incidents.factsOf(incident)
     const steps = incident.state === 'open' ? stepsFor(incident, facts) : []
-    return { ...viewOf(incident), steps, mirrors: [...facts.mirrors] }
+    return { ...viewOf(incident), steps, mirrors: shownMirrors(facts.mirrors) }
   }
 
   async acknowledge(id: number, actor: Actor): Promise<IncidentView | null> {

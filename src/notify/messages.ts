@@ -5,6 +5,7 @@ import {
   incidentKinds,
   type IncidentOutcome,
   type PendingNotice,
+  type ShownMirror,
 } from '../contract/incidents.ts'
 import { limits } from '../contract/limits.ts'
 import { type Step, stepsFor } from './advice.ts'
@@ -110,10 +111,19 @@ export function incidentEvent({ incident, event, at, facts }: PendingNotice): Re
       duration_ms: recovered_at === null ? null : recovered_at - opened_at,
     },
     title: titleOf(incident),
-    mirrors: facts.mirrors,
+    mirrors: shownMirrors(facts.mirrors),
     steps: event === 'closed' ? [] : stepsFor(incident, facts),
     admin_url: facts.admin_url,
   }
+}
+
+export function shownMirrors(mirrors: readonly FactsMirror[]): ShownMirror[] {
+  return mirrors.map(({ legs, ...mirror }) => {
+    const shown = legs.map(({ kept_until: until, ...leg }) => {
+      return { ...leg, kept_until: until === null ? null : new Date(until).toISOString() }
+    })
+    return { ...mirror, legs: shown }
+  })
 }
 
 const SUBJECT_CHARS = 200
