@@ -8,12 +8,13 @@ import { Documented } from '../support/documented.ts'
 import { hostileRequest, type HostileRequest } from '../support/hostile.ts'
 import { operationsOf, type Placed } from '../support/openapi.ts'
 import { randomOf } from '../support/random.ts'
+import { SOAK_MS, soak } from '../support/soak.ts'
 
 const given = process.env['MIRRORGATE_FUZZ_SEED']
 const seed = given === undefined ? Date.now() % 1_000_000_000 : Number(given)
 /** Requests, each with a seed of its own, and the time that they may take together. */
-const REQUESTS = 6000
-const BOX_MS = 8000
+const REQUESTS = soak ? 100_000 : 800
+const BOX_MS = soak ? SOAK_MS / 2 : 8000
 
 /** One connection after the other; a request that ends one is followed by the next. */
 class Wire {
@@ -76,7 +77,7 @@ async function thingsOf(world: Documented, operations: readonly Placed[]): Promi
 
 const kindOf = (path: string): string => path.split('/')[2] ?? ''
 
-test(`no request breaks it (seed ${seed})`, { timeout: 60_000 }, async () => {
+test(`no request breaks it (seed ${seed})`, { timeout: soak ? SOAK_MS : 60_000 }, async () => {
   const world = await Documented.start()
   const token = (await readFile(join(world.gateway.dataDir, 'admin-token'), 'utf8')).trim()
   const operations = operationsOf(world.api)

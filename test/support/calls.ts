@@ -14,8 +14,15 @@ export function queryOf(name: string, value: unknown): string {
 export const withQuery = (path: string, query: string): string =>
   query === '' ? path : `${path}${path.includes('?') ? '&' : '?'}${query}`
 
-/** The smallest request that the document allows, by the least role that it names. */
-export async function smallestCall(world: Documented, placed: Placed): Promise<Call> {
+/**
+ * The smallest request that the document allows, by the least role that it names. `refused`: it will be, so
+ * that the thing that it names is there afterwards, for the next one.
+ */
+export async function smallestCall(
+  world: Documented,
+  placed: Placed,
+  { refused = false } = {},
+): Promise<Call> {
   const { id, operation, method } = placed
   const queries = (operation.parameters ?? [])
     .filter((one) => one.in === 'query' && one.required === true)
@@ -26,7 +33,7 @@ export async function smallestCall(world: Documented, placed: Placed): Promise<C
   return {
     as: withSession.has(id) ? 'session' : (roleOf(operation) ?? null),
     method,
-    path: withQuery(await world.pathOf(placed), queries.join('&')),
+    path: withQuery(await world.pathOf(placed, refused), queries.join('&')),
     ...(hasBody && { headers: { 'content-type': type } }),
     ...(hasBody && { body: smallest(world.bodyOf(placed, first.schema), 'body', world.seed) }),
   }

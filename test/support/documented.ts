@@ -38,6 +38,7 @@ export class Documented {
   #handles: readonly string[] = []
   /** A destination of audit webhooks that stays. */
   #destinationId = ''
+  readonly #keptThings = new Map<string, Promise<string>>()
 
   private constructor(gateway: TestGateway, tokens: ReadonlyMap<Role, string>, api: Document) {
     this.gateway = gateway
@@ -181,11 +182,20 @@ export class Documented {
     return make()
   }
 
-  /** The path of an operation with a new thing in it. */
-  async pathOf({ id, path }: Placed): Promise<string> {
+  /** A thing of a kind that stays as it is. */
+  #kept(kind: string): Promise<string> {
+    const name = this.#keptThings.get(kind) ?? this.thing(kind)
+    this.#keptThings.set(kind, name)
+    return name
+  }
+
+  /** The path of an operation with a new thing in it, or with one that is there and `stays`. */
+  async pathOf({ id, path }: Placed, stays = false): Promise<string> {
     if (!path.includes('{')) return path
+    const kind = path.split('/')[2] ?? ''
     // Only there are dead letters to be read.
-    const name = id.startsWith('GET /api/mirrors/') ? 'salt' : await this.thing(path.split('/')[2] ?? '')
+    const isRead = id.startsWith('GET /api/mirrors/')
+    const name = isRead ? 'salt' : await (stays ? this.#kept(kind) : this.thing(kind))
     return path.replace(/\{\w+\}/, encodeURIComponent(name))
   }
 
