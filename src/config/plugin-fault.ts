@@ -36,7 +36,7 @@ export function faultText(error: unknown, secrets: readonly string[]): string {
   const covered = found
     .reduce((rest, secret) => rest.replaceAll(secret, '***'), line)
     .replaceAll(/\/\/[^/?#\s]*@/g, '//***@')
-    .replaceAll(/(:\/\/[^?\s]*)\?\S*/g, '$1?***')
+    .replaceAll(/(:\/\/[^?\s:]*(?::(?!\/\/)[^?\s:]*)*)\?\S*/g, '$1?***')
     .replaceAll(/\p{Cc}/gu, ' ')
   const characters = [...covered]
   return characters.length > SHOWN_CHARS ? `${characters.slice(0, SHOWN_CHARS).join('')}…` : covered

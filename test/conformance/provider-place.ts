@@ -57,10 +57,11 @@ export function opened<Options extends TObject>(
   about: ProviderConformance<Options>,
 ): () => Open<Static<Options>> {
   let open: Open<Static<Options>>
+  const validate = new Ajv({ strict: false, useDefaults: true }).compile(about.definition.options)
   beforeEach(async () => {
     const place = await about.start()
     const options = structuredClone(place.options) as Record<string, unknown>
-    new Ajv({ strict: false, useDefaults: true }).compile(about.definition.options)(options)
+    validate(options)
     const own = about.definition.secretOptions.flatMap((key) => (options[key] ? [String(options[key])] : []))
     const provider = about.definition.create(options as Static<Options>)
     open = { place, provider, secrets: [canary, ...own] }
