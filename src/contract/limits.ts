@@ -65,6 +65,15 @@ export const limits = Object.freeze({
   /** Time that the module of a plugin may take to load: an `await` in it must not hold a start for good. */
   plugin_load_ms: 10_000,
 
+  /**
+   * What was delivered is noted this much later at most, together with what is sent next: a commit costs as
+   * much as a hundred items, and what a kill comes before is sent again, under its id.
+   */
+  ledger_write_ms: 200,
+  /** Frames of a large batch: parts that fill batches to the last one, whatever a slab gave. */
+  frames_per_batch: 5,
+  /** A smaller batch is one frame: every frame costs a write. */
+  batch_items_split_min: 100,
   /** Bytes of a collector's answer that are read before its socket is closed (trap A7). */
   answer_read_bytes: 64 * KIB,
   /** Bytes of a collector's answer that are kept for people. */

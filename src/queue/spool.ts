@@ -24,6 +24,7 @@ import { limits } from '../contract/limits.ts'
 import type { FrameMeta, IndexedFrame, IndexResult, IndexTask } from '../contract/tasks.ts'
 
 const dataSync = promisify(fs.fdatasync)
+const read = promisify(fs.read)
 const SEGMENT_MAGIC = Buffer.from('MGSEG\0\x01\0')
 const SEGMENT_HEADER = 16
 const FRAME_MAGIC = 0x5246474d
@@ -314,17 +315,18 @@ export async function readRange(
   to: number,
   bytes: Buffer = Buffer.allocUnsafeSlow(to - from),
 ): Promise<{ ndjson: Buffer; items: number; corrupt: FrameMeta[] }> {
-  const handle = await open(file, 'r')
+  // Names are looked up in memory, mostly; only what may wait for the disk goes to another thread.
+  const fd = fs.openSync(file, 'r')
   try {
     let done = 0
     while (done < bytes.length) {
-      const { bytesRead } = await handle.read(bytes, done, bytes.length - done, from + done)
+      const { bytesRead } = await read(fd, bytes, done, bytes.length - done, from + done)
       if (bytesRead === 0) break
       done += bytesRead
     }
     return unframe(bytes.subarray(0, done), from, to)
   } finally {
-    await handle.close()
+    fs.closeSync(fd)
   }
 }
 

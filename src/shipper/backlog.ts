@@ -161,14 +161,14 @@ export abstract class Backlog {
     if (batch.parts.length > 0) {
       this.ledger.putBatch(batchRecord(batch))
       this.noteSegment(batch.segment)
-      void this.ledger.flush()
+      this.ledger.flushSoon()
       this.batches.fail(batch)
       return
     }
     this.queue.settleRange(batch.segment, batch.from, batch.to, batch.bytes)
     this.ledger.removeBatch(batch.id)
     this.noteSegment(batch.segment)
-    void this.ledger.flush()
+    this.ledger.flushSoon()
     if (batch.segment.closed) void this.removeFinished()
   }
 

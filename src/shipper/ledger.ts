@@ -8,6 +8,7 @@
  *   delivered, dead_lettered, dropped: here, when the leg settles items, and in the shared cells
  */
 import type { DropReason } from '../contract/errors.ts'
+import { limits } from '../contract/limits.ts'
 import type { BatchRecord, DeadLetter, LegCommand, LegRecord, SegmentRecord, Store } from '../store/store.ts'
 
 /** Counts of the leg's mirror in the data threads of this process, as of one moment. */
@@ -52,7 +53,10 @@ export class LegLedger {
   readonly #batches = new Map<string, BatchRecord | null>()
   readonly #dead = new Map<number, DeadLetter | null>()
   #dirty = false
-  #flushing: Promise<boolean> | null = null
+  /** The write that is to begin, and the one before it. */
+  #next: Promise<boolean> | null = null
+  #last: Promise<boolean> | null = null
+  #timer: NodeJS.Timeout | null = null
   #persistedDrops = 0
   /** Drops that the log has told of. */
   readonly #reported: Map<DropReason, number>
@@ -159,17 +163,36 @@ export class LegLedger {
 
   /** Writes everything that changed; false when the store refused (it stays to be written). */
   async flush(): Promise<boolean> {
-    while (this.#flushing !== null) await this.#flushing
-    if (!this.needsFlush) return true
-    this.#flushing = this.#write()
-    try {
-      return await this.#flushing
-    } finally {
-      this.#flushing = null
-    }
+    // What is on its way may come back, to be written again.
+    if (this.#next === null && !this.needsFlush && (await this.#last) !== false) return true
+    this.#next ??= this.#write()
+    return this.#next
+  }
+
+  /** Writes it with what is written next, or a moment later: what it says can be found out again. */
+  flushSoon(): void {
+    this.#timer ??= setTimeout(() => void this.flush(), limits.ledger_write_ms)
   }
 
   async #write(): Promise<boolean> {
+    await this.#last
+    const taken: LegCommand[] = []
+    try {
+      await this.#store.applyLeg(() => {
+        this.#last = this.#next
+        this.#next = null
+        const command = this.#take()
+        taken.push(command)
+        return command
+      })
+      return true
+    } catch {
+      for (const command of taken) this.#takeBack(command)
+      return false
+    }
+  }
+
+  #take(): LegCommand {
     const memory = this.#memory()
     const command: LegCommand = {
       type: 'leg',
@@ -179,18 +202,14 @@ export class LegLedger {
       batches: [...this.#batches],
       dead: [...this.#dead],
     }
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
     this.#segments.clear()
     this.#batches.clear()
     this.#dead.clear()
     this.#dirty = false
     this.#persistedDrops = memory.bufferFull + memory.captureError
-    try {
-      await this.#store.apply([command])
-      return true
-    } catch {
-      this.#takeBack(command)
-      return false
-    }
+    return command
   }
 
   #record(memory: MemoryCounts): LegRecord {

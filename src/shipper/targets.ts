@@ -8,6 +8,7 @@ import type {
   MirrorConfig,
   StreamConfig,
 } from '../config/schema.ts'
+import { limits } from '../contract/limits.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
 import type { RecordMirror, RenderRules, Target } from '../contract/tasks.ts'
 import { signingKeyFile } from '../store/activity/signing.ts'
@@ -135,12 +136,17 @@ function recordRules(
       detect: redact.detect,
       ...(redact.mode === 'hash' && { hashKey: redact.hash_secret ?? generatedKey() }),
     },
-    frameItems: batch.max_items,
+    frameItems: frameItems(batch.max_items),
     frameBytes: batch.max_bytes,
     itemBytes: delivery.item_bytes_max,
     segmentBytes: segmentBytesFor(legSpoolBytes(delivery)),
     fsyncMs: spool.fsync_ms,
   }
+}
+
+function frameItems(batchItems: number): number {
+  const { batch_items_split_min: splitMin, frames_per_batch: frames } = limits
+  return batchItems < splitMin ? batchItems : Math.ceil(batchItems / frames)
 }
 
 /** Below the data folder: a folder per owner, and in it one per leg. */

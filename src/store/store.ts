@@ -136,6 +136,11 @@ export class Store {
 
   readonly #dataDir: string
 
+  /** What waits for the next transaction of legs, which begins when the one before has been committed. */
+  #legChanges: (() => LegCommand)[] = []
+  #legGroup: Promise<void> | null = null
+  #legCommit: Promise<void> = Promise.resolve()
+
   constructor(dataDir: string) {
     assertRoom(dataDir)
     this.#dataDir = dataDir
@@ -191,6 +196,26 @@ export class Store {
       throw new Error(`writing to the store: ${await commitReason(error)}`, { cause: error })
     }
     return { flushed }
+  }
+
+  /**
+   * Applies what changed of a leg, in one transaction with what changes of others until it begins. `take` is
+   * called then, so that nothing waits for a commit of its own.
+   */
+  applyLeg(take: () => LegCommand): Promise<void> {
+    this.#legChanges.push(take)
+    this.#legGroup ??= this.#applyLegs()
+    return this.#legGroup
+  }
+
+  async #applyLegs(): Promise<void> {
+    await this.#legCommit
+    const changes = this.#legChanges
+    this.#legChanges = []
+    this.#legGroup = null
+    const commit = this.apply(changes.map((take) => take()))
+    this.#legCommit = commit.catch(() => {})
+    return commit
   }
 
   #applyOne(command: Command): void {
