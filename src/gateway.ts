@@ -414,7 +414,7 @@ export class RunningGateway implements Gateway {
     await this.#adminServer?.close()
     this.#adminServer = null
     await this.#tellStop(clean)
-    await this.store.apply([{ type: 'setting', name: 'clean', value: true }])
+    await this.#noteStop()
     await this.release()
     this.log.info({ clean, ...totals }, 'stopped')
     return { clean }
@@ -436,6 +436,13 @@ export class RunningGateway implements Gateway {
     await this.incidents.close()
     await this.trail.record({ event: 'gateway_stopped', actor: theGateway, details: { clean } })
     await this.trail.settled()
+  }
+
+  /** On a full disk the next start takes this stop for a crash; all else of it is done. */
+  async #noteStop(): Promise<void> {
+    await this.store
+      .apply([{ type: 'setting', name: 'clean', value: true }])
+      .catch((error: unknown) => this.log.error({ err: error }, 'the clean stop could not be noted'))
   }
 
   /** A start that failed has captured nothing: how the run before it ended still stands. */
