@@ -197,7 +197,7 @@ export class TagBook {
 
   /** What the gateway knows by name must exist; a tag is taken off what is gone as well. */
   #assertTargets(targets: readonly Taggable[]): void {
-    const { collections, mirrors } = this.#commands.config()
+    const { collections, mirrors, streams } = this.#commands.config()
     const errors: Record<string, string[]> = {}
     const check = (type: string, kind: string, known: readonly { readonly name: string }[]): void => {
       const names = new Set(known.map(({ name }) => name))
@@ -209,6 +209,7 @@ export class TagBook {
     }
     check('collection', 'a collection', collections)
     check('mirror', 'a mirror', mirrors)
+    check('stream', 'a stream', streams)
     if (Object.keys(errors).length > 0) throw unprocessable('what is to be tagged must exist', errors)
   }
 }

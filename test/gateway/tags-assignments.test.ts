@@ -18,6 +18,7 @@ beforeAll(async () => {
     collections: [{ name: 'orders', upstreams: [{ url: upstream.url }], mirrors: ['copies'] }],
     connections,
     mirrors: [{ name: 'copies', sink: 'http', connection: 'hook', url: '/' }],
+    streams: [{ name: 'to-siem', sink: 'blackhole', events: ['activity'] }],
   }
   gateway = await startTestGateway({ config })
   admin = gateway.admin
@@ -108,9 +109,13 @@ describe('what cannot be assigned', () => {
     expect(await countOf(handle)).toBe(0)
   })
 
-  test('an unknown collection or mirror is 422 and named; what is gone can be taken off', async () => {
+  test('an unknown collection, mirror or stream is 422 and named; what is gone can be taken off', async () => {
     const { handle } = await createTag(admin, { title: 'Named' })
-    const names = { collections: ['orders', 'nobody'], mirrors: ['copies', 'none'] }
+    const names = {
+      collections: ['orders', 'nobody'],
+      mirrors: ['copies', 'none'],
+      streams: ['to-siem', 'gone'],
+    }
     expect(await assign({ add_tags: [handle], ...names })).toEqual({
       status: 422,
       answer: {
@@ -118,6 +123,7 @@ describe('what cannot be assigned', () => {
         errors: {
           collections: ['must be the name of a collection, got "nobody"'],
           mirrors: ['must be the name of a mirror, got "none"'],
+          streams: ['must be the name of a stream, got "gone"'],
         },
       },
     })

@@ -22,6 +22,7 @@ beforeAll(async () => {
         { name: 'orders', upstreams: [{ url: upstream.url }] },
         { name: '7', prefix: '/seven', upstreams: [{ url: upstream.url }] },
       ],
+      streams: [{ name: 'siem', sink: 'blackhole', events: ['activity'] }],
     },
   })
   admin = new AdminClient(gateway.adminPort, 'ann-token')

@@ -53,6 +53,7 @@ export class Documented {
     collector.fault = faults.status(400)
     const rest = {
       admin: { rate_limits: { environment_per_minute: 0, default_per_minute: 0 } },
+      streams: [{ name: 'to-siem', sink: 'blackhole', events: ['deploy'] }],
       notifications: { webhook: { url: `${upstream.url}/hook` } },
     }
     const gateway = await startTestGateway({
@@ -212,6 +213,7 @@ export class Documented {
     recipe_ids: () => [1],
     collections: () => ['orders'],
     mirrors: () => ['salt'],
+    streams: () => ['to-siem'],
     connection: () => 'collector',
     'if-match': () => '*',
     from: () => '2026-11-01',
