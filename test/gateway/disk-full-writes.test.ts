@@ -15,7 +15,7 @@ const mounting = test.skipIf(!canMount)
 
 /** What is not driven here, each with its reason. */
 const exceptions: Readonly<Record<string, string>> = {
-  'POST /api/events': 'writes segments of streams, not the store: test/faults/posted-events-disk-full.test.ts',
+  'POST /api/events': 'writes segments, not the store: test/faults/posted-events-disk-full.test.ts',
   ...Object.fromEntries(
     ['v2', 'v3'].flatMap((version) => [
       [
