@@ -109,7 +109,7 @@ describe('what cannot be assigned', () => {
     expect(await countOf(handle)).toBe(0)
   })
 
-  test('an unknown collection, mirror or stream is 422 and named; what is gone can be taken off', async () => {
+  test('an unknown collection, mirror or stream is 422, named; what is gone can be taken off', async () => {
     const { handle } = await createTag(admin, { title: 'Named' })
     const names = {
       collections: ['orders', 'nobody'],
