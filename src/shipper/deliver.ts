@@ -11,7 +11,7 @@ import { scrubber } from '../contract/scrub.ts'
 import type { FrameMeta, LogRange, ShipResult, ShipTask, SpoolRange, Target } from '../contract/tasks.ts'
 import { readRange } from '../queue/spool.ts'
 import { renderEvents } from '../render/events.ts'
-import { ActivityRuns } from '../store/activity/runs.ts'
+import type { ActivityRuns } from '../store/activity/runs.ts'
 import { lineSigner } from './line-signer.ts'
 
 interface OpenSink {
@@ -73,7 +73,7 @@ async function readAndSend(
 ): Promise<Delivered> {
   let payload: Payload
   try {
-    payload = 'log' in source ? readLog(source, memory) : await read(source, memory)
+    payload = await ('log' in source ? readLog(source, memory) : read(source, memory))
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unreadable'
     // A file that is gone does not come back: its items are lost, and counted as such.
@@ -138,7 +138,10 @@ async function read(source: SpoolRange, memory: Buffer): Promise<Payload> {
 let runs: ActivityRuns | null = null
 
 /** Entries that were counted and are gone make the range unreadable: whoever counted them must know. */
-function readLog({ log, from, to, items, itemFrom, itemTo }: LogRange, memory: Buffer): Payload {
+async function readLog(source: LogRange, memory: Buffer): Promise<Payload> {
+  const { log, from, to, items, itemFrom, itemTo } = source
+  // Most gateways have no stream of the log, and no use for LMDB in this thread.
+  const { ActivityRuns } = await import('../store/activity/runs.ts')
   runs ??= new ActivityRuns(log.dataDir)
   const range = runs.read({ from, to, filter: log.filter }, memory)
   const missing = { offset: from, length: range.firstStanding - from, items: 0, oldest: 0, newest: 0 }

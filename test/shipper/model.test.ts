@@ -9,13 +9,14 @@ import { expect, test } from 'vitest'
 import { deleteDeadLetters, replayDeadLetters } from '../../src/shipper/dead-letters.ts'
 import { purge } from '../../src/shipper/janitor.ts'
 import { type Fault, faults } from '../support/collector.ts'
+import { soak } from '../support/soak.ts'
 import { droppedOf } from '../support/wait.ts'
 import { Rig } from './rig.ts'
 
 const STEPS = 60
 const seeds =
   process.env['MODEL_SEED'] === undefined
-    ? Array.from({ length: 12 }, (_, at) => at + 1)
+    ? Array.from({ length: soak ? 200 : 6 }, (_, at) => at + 1)
     : [Number(process.env['MODEL_SEED'])]
 
 /** Mulberry32: small, seeded, good enough to choose with. */
