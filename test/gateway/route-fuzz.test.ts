@@ -1,7 +1,7 @@
 /** No request, whatever stands in it, breaks a route; MIRRORGATE_FUZZ_SEED replays. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { limits } from '../../src/contract/limits.ts'
 import { RawClient, type RawResponse } from '../support/client.ts'
 import { Documented } from '../support/documented.ts'
@@ -68,7 +68,7 @@ function defectOf(
   return isShape ? null : 'an error must have a message and errors'
 }
 
-async function thingsOf(world: Documented, operations: readonly Placed[]): Promise<Map<string, string>> {
+async function thingsOf(operations: readonly Placed[]): Promise<Map<string, string>> {
   const kinds = new Set(operations.filter(({ path }) => path.includes('{')).map(({ path }) => kindOf(path)))
   const names = new Map<string, string>()
   for (const kind of kinds) names.set(kind, await world.thing(kind))
@@ -77,11 +77,15 @@ async function thingsOf(world: Documented, operations: readonly Placed[]): Promi
 
 const kindOf = (path: string): string => path.split('/')[2] ?? ''
 
+let world: Documented
+beforeAll(async () => {
+  world = await Documented.start()
+})
+
 test(`no request breaks it (seed ${seed})`, { timeout: soak ? SOAK_MS : 60_000 }, async () => {
-  const world = await Documented.start()
   const token = (await readFile(join(world.gateway.dataDir, 'admin-token'), 'utf8')).trim()
   const operations = operationsOf(world.api)
-  const names = await thingsOf(world, operations)
+  const names = await thingsOf(operations)
   const secretPaths = [process.cwd(), world.gateway.dataDir, process.env['HOME'] ?? process.cwd()]
   const wire = new Wire(world.gateway.adminPort)
   const statuses = new Map<number, number>()
@@ -110,11 +114,11 @@ test(`no request breaks it (seed ${seed})`, { timeout: soak ? SOAK_MS : 60_000 }
   expect([...statuses.keys()]).toEqual(expect.arrayContaining([200, 400]))
   expect([...statuses.keys()]).not.toEqual(expect.arrayContaining([401]))
   expect([...statuses.keys()]).not.toEqual(expect.arrayContaining([429]))
-  await expectHealthy(world)
+  await expectHealthy()
 })
 
 /** As on the first day: ready, and no name of a prototype means anything. */
-async function expectHealthy(world: Documented): Promise<void> {
+async function expectHealthy(): Promise<void> {
   const ask = (method: string, path: string, body?: object) => world.gateway.admin.call(method, path, body)
   expect((await ask('GET', '/readyz')).status).toBe(200)
   expect((await ask('GET', '/api/status?polluted=1')).status).toBe(400)
@@ -129,7 +133,6 @@ async function expectHealthy(world: Documented): Promise<void> {
 }
 
 test('a definition of more values than any needs is refused before it is judged', async () => {
-  const world = await Documented.start()
   const hosts = Array.from({ length: limits.api_definition_values_max }, () => 'a.example.com')
   const path = `/api/collections/${await world.thing('collections')}`
   for (const method of ['PUT', 'PATCH']) {
