@@ -56,6 +56,7 @@ export class Draft {
   readonly problems: Remark[] = []
   readonly warnings: Remark[] = []
   readonly #input: DraftInput
+  readonly #listed: Partial<Record<'collections' | 'connections', Entry<unknown>[]>> = {}
 
   constructor(input: DraftInput) {
     this.#input = input
@@ -111,7 +112,9 @@ export class Draft {
   }
 
   #entries<K extends 'collections' | 'connections'>(key: K): Entry<GatewayFile[K][number]>[] {
-    return this.#list<GatewayFile[K][number]>(this.file[key] as GatewayFile[K][number][], `/${key}`)
+    // Each mirror asks for all connections.
+    this.#listed[key] ??= this.#list(this.file[key] as GatewayFile[K][number][], `/${key}`)
+    return this.#listed[key] as Entry<GatewayFile[K][number]>[]
   }
 
   #list<T>(list: readonly T[] | undefined, pointer: string): Entry<T>[] {
