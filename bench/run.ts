@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 import { shapes } from './bed/payload.ts'
 import { activity, type ActivityResult } from './cases/activity.ts'
 import { streams, type StreamsResult } from './cases/streams.ts'
+import { idle, type IdleResult } from './cases/idle.ts'
 import { type LoopDelay, loopDelay } from './cases/loop-delay.ts'
 import { mirrorDead } from './cases/mirror-dead.ts'
 import { mirrorHung } from './cases/mirror-hung.ts'
@@ -41,7 +42,7 @@ const rows: readonly Row[] = [
   haproxy,
 ]
 /** What a run does besides the rows; chosen with --rows too. */
-const extras = ['soak', 'loop-delay', 'activity', 'streams', 'micro'] as const
+const extras = ['soak', 'idle', 'loop-delay', 'activity', 'streams', 'micro'] as const
 
 const usage = `npm run bench -- [options]
   --smoke          every case very briefly, nothing judged; exit 1 when one does not work
@@ -49,6 +50,7 @@ const usage = `npm run bench -- [options]
   --rounds N       interleaved rounds (5)
   --seconds N      seconds per measurement (2)
   --soak N         requests of the soak (200000)
+  --idle N         idle connections (9900)
   --activity N     entries of the activity log (1000000)
   --streams N      entries of the log that are streamed (200000)
   --no-install     do not install missing rivals
@@ -63,6 +65,7 @@ interface Plan {
   readonly seconds: number
   readonly warmSeconds: number
   readonly soakRequests: number
+  readonly idleConnections: number
   readonly loopSeconds: number
   readonly activityEntries: number
   readonly streamEntries: number
@@ -90,6 +93,7 @@ function readOptions() {
         rounds: { type: 'string', default: '5' },
         seconds: { type: 'string', default: '2' },
         soak: { type: 'string', default: '200000' },
+        idle: { type: 'string', default: '9900' },
         activity: { type: 'string', default: '1000000' },
         streams: { type: 'string', default: '200000' },
         'no-install': { type: 'boolean', default: false },
@@ -116,6 +120,7 @@ function planOf(options: ReturnType<typeof readOptions>): Plan {
     seconds: smoke ? 0.4 : positive('seconds', options.seconds),
     warmSeconds: smoke ? 0 : 6,
     soakRequests: smoke ? 3000 : positive('soak', options.soak),
+    idleConnections: smoke ? 200 : positive('idle', options.idle),
     loopSeconds: smoke ? 2 : 6,
     activityEntries: smoke ? 20_000 : positive('activity', options.activity),
     streamEntries: smoke ? 2000 : positive('streams', options.streams),
@@ -173,6 +178,7 @@ async function runAll(bed: Bed, plan: Plan, chosen: readonly Row[]): Promise<Fin
   const problems: string[] = []
   const loops: LoopDelay[] = []
   let soaked: SoakResult | null = null
+  let idled: IdleResult | null = null
   let logged: ActivityResult | null = null
   let streamed: StreamsResult | null = null
   const attempt = async (name: string, work: () => Promise<void>): Promise<void> => {
@@ -204,6 +210,11 @@ async function runAll(bed: Bed, plan: Plan, chosen: readonly Row[]): Promise<Fin
       soaked = await soak(bed, plan.soakRequests)
     })
   }
+  if (plan.chosen.has('idle')) {
+    await attempt('idle', async () => {
+      idled = await idle(bed, plan.idleConnections)
+    })
+  }
   if (plan.chosen.has('activity')) {
     await attempt('activity', async () => {
       logged = await activity(`${bed.folder}/activity`, plan.activityEntries)
@@ -223,6 +234,7 @@ async function runAll(bed: Bed, plan: Plan, chosen: readonly Row[]): Promise<Fin
   return {
     measurements,
     soak: soaked,
+    idle: idled,
     loops,
     activity: logged,
     streams: streamed,

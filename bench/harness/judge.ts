@@ -2,6 +2,7 @@
 import { type Shape, shapes } from '../bed/payload.ts'
 import type { ActivityResult } from '../cases/activity.ts'
 import type { StreamsResult } from '../cases/streams.ts'
+import type { IdleResult } from '../cases/idle.ts'
 import { type LoopDelay, loopRate } from '../cases/loop-delay.ts'
 import type { SoakResult } from '../cases/soak.ts'
 import type { Driver } from './drive.ts'
@@ -34,6 +35,7 @@ export interface Verdict {
 export interface Run {
   readonly measurements: readonly Measurement[]
   readonly soak: SoakResult | null
+  readonly idle: IdleResult | null
   readonly loops: readonly LoopDelay[]
   readonly activity: ActivityResult | null
   readonly streams: StreamsResult | null

@@ -147,6 +147,17 @@ export function soakText(run: Run): string {
   )
 }
 
+function idleText({ idle }: Run): string {
+  if (idle === null) return ''
+  const { connections, beforeMiB, openMiB, busy, afterMiB } = idle
+  const each = ((openMiB - beforeMiB) * 1024) / connections
+  return (
+    `${each.toFixed(1)} KiB of memory per connection: RSS ${whole(beforeMiB)} MiB before, ` +
+    `${whole(openMiB)} MiB with ${whole(connections)} that were used once, ${whole(afterMiB)} MiB ` +
+    `after they left. While they say nothing, the gateway takes ${percent(busy, 1)} of a core.`
+  )
+}
+
 export function microTable(results: readonly MicroResult[]): string {
   const rows = results.map(({ name, unit, usEach, rounds, note }) => [
     name,
@@ -181,6 +192,7 @@ export function page(of: Page): string {
     ['CPU by thread, µs per request', threadTable(run)],
     ['Event-loop delay of a data thread', loopTable(run)],
     ['Memory', soakText(run)],
+    ['Idle connections', idleText(run)],
     ['Activity log', activityText(run.activity)],
     ['Streams', streamsText(run.streams)],
     ['Micro-benches', microTable(of.micro)],
