@@ -124,6 +124,13 @@ export const limits = Object.freeze({
    * is closed.
    */
   pipelined_waiting_max: 20_000,
+  /** Characters of a method before it is known to be one: the longest registered one has 17. */
+  method_chars_max: 256,
+  /**
+   * Client connections above the limit, of all threads, that are told so; more are closed without a word, so
+   * that a flood of them takes no descriptors from the rest.
+   */
+  refused_connections_max: 64,
   /**
    * A connection that closes with unread input goes on reading this long, so that its last answer is not
    * lost to a reset.

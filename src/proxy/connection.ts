@@ -117,7 +117,7 @@ export class ClientConnection implements Open, RequestSource, UploadSource {
     if (this.#advancing) return
     this.#advancing = true
     try {
-      while (!this.#ending && this.#step());
+      while (!this.#ending && !this.socket.destroyed && this.#step());
     } catch (error) {
       // A bug ends this connection only.
       this.shared.warn('connection_error', error)
@@ -145,8 +145,9 @@ export class ClientConnection implements Open, RequestSource, UploadSource {
 
   /** Whether somebody takes what the parser would find next. */
   #wantsMore(): boolean {
+    if (this.#parser.broken) return false
     if (this.#upload !== null) return this.#upload.flowing
-    if (this.#parser.broken || this.#parser.bodyWaits) return false
+    if (this.#parser.bodyWaits) return false
     return this.#waiting.length < this.shared.snapshot.listen.limits.pipelined
   }
 
@@ -177,14 +178,13 @@ export class ClientConnection implements Open, RequestSource, UploadSource {
     if (this.#active === null && this.#waiting.length === 0) return this.#start(head)
     this.#waiting.push(head)
     if (++this.shared.pipelinedWaiting <= limits.pipelined_waiting_max) return
-    this.shared.cells[rejectedCell('overloaded')]!++
-    this.socket.destroy()
-    this.#ending = true
+    this.drop()
   }
 
   #start(head: RequestHead): void {
     const { requests_per_connection: max } = this.shared.snapshot.listen.limits
-    const last = ++this.#requests === max || this.shared.draining !== 'no'
+    this.#requests++
+    const last = (max > 0 && this.#requests >= max) || this.shared.draining !== 'no'
     const exchange = new Exchange(this, head, last)
     this.#active = exchange
     exchange.begin()
@@ -198,8 +198,11 @@ export class ClientConnection implements Open, RequestSource, UploadSource {
     if (this.#active !== exchange) return
     this.#active = null
     this.#since = UNSEEN
+    if (this.#ending) return
     // RFC 9112 §9.6: nothing after an answer that said close.
     if (!exchange.res.keepAlive) this.linger()
+    // Its head left before the drain began, and promised that more might follow.
+    else if (this.shared.draining === 'refusing' && this.quiet) this.linger()
     else if (this.#broken !== null && this.#waiting.length === 0) this.refuse(this.#broken)
     else this.advance()
   }
@@ -218,6 +221,13 @@ export class ClientConnection implements Open, RequestSource, UploadSource {
     const answer = gatewayAnswer(code, randomUUIDv7(), snapshot.listen.server_header, snapshot.allow)
     this.socket.write(answerText(answer, 'connection: close\r\n', false))
     this.linger()
+  }
+
+  /** Refuses without a word. */
+  drop(): void {
+    this.shared.cells[rejectedCell('overloaded')]!++
+    this.#ending = true
+    this.socket.destroy()
   }
 
   // ── the end ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -381,7 +381,9 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
   /** Ends the upstream's part, and answers if that is still possible. */
   #giveUp(code: GatewayErrorCode, outcome: Outcome): void {
     this.#cancel()
-    if (this.#phase >= phase.flushing) this.connection.socket.destroy()
+    // The answer is out: it must not be lost to a reset.
+    if (this.#phase === phase.discarding) this.connection.linger()
+    else if (this.#phase === phase.flushing) this.connection.socket.destroy()
     else if (this.#phase === phase.answering) this.#cutAnswer(outcome)
     else this.#answer(code, outcome)
   }

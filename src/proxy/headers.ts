@@ -1,7 +1,7 @@
 /** Lists of header fields, flat: name, value, name, value; what both directions do with them. */
 
-/** Fields that a Connection header may not take away: without them the message would have other borders. */
-const framing = new Set(['close', 'keep-alive', 'content-length', 'transfer-encoding', 'host', ''])
+/** What a Connection header may not take away: without it the message has other borders, or waits for ever. */
+const framing = new Set(['close', 'keep-alive', 'content-length', 'transfer-encoding', 'host', 'expect', ''])
 
 /** What nearly every message says. */
 const plainConnection = /^(?:keep-alive|close)$/i
@@ -48,6 +48,13 @@ export function fieldValue(list: readonly string[], lower: string): string {
   return ''
 }
 
+/** What proxies say of the client besides: X-Forwarded-Port, -Ssl, -Prefix …, X-Real-IP. */
+export function claims(name: string): boolean {
+  if ((name.charCodeAt(0) | 0x20) !== 0x78) return false
+  if (name.length === 9) return name.toLowerCase() === 'x-real-ip'
+  return name.charCodeAt(11) === 0x2d && name.slice(0, 11).toLowerCase() === 'x-forwarded'
+}
+
 /** RFC 9110 §6.5.1: fields that change framing, routing or authentication do not belong in trailers. */
 const forbiddenTrailers = new Set([
   'content-length',
@@ -75,6 +82,10 @@ const forbiddenTrailers = new Set([
   'age',
   'expires',
   'vary',
+  // What only the gateway may say.
+  'forwarded',
+  'via',
+  'x-request-id',
 ])
 
 /** Trailers that may go on. */
@@ -82,7 +93,8 @@ export function allowedTrailers(trailers: readonly string[]): string[] {
   const allowed: string[] = []
   for (let i = 0; i < trailers.length; i += 2) {
     const name = trailers[i] as string
-    if (!forbiddenTrailers.has(name.toLowerCase())) allowed.push(name, trailers[i + 1] as string)
+    if (forbiddenTrailers.has(name.toLowerCase()) || claims(name)) continue
+    allowed.push(name, trailers[i + 1] as string)
   }
   return allowed
 }

@@ -91,7 +91,8 @@ export abstract class MessageParser {
 
   /** Something of the next message was read, and its head is not complete. */
   get inHead(): boolean {
-    return this.state === state.head && (this.begun || this.#rest !== '')
+    // Half of an empty line is nothing yet.
+    return this.state === state.head && (this.begun || (this.#rest !== '' && this.#rest !== '\r'))
   }
 
   /** Expects the next message. */
@@ -203,7 +204,8 @@ export abstract class MessageParser {
   /** Whether a partial line can still become a good one. */
   #mayBegin(text: string, from: number): boolean {
     const to = text.endsWith('\r') ? text.length - 1 : text.length
-    if (!isClean(text, from, to)) return false
+    // What was read before was looked at before, but for a CR at its end.
+    if (!isClean(text, Math.max(from, this.#rest.length - 1), to)) return false
     return this.begun || this.state === state.trailers || this.mayBeFirst(text.slice(from, to))
   }
 

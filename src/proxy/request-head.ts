@@ -4,7 +4,7 @@
  */
 import { limits } from '../contract/limits.ts'
 import { forwardedElement, type Scheme } from './forwarded.ts'
-import { dropField, dropNominated } from './headers.ts'
+import { claims, dropField, dropNominated } from './headers.ts'
 import { isPersistent, lengthForm } from './syntax.ts'
 
 const saneRequestId = new RegExp(`^[A-Za-z0-9._~:/+=-]{1,${limits.request_id_chars_max}}$`)
@@ -17,13 +17,6 @@ export function validHost(host: string): boolean {
 
 /** Bit n is set when a name of n characters may need more than being kept: see `#take`. */
 const lengths = [2, 4, 6, 7, 9, 10, 12, 14, 15, 16, 17, 19].reduce((bits, length) => bits | (1 << length), 0)
-
-/** What proxies say of the client besides: X-Forwarded-Port, -Ssl, -Prefix …, X-Real-IP. */
-function claims(name: string): boolean {
-  if ((name.charCodeAt(0) | 0x20) !== 0x78) return false
-  if (name.length === 9) return name.toLowerCase() === 'x-real-ip'
-  return name.charCodeAt(11) === 0x2d && name.slice(0, 11).toLowerCase() === 'x-forwarded'
-}
 
 export class RequestHead {
   readonly method: string

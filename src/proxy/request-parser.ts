@@ -1,4 +1,5 @@
 /** Reads clients' requests, one after the other: the body of each waits until somebody wants it. */
+import { limits } from '../contract/limits.ts'
 import { MessageParser, type ParserBounds, state } from './message-parser.ts'
 import { RequestHead } from './request-head.ts'
 import { isTokenChar, SPACE } from './syntax.ts'
@@ -41,7 +42,8 @@ export class RequestParser extends MessageParser {
   protected mayBeFirst(text: string): boolean {
     let at = 0
     while (at < text.length && isTokenChar[text.charCodeAt(at)] === 1) at++
-    return at === text.length || (at > 0 && text.charCodeAt(at) === SPACE)
+    if (at === text.length) return at <= limits.method_chars_max
+    return at > 0 && text.charCodeAt(at) === SPACE
   }
 
   /** RFC 9112 §3: one space on each side of the target, none in it; what it means is for admission. */

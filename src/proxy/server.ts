@@ -1,5 +1,6 @@
 /** The listener of a data thread: its connections, their limit, and the drain. */
 import { createServer, type Socket } from 'node:net'
+import { limits } from '../contract/limits.ts'
 import { type Counters, threadCell } from '../telemetry/counters.ts'
 import { OpenTable, clock, tickClock } from './clock.ts'
 import { ClientConnection } from './connection.ts'
@@ -53,8 +54,9 @@ export class ProxyServer {
     const connection = new ClientConnection(socket, this.shared)
     this.#connections.add(connection)
     cells[threadCell.connectionsOpen]!++
-    const before = Atomics.add(this.#connectionsOpen, 0, 1)
-    if (before >= snapshot.listen.limits.connections) connection.refuse('overloaded')
+    const over = Atomics.add(this.#connectionsOpen, 0, 1) - snapshot.listen.limits.connections
+    if (over >= limits.refused_connections_max) connection.drop()
+    else if (over >= 0) connection.refuse('overloaded')
   }
 
   #closed(connection: ClientConnection): void {

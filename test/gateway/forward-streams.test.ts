@@ -223,3 +223,27 @@ test('an upload that goes on too long after its answer ends the connection', asy
   client.destroy()
   await thread.quiet()
 })
+
+test('a Connection header cannot take Expect away, and trailers cannot claim what a head may not', async () => {
+  const heads: string[] = []
+  const upstream = await startRawUpstream((socket) => {
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1')
+      if (/^Expect/im.test(text) && !text.includes('ok\r\n')) socket.write('HTTP/1.1 100 Continue\r\n\r\n')
+      if (!text.endsWith('\r\n\r\n') || !text.includes('\r\n0\r\n')) return
+      heads.push(text)
+      text = ''
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+    })
+  })
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  client.send(
+    'POST / HTTP/1.1\r\nHost: a\r\nConnection: Expect\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n',
+  )
+  expect((await client.head()).status).toBe(100)
+  client.send('2\r\nok\r\n0\r\nX-Sum: 1\r\nX-Forwarded-For: 9.9.9.9\r\nX-Real-IP: 9.9.9.9\r\nVia: x\r\n\r\n')
+  expect((await client.response()).status).toBe(200)
+  expect(heads[0]?.split('\r\n0\r\n')[1]).toBe('X-Sum: 1\r\n\r\n')
+})

@@ -3,6 +3,9 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { beforeAll, expect, test } from 'vitest'
+import { limits } from '../../src/contract/limits.ts'
+import { rejectReasons, threadCell } from '../../src/telemetry/counters.ts'
+import { onEnd } from '../support/cleanup.ts'
 import { RawClient } from '../support/client.ts'
 import { DataThread, startThread } from '../support/data-thread.ts'
 import { type HttpUpstream, startUpstream } from '../support/upstream.ts'
@@ -312,4 +315,72 @@ test('abort ends every connection, and their exchanges are sealed', async () => 
   await drained
   await Promise.all(clients.map(({ closed }) => closed))
   expect(thread.captured).toHaveLength(20)
+})
+
+test('empty lines keep no idle connection open', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream, { listen: { timeouts: { header_ms: 1000, idle_ms: 1000 } } })
+  const client = await RawClient.connect(thread.port)
+  const dripping = setInterval(() => {
+    client.send('\r')
+    setImmediate(() => client.send('\n'))
+  }, 100)
+  onEnd(() => clearInterval(dripping))
+  await client.closed
+  expect(client.received.toString()).toBe('')
+})
+
+test('a flood of connections above the limit takes a bounded number of descriptors', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream, { listen: { limits: { connections: 1 } } })
+  const held = await RawClient.connect(thread.port)
+  expect((await held.request(get('/'))).status).toBe(200)
+  const flood = await Promise.all(
+    Array.from({ length: limits.refused_connections_max * 3 }, () => RawClient.connect(thread.port)),
+  )
+  await Promise.all(flood.map(({ closed }) => closed))
+  const told = flood.filter(({ received }) => received.includes('overloaded')).length
+  expect(told).toBeGreaterThan(0)
+  expect(told).toBeLessThan(flood.length)
+  const overloaded = thread.counters.cells[threadCell.rejected + rejectReasons.indexOf('overloaded')]
+  expect(overloaded).toBe(flood.length)
+  expect((await held.request(get('/'))).status).toBe(200)
+})
+
+test('a lower limit of requests counts for connections that are past it', async () => {
+  const upstream = await startUpstream()
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  for (let round = 0; round < 3; round++) {
+    expect((await client.request(get('/'))).header('connection')).toBe('keep-alive')
+  }
+  const collections = [{ name: 'api', upstreams: [{ url: upstream.url }] }]
+  await thread.apply({ listen: { limits: { requests_per_connection: 2 } }, collections })
+  expect((await client.request(get('/'))).header('connection')).toBe('close')
+})
+
+test('an answer whose head promised more ends its connection when a drain has begun meanwhile', async () => {
+  let finish = () => {}
+  const upstream = await startUpstream((_request, response) => {
+    response.writeHead(200, { 'content-length': 4 })
+    response.write('ab')
+    finish = () => response.end('cd')
+  })
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  client.send(get('/'))
+  await client.arrives('ab')
+  const drained = thread.next('drained')
+  thread.post({ type: 'drain', graceMs: 0 })
+  await until(
+    () =>
+      RawClient.connect(thread.port).then(
+        () => false,
+        () => true,
+      ),
+    { what: 'nobody listens any more' },
+  )
+  finish()
+  expect((await client.response()).body.toString()).toBe('abcd')
+  await drained
 })

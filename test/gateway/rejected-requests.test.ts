@@ -1,5 +1,6 @@
 /** What is refused before anything of it reaches an upstream, with the contract's answer and a close. */
 import { beforeAll, expect, test } from 'vitest'
+import { limits } from '../../src/contract/limits.ts'
 import { RawClient } from '../support/client.ts'
 import { startThread, type DataThread } from '../support/data-thread.ts'
 import { startUpstream, type HttpUpstream } from '../support/upstream.ts'
@@ -156,3 +157,39 @@ async function refused(bytes: string, status: number, code: string): Promise<voi
   expect(upstream.received.length - before).toBe(1)
   expect(thread.warnings).toEqual([])
 }
+
+test('a body that breaks after its answer ends its connection alone, and takes no answer with it', async () => {
+  const early = await startRawUpstream((socket) => {
+    socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nearly'))
+  })
+  const upstreams = [{ url: early.url }]
+  const { port, warnings } = await startThread(early, {
+    collections: [{ name: 'api', prefix: '/api', upstreams }],
+  })
+  const head = (path: string) => `POST ${path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n`
+  for (const [path, broken, seen] of [
+    ['/nope', '', 'no_route'],
+    ['/nope', 'Z\r\nabc', 'no_route'],
+    ['/api', '', 'early'],
+  ] as const) {
+    const client = await RawClient.connect(port)
+    client.send(head(path) + broken)
+    await client.arrives(seen)
+    client.send('Z\r\nabc')
+    await client.closed
+    // The thread goes on with others.
+    const other = await RawClient.connect(port)
+    expect(await other.request(get('Host: a\r\n', '/other'))).toMatchObject({ status: 404 })
+  }
+  expect(warnings).toEqual([])
+})
+
+test('a line that comes byte by byte is refused as soon as it cannot be good', async () => {
+  const client = await RawClient.connect(thread.port)
+  client.send('GET / HTTP/1.1\r\nHost: a\r\nX: a\r')
+  client.send('b')
+  expect((await client.response()).status).toBe(400)
+  const long = await RawClient.connect(thread.port)
+  long.send('M'.repeat(limits.method_chars_max + 1))
+  expect((await long.response()).status).toBe(400)
+})
