@@ -217,8 +217,9 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
 
   onUploadWanted(): void {
     this.#touchedAt = UNSEEN
-    // RFC 9110 §10.1.1: an HTTP/1.0 upstream was not asked, it could not say.
-    if (this.#expects && this.#attempt?.upstream.old === true) this.#continue()
+    // RFC 9110 §10.1.1: an upstream that was not asked cannot say; one of HTTP/1.0 never is.
+    const asked = this.head.expectAt !== -1 && this.#attempt?.upstream.old === false
+    if (this.#expects && !asked) this.#continue()
     this.upload?.read()
   }
 

@@ -1,7 +1,7 @@
 /** Lists of header fields, flat: name, value, name, value; what both directions do with them. */
 
-/** What a Connection header may not take away: without it the message has other borders, or waits for ever. */
-const framing = new Set(['close', 'keep-alive', 'content-length', 'transfer-encoding', 'host', 'expect', ''])
+/** Fields that a Connection header may not take away: without them the message would have other borders. */
+const framing = new Set(['close', 'keep-alive', 'content-length', 'transfer-encoding', 'host', ''])
 
 /** What nearly every message says. */
 const plainConnection = /^(?:keep-alive|close)$/i

@@ -2,7 +2,7 @@
 import { limits } from '../contract/limits.ts'
 import { MessageParser, type ParserBounds, state } from './message-parser.ts'
 import { RequestHead } from './request-head.ts'
-import { isTokenChar, SPACE } from './syntax.ts'
+import { isClean, isTokenChar, SPACE } from './syntax.ts'
 
 /** What a reader of requests has to know of its connection. */
 export interface RequestSource {
@@ -55,6 +55,7 @@ export class RequestParser extends MessageParser {
     if (text.indexOf(' ', at + 1) !== version - 1 || !text.startsWith('HTTP/1.', version)) return false
     const minor = text.charCodeAt(to - 1) - 0x30
     if (minor !== 0 && minor !== 1) return false
+    if (!isClean(text, at + 1, version - 1)) return false
     const target = text.slice(at + 1, version - 1)
     this.#reading = new RequestHead(text.slice(from, at), target, minor === 0, this.#source.trusted())
     return true

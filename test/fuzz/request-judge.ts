@@ -131,6 +131,8 @@ const badAnswers: readonly (readonly [RegExp, readonly number[]])[] = [
   [/^version/, [505]],
   [/coding/, [501]],
   [/beyond all|chunk/, [413]],
+  // Too many may stand before the one that is none.
+  [/^no field/, [431]],
 ]
 
 function badly(judged: Judged, why: string): Judged {

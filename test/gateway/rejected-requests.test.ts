@@ -3,7 +3,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { limits } from '../../src/contract/limits.ts'
 import { RawClient } from '../support/client.ts'
 import { startThread, type DataThread } from '../support/data-thread.ts'
-import { startUpstream, type HttpUpstream } from '../support/upstream.ts'
+import { type HttpUpstream, startRawUpstream, startUpstream } from '../support/upstream.ts'
 
 let upstream: HttpUpstream
 let thread: DataThread
