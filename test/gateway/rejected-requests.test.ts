@@ -158,7 +158,7 @@ async function refused(bytes: string, status: number, code: string): Promise<voi
   expect(thread.warnings).toEqual([])
 }
 
-test('a body that breaks after its answer ends its connection alone, and takes no answer with it', async () => {
+test('a body that breaks after its answer ends its connection alone', async () => {
   const early = await startRawUpstream((socket) => {
     socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nearly'))
   })
@@ -166,7 +166,8 @@ test('a body that breaks after its answer ends its connection alone, and takes n
   const { port, warnings } = await startThread(early, {
     collections: [{ name: 'api', prefix: '/api', upstreams }],
   })
-  const head = (path: string) => `POST ${path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n`
+  const chunks = 'Host: a\r\nTransfer-Encoding: chunked\r\n\r\n'
+  const head = (path: string) => `POST ${path} HTTP/1.1\r\n${chunks}`
   for (const [path, broken, seen] of [
     ['/nope', '', 'no_route'],
     ['/nope', 'Z\r\nabc', 'no_route'],
