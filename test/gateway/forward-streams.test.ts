@@ -224,7 +224,7 @@ test('an upload that goes on too long after its answer ends the connection', asy
   await thread.quiet()
 })
 
-test('an Expect for this hop alone is answered here; trailers claim nothing that a head may not', async () => {
+test('an Expect for this hop is answered here, and trailers claim nothing that heads may not', async () => {
   const heads: string[] = []
   const upstream = await startRawUpstream((socket) => {
     let text = ''
