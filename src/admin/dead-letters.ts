@@ -40,8 +40,8 @@ function addRoute(app: AdminApp, commands: DeliveryCommands, kind: DeliveryKind)
         response: { 200: answer(list(DeadLetterAnswer), 'One page of them.') },
       },
     },
-    ({ params: { name }, query }) => {
-      const page = commands.deadLetters(name, {
+    async ({ params: { name }, query }) => {
+      const page = await commands.deadLetters(name, {
         size: query['page[size]'] ?? limits.dead_letter_page_max,
         after: query['page[after]'] ?? null,
       })

@@ -18,7 +18,7 @@ export interface DeliveryCommands {
   deadLetters(
     name: string,
     page: { after: string | null; size: number },
-  ): { data: DeadLetterView[]; total: number } | null
+  ): Promise<{ data: DeadLetterView[]; total: number } | null>
 }
 
 /** A message as a stream would send it. */

@@ -153,10 +153,10 @@ export class GatewayDeliveries implements DeliveryCommands {
     return this.view(name) ?? { ...before, counts: { ...before.counts, waiting: 0 }, legs: [] }
   }
 
-  deadLetters(
+  async deadLetters(
     name: string,
     page: { after: string | null; size: number },
-  ): { data: DeadLetterView[]; total: number } | null {
+  ): Promise<{ data: DeadLetterView[]; total: number } | null> {
     return this.view(name) === null ? null : this.#gateway.deliveries.deadLetters(this.#owner(name), page)
   }
 

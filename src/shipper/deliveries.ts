@@ -270,11 +270,13 @@ export class Deliveries {
     return items
   }
 
-  deadLetters(
+  async deadLetters(
     owner: Owner,
     page: { after: string | null; size: number },
-  ): { data: DeadLetterView[]; total: number } {
+  ): Promise<{ data: DeadLetterView[]; total: number }> {
     const legs = this.#legs.of(owner)
+    // The store is the list: what was counted a moment ago must be on it.
+    await Promise.all(legs.map((leg) => leg.ledger.flush()))
     const [afterLeg = '', afterId = '0'] = (page.after ?? '').split(':')
     const data: DeadLetterView[] = []
     for (const leg of legs.toSorted((a, b) => a.name.localeCompare(b.name))) {

@@ -182,7 +182,7 @@ class FakeDeliveries implements DeliveryCommands {
       }
     )
   }
-  deadLetters(name: string, { after, size }: { after: string | null; size: number }) {
+  async deadLetters(name: string, { after, size }: { after: string | null; size: number }) {
     if (name !== 'salt') return null
     const { letters } = this.#commands
     const from = after === null ? 0 : Number(after)
