@@ -151,7 +151,9 @@ describe('each operation', () => {
     expect(wrong.filter(Boolean)).toEqual([])
   })
 
-  test('does its smallest request for the least role, and answers as documented', async () => {
+  test('does its smallest request for the least role, and answers as documented', {
+    timeout: 120_000,
+  }, async () => {
     const wrong: (string | null)[] = []
     for (const placed of operations) {
       const got = await world.send(await smallestCall(world, placed))
