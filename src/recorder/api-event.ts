@@ -1,13 +1,15 @@
 /** One exchange as a line of an API log: who asked for what, how it went, and how long it took. */
-import { gatewayErrors } from '../contract/errors.ts'
+import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
 import type { Outcome } from '../contract/exchange.ts'
 import { reasonPhrase } from '../contract/node-http.ts'
 import type { ApiFormat, RecordMirror } from '../contract/tasks.ts'
 import { stringAt } from '../queue/slab-format.ts'
 import type { SlabReader } from '../queue/slab-reader.ts'
 import { headerValue } from './headers.ts'
-import type { ItemBuffer } from './item-buffer.ts'
+import { ascii, type ItemBuffer } from './item-buffer.ts'
+import { writeTime } from './item-time.ts'
 import type { Redactor } from './redact.ts'
+import { writePath, writeQuery } from './target.ts'
 
 export function isApi(format: RecordMirror['format']): format is ApiFormat {
   return format === 'api_summary' || format === 'api_details'
@@ -16,53 +18,116 @@ export function isApi(format: RecordMirror['format']): format is ApiFormat {
 /** Below it an answer is a success. */
 const ERROR_FROM = 400
 
-interface SummaryRules {
-  readonly format: ApiFormat
-  readonly environment: string
-  readonly redactor: Redactor
+const REQUEST_ID = ascii('","request_id":"')
+const DATE = ascii('","date":"')
+const TIMING = ascii('","timing_ms":')
+const DELAY = ascii(',"delay_ms":')
+const COLLECTION = ascii(',"collection":"')
+const ENDPOINT = ascii('","endpoint":"')
+const SPACE = ascii(' ')
+const CLIENT = ascii('","client":{"ip":"')
+const PORT = ascii('","port":')
+const USER_AGENT = ascii(',"user_agent":')
+const METHOD = ascii('},"method":"')
+const SCHEME = ascii('","scheme":"')
+const HOST = ascii('","host":"')
+const PATH = ascii('","path":"')
+const QUERY = ascii('","query":"')
+const UPSTREAM = ascii('","upstream":"')
+const OUTCOME = ascii('","outcome":"')
+const REQUEST_BYTES = ascii('","request_bytes":')
+const RESPONSE_BYTES = ascii(',"response_bytes":')
+
+/** Writes events of one format. */
+export class SummaryWriter {
+  readonly #redactor: Redactor
+  readonly #event: Uint8Array
+  readonly #environment: Uint8Array
+  #last: Result = { status: -1, errorCode: null, outcome: 'complete', bytes: ascii('') }
+
+  constructor(format: ApiFormat, environment: string, redactor: Redactor) {
+    this.#redactor = redactor
+    this.#event = ascii(`{"event":"${format}`)
+    this.#environment = new Uint8Array(Buffer.from(`","environment":${JSON.stringify(environment)},`))
+  }
+
+  /** Appends one without its closing brace: details follow, or nothing. */
+  write(record: SlabReader, out: ItemBuffer): void {
+    out.ascii(this.#event)
+    out.ascii(REQUEST_ID)
+    out.string(record, stringAt.id)
+    out.ascii(DATE)
+    writeTime(record.startedAt, out)
+    out.ascii(this.#environment)
+    this.#result(record, out)
+    out.string(record, stringAt.clientIp)
+    out.ascii(TIMING)
+    out.milliseconds(record.durationMs)
+    out.ascii(DELAY)
+    out.milliseconds(Math.max(0, record.durationMs - record.upstreamMs))
+    out.ascii(COLLECTION)
+    out.string(record, stringAt.collection)
+    this.#who(record, out)
+    out.ascii(METHOD)
+    out.string(record, stringAt.method)
+    out.ascii(SCHEME)
+    out.string(record, stringAt.scheme)
+    out.ascii(HOST)
+    out.string(record, stringAt.host)
+    out.ascii(PATH)
+    writePath(record, this.#redactor, out)
+    out.ascii(QUERY)
+    writeQuery(record, this.#redactor, out)
+    out.ascii(UPSTREAM)
+    out.string(record, stringAt.upstream)
+    out.ascii(OUTCOME)
+    out.text(record.outcome)
+    out.ascii(REQUEST_BYTES)
+    out.integer(record.requestBody.size)
+    out.ascii(RESPONSE_BYTES)
+    out.integer(record.responseBody.size)
+  }
+
+  /** The same as that of the exchange before, mostly. */
+  #result({ status, errorCode, outcome }: SlabReader, out: ItemBuffer): void {
+    const last = this.#last
+    if (last.status !== status || last.errorCode !== errorCode || last.outcome !== outcome)
+      this.#last = { status, errorCode, outcome, bytes: resultOf(status, errorCode, outcome) }
+    out.ascii(this.#last.bytes)
+  }
+
+  #who(record: SlabReader, out: ItemBuffer): void {
+    out.ascii(ENDPOINT)
+    out.string(record, stringAt.method)
+    out.ascii(SPACE)
+    writePath(record, this.#redactor, out)
+    out.ascii(CLIENT)
+    out.string(record, stringAt.clientIp)
+    out.ascii(PORT)
+    out.integer(record.clientPort)
+    out.ascii(USER_AGENT)
+    out.text(JSON.stringify(userAgent(record, this.#redactor)))
+  }
 }
 
-/** Appends it without its closing brace: details follow, or nothing. */
-export function writeSummary(record: SlabReader, rules: SummaryRules, out: ItemBuffer): void {
-  const { status, errorCode, outcome, durationMs, upstreamMs } = record
-  const target = record.string(stringAt.target)
-  const method = record.string(stringAt.method)
-  const ip = record.string(stringAt.clientIp)
-  const mark = target.indexOf('?')
-  const path = rules.redactor.path(mark === -1 ? target : target.slice(0, mark))
+interface Result {
+  readonly status: number | null
+  readonly errorCode: GatewayErrorCode | null
+  readonly outcome: Outcome
+  readonly bytes: Uint8Array
+}
+
+/** Its type and what follows, up to the address of the client. */
+function resultOf(status: number | null, errorCode: GatewayErrorCode | null, outcome: Outcome): Uint8Array {
   const isError = status === null || status >= ERROR_FROM || outcome !== 'complete'
-  const collection = record.string(stringAt.collection)
-  const line = JSON.stringify({
-    event: rules.format,
-    request_id: record.string(stringAt.id),
-    date: new Date(Math.floor(record.startedAt)).toISOString(),
-    environment: rules.environment,
+  const fields = {
     type: isError && outcome !== 'upgraded' ? 'Error' : 'Success',
     code: status,
     status_text: status === null ? null : reasonPhrase(status),
     gateway_code: errorCode,
     status_details: errorCode === null ? detailsOf(outcome) : gatewayErrors[errorCode].message,
-    ip,
-    timing_ms: round(durationMs),
-    delay_ms: round(Math.max(0, durationMs - upstreamMs)),
-    collection,
-    endpoint: `${method} ${path}`,
-    client: {
-      ip,
-      port: record.clientPort,
-      user_agent: userAgent(record, rules.redactor),
-    },
-    method,
-    scheme: record.string(stringAt.scheme),
-    host: record.string(stringAt.host),
-    path,
-    query: mark === -1 ? '' : rules.redactor.query(target.slice(mark + 1)),
-    upstream: record.string(stringAt.upstream),
-    outcome,
-    request_bytes: record.requestBody.size,
-    response_bytes: record.responseBody.size,
-  })
-  out.text(line.slice(0, -1))
+  }
+  return new Uint8Array(Buffer.from(`${JSON.stringify(fields).slice(1, -1)},"ip":"`))
 }
 
 /** What went wrong although the upstream's own answer went out. */
@@ -77,9 +142,4 @@ function userAgent({ bytes, requestHeaders }: SlabReader, redactor: Redactor): s
   if (value === null || !redactor.headers.has('user-agent'))
     return value === null ? null : redactor.header(value)
   return redactor.mode === 'remove' ? null : redactor.substitute(value)
-}
-
-/** Microseconds are enough. */
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000
 }

@@ -1,15 +1,16 @@
 /** Writes captured exchanges as the items that collectors receive (contract §3). */
 import type { Half } from '../contract/plugin.ts'
-import type { ApiFormat, RecordMirror } from '../contract/tasks.ts'
+import type { RecordMirror } from '../contract/tasks.ts'
 import { stringAt } from '../queue/slab-format.ts'
 import type { BodyRange, Range, SlabReader } from '../queue/slab-reader.ts'
 import { type ItemRenderer, itemRenderer } from '../render/items.ts'
-import { isApi, writeSummary } from './api-event.ts'
+import { isApi, SummaryWriter } from './api-event.ts'
 import { BodyWriter } from './body.ts'
 import { HeaderReader } from './headers.ts'
 import { ascii, ItemBuffer } from './item-buffer.ts'
 import { answeredAt, writeTime } from './item-time.ts'
 import { Redactor } from './redact.ts'
+import { writePath, writeQuery } from './target.ts'
 
 /** What of a mirror decides how its items look; mirrors that agree in it share one encoder. */
 export type ItemRules = Pick<
@@ -28,7 +29,6 @@ export function itemRulesKey(rules: ItemRules): string {
 /** Formats whose items are not told by the half that they carry. */
 const madeFormats: ReadonlySet<string> = new Set(['har', 'akto', 'template', 'api_summary', 'api_details'])
 
-const QUERY_MARK = 0x3f
 const ID = ascii('{"id":"')
 const TIME = ascii('","ts":"')
 const CLIENT = ascii(',"client":{"ip":"')
@@ -61,6 +61,7 @@ export class ItemEncoder {
   readonly #headers: HeaderReader
   readonly #trailers: HeaderReader
   readonly #body: BodyWriter
+  readonly #summary: SummaryWriter | null
   readonly #environment: Uint8Array
   readonly #made: Record<Half, { readonly buffer: ItemBuffer; turn: number }> = {
     request: { buffer: new ItemBuffer(), turn: -1 },
@@ -79,6 +80,7 @@ export class ItemEncoder {
       rules.message ?? null,
     )
     const redactor = new Redactor(rules.redact)
+    this.#summary = isApi(rules.format) ? new SummaryWriter(rules.format, environment, redactor) : null
     this.#redactor = redactor
     this.#headers = new HeaderReader(redactor)
     this.#trailers = new HeaderReader(redactor)
@@ -97,10 +99,9 @@ export class ItemEncoder {
     if (made.turn === turn) return buffer
     made.turn = -1
     buffer.reset()
-    const { format } = this.#rules
     if (half === 'request') this.#request(record, buffer)
     else if (half === 'response') this.#response(record, buffer)
-    else if (isApi(format)) this.#api(record, format, buffer)
+    else if (this.#summary !== null) this.#api(record, this.#summary, buffer)
     else this.#exchange(record, buffer)
     buffer.ascii(ITEM_END)
     if (this.#render !== null) rewrite(buffer, this.#render)
@@ -128,9 +129,9 @@ export class ItemEncoder {
     this.#responsePart(record, out)
   }
 
-  #api(record: SlabReader, format: ApiFormat, out: ItemBuffer): void {
-    writeSummary(record, { format, environment: this.#rules.environment, redactor: this.#redactor }, out)
-    if (format === 'api_summary') return
+  #api(record: SlabReader, summary: SummaryWriter, out: ItemBuffer): void {
+    summary.write(record, out)
+    if (this.#rules.format === 'api_summary') return
     this.#headers.read(record.bytes, record.requestHeaders)
     this.#requestPart(record, out)
     this.#responsePart(record, out)
@@ -139,11 +140,11 @@ export class ItemEncoder {
   /** Up to the collection. */
   #head(record: SlabReader, time: number, out: ItemBuffer): void {
     out.ascii(ID)
-    writeString(record, stringAt.id, out)
+    out.string(record, stringAt.id)
     out.ascii(TIME)
     writeTime(time, out)
     out.ascii(this.#environment)
-    writeString(record, stringAt.collection, out)
+    out.string(record, stringAt.collection)
     out.ascii(QUOTE)
   }
 
@@ -151,7 +152,7 @@ export class ItemEncoder {
   #client(record: SlabReader, out: ItemBuffer): void {
     this.#headers.read(record.bytes, record.requestHeaders)
     out.ascii(CLIENT)
-    writeString(record, stringAt.clientIp, out)
+    out.string(record, stringAt.clientIp)
     out.ascii(PORT)
     out.integer(record.clientPort)
     out.ascii(CLIENT_END)
@@ -167,53 +168,29 @@ export class ItemEncoder {
     out.ascii(UPSTREAM_MS)
     out.milliseconds(record.upstreamMs)
     out.ascii(UPSTREAM)
-    writeString(record, stringAt.upstream, out)
+    out.string(record, stringAt.upstream)
     out.ascii(QUOTE)
   }
 
   /** After the headers were read. */
   #requestPart(record: SlabReader, out: ItemBuffer): void {
     out.ascii(REQUEST)
-    writeString(record, stringAt.method, out)
+    out.string(record, stringAt.method)
     out.ascii(SCHEME)
-    writeString(record, stringAt.scheme, out)
+    out.string(record, stringAt.scheme)
     out.ascii(HOST)
-    writeString(record, stringAt.host, out)
-    const redacted = this.#target(record, out)
+    out.string(record, stringAt.host)
+    out.ascii(PATH)
+    const path = writePath(record, this.#redactor, out)
+    out.ascii(QUERY)
+    const redacted = writeQuery(record, this.#redactor, out) || path
     out.ascii(VERSION)
-    writeString(record, stringAt.requestVersion, out)
+    out.string(record, stringAt.requestVersion)
     out.ascii(HEADERS)
     out.append(this.#headers.pairs)
     out.ascii(HEADERS_END)
     const { requestBody } = this.#rules
     this.#bodyPart(record, record.requestBody, record.requestTrailers, requestBody, redacted, out)
-  }
-
-  /** Whether something of it was redacted. */
-  #target(record: SlabReader, out: ItemBuffer): boolean {
-    const { bytes } = record
-    const from = record.from(stringAt.target)
-    const to = record.to(stringAt.target)
-    let mark = from
-    while (mark < to && bytes[mark] !== QUERY_MARK) mark++
-    const query = mark < to ? mark + 1 : to
-    let redacted = false
-    out.ascii(PATH)
-    if (this.#redactor.detects) {
-      const sent = bytes.toString('latin1', from, mark)
-      const shown = this.#redactor.path(sent)
-      redacted = shown !== sent
-      out.inside(shown)
-    } else out.latin1(bytes, from, mark)
-    out.ascii(QUERY)
-    if (!this.#redactor.suspectsQuery(bytes, query, to)) {
-      out.latin1(bytes, query, to)
-      return redacted
-    }
-    const sent = bytes.toString('latin1', query, to)
-    const shown = this.#redactor.query(sent)
-    out.inside(shown)
-    return redacted || shown !== sent
   }
 
   #responsePart(record: SlabReader, out: ItemBuffer): void {
@@ -223,7 +200,7 @@ export class ItemEncoder {
     if (status === null) out.ascii(NOTHING)
     else out.integer(status)
     out.ascii(STATUS_VERSION)
-    writeString(record, stringAt.responseVersion, out)
+    out.string(record, stringAt.responseVersion)
     out.ascii(HEADERS)
     out.append(this.#headers.pairs)
     out.ascii(HEADERS_END)
@@ -259,8 +236,4 @@ function rewrite(buffer: ItemBuffer, render: ItemRenderer): void {
   buffer.reset()
   buffer.text(item)
   buffer.text('\n')
-}
-
-function writeString(record: SlabReader, string: number, out: ItemBuffer): void {
-  out.latin1(record.bytes, record.from(string), record.to(string))
 }

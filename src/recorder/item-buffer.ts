@@ -1,5 +1,6 @@
 /** The bytes of one item while it is written: what was captured becomes JSON without becoming strings. */
 import { isUtf8 } from 'node:buffer'
+import type { SlabReader } from '../queue/slab-reader.ts'
 import type { FieldWatch } from './field-watch.ts'
 import { LENGTH_MAX } from './name-set.ts'
 
@@ -137,6 +138,11 @@ export class ItemBuffer {
     }
     this.length = at + shift
     if (at < to) this.#escaped(source, at, to)
+  }
+
+  /** Appends a string of `stringAt` as the inside of a JSON string. */
+  string(record: SlabReader, string: number): void {
+    this.latin1(record.bytes, record.from(string), record.to(string))
   }
 
   #escaped(source: Uint8Array, from: number, to: number): void {
