@@ -61,6 +61,13 @@ test('heads that come byte by byte end after header_ms, wherever in a connection
   expect((await admin.metrics()).sum('http_rejected_total', { reason: 'request_timeout' })).toBe(SLOW)
 })
 
+test('empty lines that come one by one are no head either', async () => {
+  const { port } = await gatewayWith({ header_ms: 1000 })
+  const clients = await clientsOf(port, 10)
+  for (const client of clients) trickle(client, '\r\n'.repeat(1000))
+  await Promise.all(clients.map(({ closed }) => closed))
+})
+
 test('bodies may come byte by byte as long as they come, and stop for body_idle_ms', async () => {
   const { port } = await gatewayWith({ body_idle_ms: 1000 })
   const text = 'a'.repeat(10)
