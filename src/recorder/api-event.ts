@@ -1,13 +1,14 @@
 /** One exchange as a line of an API log: who asked for what, how it went, and how long it took. */
 import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
-import type { Outcome } from '../contract/exchange.ts'
+import { type Outcome, outcomes } from '../contract/exchange.ts'
 import { reasonPhrase } from '../contract/node-http.ts'
 import type { ApiFormat, RecordMirror } from '../contract/tasks.ts'
 import { stringAt } from '../queue/slab-format.ts'
-import type { SlabReader } from '../queue/slab-reader.ts'
-import { headerValue } from './headers.ts'
+import type { Range, SlabReader } from '../queue/slab-reader.ts'
+import { findHeader } from './headers.ts'
 import { ascii, type ItemBuffer } from './item-buffer.ts'
 import { writeTime } from './item-time.ts'
+import { NameSet } from './name-set.ts'
 import type { Redactor } from './redact.ts'
 import { writePath, writeQuery } from './target.ts'
 
@@ -38,15 +39,28 @@ const OUTCOME = ascii('","outcome":"')
 const REQUEST_BYTES = ascii('","request_bytes":')
 const RESPONSE_BYTES = ascii(',"response_bytes":')
 
+const NOTHING = ascii('null')
+const QUOTE = ascii('"')
+const agentName = new NameSet(['user-agent'])
+
+/** As they stand in items. */
+export const outcomeBytes = Object.fromEntries(
+  outcomes.map((outcome) => [outcome, ascii(outcome)]),
+) as Readonly<Record<Outcome, Uint8Array>>
+
 /** Writes events of one format. */
 export class SummaryWriter {
   readonly #redactor: Redactor
   readonly #event: Uint8Array
   readonly #environment: Uint8Array
+  /** Whether user agents are copied as they are. */
+  readonly #keepsAgent: boolean
+  readonly #value: Range = { from: 0, to: 0 }
   #last: Result = { status: -1, errorCode: null, outcome: 'complete', bytes: ascii('') }
 
   constructor(format: ApiFormat, environment: string, redactor: Redactor) {
     this.#redactor = redactor
+    this.#keepsAgent = !redactor.detects && !redactor.headers.has('user-agent')
     this.#event = ascii(`{"event":"${format}`)
     this.#environment = new Uint8Array(Buffer.from(`","environment":${JSON.stringify(environment)},`))
   }
@@ -81,7 +95,7 @@ export class SummaryWriter {
     out.ascii(UPSTREAM)
     out.string(record, stringAt.upstream)
     out.ascii(OUTCOME)
-    out.text(record.outcome)
+    out.ascii(outcomeBytes[record.outcome])
     out.ascii(REQUEST_BYTES)
     out.integer(record.requestBody.size)
     out.ascii(RESPONSE_BYTES)
@@ -106,8 +120,25 @@ export class SummaryWriter {
     out.ascii(PORT)
     out.integer(record.clientPort)
     out.ascii(USER_AGENT)
-    out.text(JSON.stringify(userAgent(record, this.#redactor)))
+    this.#agent(record, out)
   }
+
+  #agent({ bytes, requestHeaders }: SlabReader, out: ItemBuffer): void {
+    if (!findHeader(bytes, requestHeaders, agentName, this.#value)) return out.ascii(NOTHING)
+    const { from, to } = this.#value
+    if (this.#keepsAgent) {
+      out.ascii(QUOTE)
+      out.latin1(bytes, from, to)
+      return out.ascii(QUOTE)
+    }
+    out.text(JSON.stringify(shownAgent(bytes.toString('latin1', from, to), this.#redactor)))
+  }
+}
+
+/** What a redactor leaves of a user agent. */
+function shownAgent(value: string, redactor: Redactor): string | null {
+  if (!redactor.headers.has('user-agent')) return redactor.header(value)
+  return redactor.mode === 'remove' ? null : redactor.substitute(value)
 }
 
 interface Result {
@@ -135,11 +166,4 @@ function detailsOf(outcome: Outcome): string | null {
   if (outcome === 'client_aborted') return 'the client left before the end'
   if (outcome === 'upstream_error') return 'the answer of the upstream broke off'
   return outcome === 'timeout' ? 'the exchange took too long' : null
-}
-
-function userAgent({ bytes, requestHeaders }: SlabReader, redactor: Redactor): string | null {
-  const value = headerValue(bytes, requestHeaders, 'user-agent')
-  if (value === null || !redactor.headers.has('user-agent'))
-    return value === null ? null : redactor.header(value)
-  return redactor.mode === 'remove' ? null : redactor.substitute(value)
 }

@@ -4,7 +4,7 @@ import type { RecordMirror } from '../contract/tasks.ts'
 import { stringAt } from '../queue/slab-format.ts'
 import type { BodyRange, Range, SlabReader } from '../queue/slab-reader.ts'
 import { type ItemRenderer, itemRenderer } from '../render/items.ts'
-import { isApi, SummaryWriter } from './api-event.ts'
+import { isApi, outcomeBytes, SummaryWriter } from './api-event.ts'
 import { BodyWriter } from './body.ts'
 import { HeaderReader } from './headers.ts'
 import { ascii, ItemBuffer } from './item-buffer.ts'
@@ -162,7 +162,7 @@ export class ItemEncoder {
 
   #outcome(record: SlabReader, out: ItemBuffer): void {
     out.ascii(OUTCOME)
-    out.text(record.outcome)
+    out.ascii(outcomeBytes[record.outcome])
     out.ascii(TOTAL)
     out.milliseconds(record.durationMs)
     out.ascii(UPSTREAM_MS)

@@ -148,15 +148,13 @@ function joined(before: string, value: string): string {
   return before === '' ? value : `${before},${value}`
 }
 
-/** The value of the first header of a name, in small letters; null when there is none. */
-export function headerValue(bytes: Buffer, { from, to }: Range, name: string): string | null {
-  for (let at = from; at < to; ) {
+/** Where the value of the first header of a set stands; false when there is none. */
+export function findHeader(bytes: Buffer, { from, to }: Range, names: NameSet, value: Range): boolean {
+  for (let at = from; at < to; at = value.to) {
     const nameEnd = lineEnd(bytes, at + 1, to)
-    const valueEnd = lineEnd(bytes, nameEnd + 1, to)
-    const found = nameEnd - at - 1 === name.length && bytes.toString('latin1', at + 1, nameEnd)
-    if (found !== false && found.toLowerCase() === name)
-      return bytes.toString('latin1', nameEnd + 1, valueEnd)
-    at = valueEnd
+    value.from = nameEnd + 1
+    value.to = lineEnd(bytes, nameEnd + 1, to)
+    if (names.find(bytes, at + 1, nameEnd) !== -1) return true
   }
-  return null
+  return false
 }
