@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs'
 import { providers, sinks } from '../plugins/index.ts'
 import { activityEventsPage } from './activity-events-page.ts'
-import { configurationPage } from './configuration-page.ts'
-import { editorSchemaText } from './editor-schema.ts'
+import { configurationPage } from '../src/config/reference-page.ts'
+import { editorSchemaText } from '../src/config/editor-schema.ts'
 
 const files = [
   ['../gateway.schema.json', editorSchemaText({ sinks, providers })],

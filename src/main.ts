@@ -1,8 +1,8 @@
-/** The command line: start, check, demo, audit; exit codes as in the table of `--help`. */
+/** The command line: start, check, docs, demo, audit; exit codes as in the table of `--help`. */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Loaded, LoadOptions } from './config/load.ts'
-import { ConfigurationError, formatProblem } from './config/problems.ts'
+import { ConfigurationError, formatProblem, type Problem } from './config/problems.ts'
 import { theGateway } from './contract/audit-trail.ts'
 import type { ImportTarget } from './audit/import.ts'
 import { StartError } from './contract/errors.ts'
@@ -30,6 +30,7 @@ A reverse proxy that copies request and response payloads to security collectors
 Commands:
   start    run the gateway until a signal (the default)
   check    check a configuration: every problem at once, with its line
+  docs     print what a configuration may hold, with the plugins that it names
   demo     play a gateway, an API and a collector on free ports of this machine
   audit    verify, export, import or back up the activity audit log
 
@@ -65,6 +66,17 @@ Warnings go to stderr and do not count.
 Exit codes: 0 fine, 1 the configuration is wrong, 2 wrong usage.
 `
 
+const docsHelp = `Usage: mirrorgate docs [--config FILE] [--schema]
+
+Prints every key that a configuration may hold, as Markdown: those of the plugins that FILE names too.
+
+  --config FILE   configuration file, - for stdin (default: gateway.yaml)
+  --schema        print a JSON Schema instead, for editors to complete and check the file
+  --help          this text
+
+Exit codes: 0 fine, 1 a plugin of the configuration is wrong, 2 wrong usage.
+`
+
 /** Wrong usage, with the sentence for the person. */
 class UsageError extends Error {
   override readonly name = 'UsageError'
@@ -72,7 +84,7 @@ class UsageError extends Error {
 
 type Command = (args: string[]) => Promise<number>
 
-const commands: Readonly<Record<string, Command>> = { start, check, demo, audit }
+const commands: Readonly<Record<string, Command>> = { start, check, docs, demo, audit }
 
 async function main(args: string[]): Promise<number> {
   const [first = ''] = args
@@ -91,16 +103,16 @@ async function main(args: string[]): Promise<number> {
 interface Options {
   readonly config: string
   readonly json: boolean
+  readonly schema: boolean
   readonly help: boolean
 }
 
-function parse(args: string[], allowed: readonly ('config' | 'json')[]): Options {
-  const all = { config: { type: 'string' }, json: { type: 'boolean' } } as const
+function parse(args: string[], allowed: readonly ('config' | 'json' | 'schema')[]): Options {
+  const all = { config: { type: 'string' }, json: { type: 'boolean' }, schema: { type: 'boolean' } } as const
   const chosen = Object.fromEntries(allowed.map((name) => [name, all[name]]))
   try {
     const { values } = parseArgs({ args, options: { ...chosen, help: { type: 'boolean', short: 'h' } } })
-    const { config, json, help } = values as { config?: string; json?: boolean; help?: boolean }
-    return { config: config ?? 'gateway.yaml', json: json ?? false, help: help ?? false }
+    return { config: 'gateway.yaml', json: false, schema: false, help: false, ...values }
   } catch (error) {
     throw new UsageError(sentence(error))
   }
@@ -134,8 +146,13 @@ async function check(args: string[]): Promise<number> {
     const more = streams === 0 ? '' : `, ${counted(streams, 'stream')}`
     process.stdout.write(`ok: ${counted(collections, 'collection')}, ${counted(mirrors, 'mirror')}${more}\n`)
     for (const warning of loaded.warnings) process.stderr.write(`warning: ${formatProblem(warning)}\n`)
-  } else for (const problem of loaded.problems) process.stdout.write(`${formatProblem(problem)}\n`)
+  } else printProblems(loaded.problems, process.stdout)
   return loaded.ok ? exitCodes.fine : exitCodes.wrongData
+}
+
+function printProblems(problems: readonly Problem[], stream: NodeJS.WriteStream): number {
+  for (const problem of problems) stream.write(`${formatProblem(problem)}\n`)
+  return exitCodes.wrongData
 }
 
 function counted(count: number, noun: string): string {
@@ -153,6 +170,22 @@ function summarise(loaded: Loaded, file: string) {
     problems: loaded.ok ? [] : loaded.problems,
     warnings: loaded.ok ? loaded.warnings : [],
   }
+}
+
+async function docs(args: string[]): Promise<number> {
+  const options = parse(args, ['config', 'schema'])
+  if (options.help) return print(docsHelp)
+  const { sinks, providers } = await import('../plugins/index.ts')
+  const { loadPluginsOf } = await import('./config/load.ts')
+  const loaded = await loadPluginsOf({ file: options.config, sinks, providers, generation: 1 })
+  endSoon()
+  if (!loaded.ok) return printProblems(loaded.problems, process.stdout)
+  if (options.schema) {
+    const { editorSchemaText } = await import('./config/editor-schema.ts')
+    return print(editorSchemaText(loaded.plugins))
+  }
+  const { configurationPage } = await import('./config/reference-page.ts')
+  return print(configurationPage(loaded.plugins))
 }
 
 async function demo(args: string[]): Promise<number> {
@@ -184,8 +217,7 @@ async function start(args: string[]): Promise<number> {
   const loaded = await load({ file: options.config, generation: 1 })
   if (!loaded.ok) {
     endSoon()
-    for (const problem of loaded.problems) process.stderr.write(`${formatProblem(problem)}\n`)
-    return exitCodes.wrongData
+    return printProblems(loaded.problems, process.stderr)
   }
   const signals = new Signals()
   const { startGateway } = await import('./gateway.ts')
@@ -193,10 +225,7 @@ async function start(args: string[]): Promise<number> {
     const gateway = await startGateway({ ...loaded, ...plugins })
     return await signals.obey(gateway)
   } catch (error) {
-    if (error instanceof ConfigurationError) {
-      for (const problem of error.problems) process.stderr.write(`${formatProblem(problem)}\n`)
-      return exitCodes.wrongData
-    }
+    if (error instanceof ConfigurationError) return printProblems(error.problems, process.stderr)
     if (!(error instanceof StartError)) throw error
     process.stderr.write(`mirrorgate: ${error.message}\n`)
     return exitCodes.cannotStart

@@ -26,7 +26,7 @@ import { checkStreams } from './rules/streams.ts'
 import { type LoadedPlugins, loadPlugins, unknownKinds } from './plugins.ts'
 import type { Config, PluginModule } from './schema.ts'
 import type { SchemaFinding } from './schema-wording.ts'
-import { validate } from './validate.ts'
+import { type Plugins, validate } from './validate.ts'
 
 /** A configuration that can be run, and what is known of where it came from. */
 export interface Usable {
@@ -39,7 +39,12 @@ export interface Usable {
   readonly source: Source
 }
 
-export type Loaded = Usable | { readonly ok: false; readonly problems: Problem[] }
+interface Refused {
+  readonly ok: false
+  readonly problems: Problem[]
+}
+
+export type Loaded = Usable | Refused
 
 /** What a configuration was made from. */
 export interface Source {
@@ -73,22 +78,53 @@ export interface LoadOptions {
 }
 
 export async function loadConfig(options: LoadOptions): Promise<Loaded> {
-  const { file } = options
-  const text = options.text === undefined ? await readText(file) : { content: options.text }
-  if ('message' in text) return { ok: false, problems: [{ file, line: 1, column: 1, path: '', ...text }] }
-  if (Buffer.byteLength(text.content) > limits.config_file_bytes) {
-    return { ok: false, problems: [{ file, line: 1, column: 1, path: '', message: tooLarge }] }
-  }
-  const parsed = parseText(text.content)
-  const { sinks, providers = [], env = process.env, running } = options
-  const known = { builtIn: { sinks, providers }, folder: folderOf(file), env, text: text.content, running }
-  const plugins = await loadPlugins(parsed, known)
-  const alone = await examine(parsed, plugins, options)
+  const opened = await openFile(options)
+  if (!opened.ok) return opened
+  const { text, parsed, loaded } = opened
+  const alone = await examine(parsed, loaded, options)
   const resources = options.resources ?? []
   // The file must be valid by itself: it is what `check` sees, and what the next start reads first.
-  if (alone.problems.length > 0 || resources.length === 0) return settle(parsed, alone, options, text.content)
+  if (alone.problems.length > 0 || resources.length === 0) return settle(parsed, alone, options, text)
   const whole = overlay(parsed, resources)
-  return settle(whole, await examine(whole, plugins, options), options, text.content)
+  return settle(whole, await examine(whole, loaded, options), options, text)
+}
+
+interface Opened {
+  readonly ok: true
+  readonly text: string
+  readonly parsed: ParsedText
+  readonly loaded: LoadedPlugins
+}
+
+/** A file before it is judged, with what it may name. */
+async function openFile(options: LoadOptions): Promise<Opened | Refused> {
+  const { file, sinks, providers = [], env = process.env, running } = options
+  const read = options.text === undefined ? await readText(file) : { content: options.text }
+  if ('message' in read) return refused(file, read.message)
+  const { content: text } = read
+  if (Buffer.byteLength(text) > limits.config_file_bytes) return refused(file, tooLarge)
+  const parsed = parseText(text)
+  const known = { builtIn: { sinks, providers }, folder: folderOf(file), env, text, running }
+  return { ok: true, text, parsed, loaded: await loadPlugins(parsed, known) }
+}
+
+function refused(file: string, message: string): Refused {
+  return { ok: false, problems: [{ file, line: 1, column: 1, path: '', message }] }
+}
+
+/** What a file may name, whatever else is wrong with it; or what is wrong with the plugins that it names. */
+export async function loadPluginsOf(
+  options: LoadOptions,
+): Promise<{ readonly ok: true; readonly plugins: Plugins } | Refused> {
+  const opened = await openFile(options)
+  if (!opened.ok) return opened
+  const { places, findings: syntax } = opened.parsed
+  const { plugins, findings, incomplete } = opened.loaded
+  if (!incomplete) return { ok: true, plugins }
+  return {
+    ok: false,
+    problems: bounded(toProblems([...syntax, ...findings], options.file, places), 'problems'),
+  }
 }
 
 interface Examined {

@@ -72,11 +72,37 @@ describe('check', () => {
   })
 })
 
+describe('docs', () => {
+  const withPlugin = (plugin: string) =>
+    fileWith(
+      `plugins: [${JSON.stringify(join(root, 'test/config/bad/plugins', plugin))}]\n${api}mirrors: 5\n`,
+    )
+
+  test('page and schema have the sink of a plugin, whatever else is wrong with the file', async () => {
+    const file = await withPlugin('own.cjs')
+    const page = await run(['docs', '--config', file])
+    expect(page.stdout).toContain('## `mirrors[]` and `streams[]` with `sink: own`')
+    expect(page.stdout.startsWith('# Configuration\n')).toBe(true)
+    const schema = await run(['docs', '--schema', '--config', file])
+    const definitions = Object.keys((JSON.parse(schema.stdout) as { $defs: object }).$defs)
+    expect(definitions).toEqual(expect.arrayContaining(['mirror_own', 'stream_own', 'mirror_salt']))
+    expect([page.code, schema.code]).toEqual([0, 0])
+  })
+
+  test('a plugin that is wrong is a problem', async () => {
+    const file = await withPlugin('nothing.cjs')
+    const { code, stdout } = await run(['docs', '--config', file])
+    expect(stdout).toContain(`${file}:1:11 plugins[0]: must export a sink or a provider of secrets`)
+    expect(code).toBe(1)
+  })
+})
+
 describe('help and version', () => {
   test.each([
     [['--help'], 'Usage: mirrorgate [command]'],
     [['start', '--help'], 'Usage: mirrorgate start'],
     [['check', '--help'], 'Usage: mirrorgate check'],
+    [['docs', '--help'], 'Usage: mirrorgate docs'],
     [['demo', '--help'], 'Usage: mirrorgate demo'],
     [['audit', '--help'], 'Usage: mirrorgate audit'],
     [['--version'], `${version}\n`],
@@ -89,7 +115,7 @@ describe('help and version', () => {
 
 describe('wrong usage', () => {
   test.each([
-    [['chek'], 'there is no command "chek", known are start, check, demo, audit'],
+    [['chek'], 'there is no command "chek", known are start, check, docs, demo, audit'],
     [['--nothing'], "unknown option '--nothing'"],
     [['check', 'gateway.yaml'], "unexpected argument 'gateway.yaml'"],
     [['check', '--config'], "option '--config <value>' argument missing"],
@@ -100,7 +126,7 @@ describe('wrong usage', () => {
     [['audit', 'verify', 'data', '--compact'], "unknown option '--compact'"],
     [['audit', 'export', 'data', '--from', 'noon'], '--from must be an ISO 8601 time, got noon'],
     [['audit', 'import', 'x', '--url', 'http://127.0.0.1'], '--url and --token-file go together'],
-    [['constructor'], 'there is no command "constructor", known are start, check, demo, audit'],
+    [['constructor'], 'there is no command "constructor", known are start, check, docs, demo, audit'],
   ])('%j says why on stderr, exit code 2', async (args, sentence) => {
     expect(await run(args)).toEqual({
       code: 2,

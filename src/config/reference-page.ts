@@ -1,9 +1,9 @@
 /** docs/configuration.md: every key of gateway.yaml with its type, default, range and meaning. */
-import { deliverySchema, type JsonSchema, plainSchema, takesEvents } from '../src/config/delivery-schema.ts'
-import { providerSchema } from '../src/config/provider-schema.ts'
-import { GatewaySchema, MirrorCommon, StreamCommon } from '../src/config/schema.ts'
-import type { Plugins } from '../src/config/validate.ts'
-import type { ProviderDefinition, SinkDefinition } from '../src/contract/plugin.ts'
+import { deliverySchema, type JsonSchema, plainSchema, takesEvents } from './delivery-schema.ts'
+import { providerSchema } from './provider-schema.ts'
+import { GatewaySchema, MirrorCommon, StreamCommon } from './schema.ts'
+import type { Plugins } from './validate.ts'
+import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
 
 const introduction = `# Configuration
 
@@ -28,16 +28,10 @@ export function configurationPage({ sinks, providers }: Plugins): string {
   const file = plainSchema(GatewaySchema)
   const mirrors = file.properties?.['mirrors']
   const streams = file.properties?.['streams']
-  if (mirrors === undefined || streams === undefined)
-    throw new Error('the schema has no mirrors or streams')
+  if (mirrors === undefined || streams === undefined) throw new Error('the schema has no mirrors or streams')
   mirrors.items = plainSchema(MirrorCommon)
   streams.items = plainSchema(StreamCommon)
-  const parts = [
-    introduction,
-    ...tables('', file, 2),
-    ...sinks.map(sinkPart),
-    ...providers.map(providerPart),
-  ]
+  const parts = [introduction, ...tables('', file, 2), ...sinks.map(sinkPart), ...providers.map(providerPart)]
   return `${parts.join('\n')}`
 }
 

@@ -1,8 +1,8 @@
 /** gateway.schema.json: the schema of the file in plain JSON Schema, for editors to complete and check. */
-import { deliverySchema, type JsonSchema, plainSchema, takesEvents } from '../src/config/delivery-schema.ts'
-import { providerSchema } from '../src/config/provider-schema.ts'
-import { GatewaySchema } from '../src/config/schema.ts'
-import type { Plugins } from '../src/config/validate.ts'
+import { deliverySchema, type JsonSchema, plainSchema, takesEvents } from './delivery-schema.ts'
+import { providerSchema } from './provider-schema.ts'
+import { GatewaySchema } from './schema.ts'
+import type { Plugins } from './validate.ts'
 
 /** References may stand for any value. */
 const reference: JsonSchema = {
