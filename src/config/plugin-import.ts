@@ -68,12 +68,12 @@ export function digestOf(url: string): string | null {
   }
 }
 
-/** What a module exports by default. Throws whatever it throws itself, or a PluginFault. */
-export async function importPlugin(url: string): Promise<unknown> {
+/** What a module exports by default; another bound only in tests. Throws whatever it throws itself, or a PluginFault. */
+export async function importPlugin(url: string, withinMs = limits.plugin_load_ms): Promise<unknown> {
   hook()
   const bound = Promise.withResolvers<never>()
-  const rule = `must load within ${limits.plugin_load_ms} ms`
-  const timer = setTimeout(() => bound.reject(new PluginFault(rule)), limits.plugin_load_ms)
+  const rule = `must load within ${withinMs} ms`
+  const timer = setTimeout(() => bound.reject(new PluginFault(rule)), withinMs)
   try {
     const module = (await Promise.race([import(/* @vite-ignore */ url), bound.promise])) as object
     const exported: unknown = 'default' in module ? module.default : undefined
