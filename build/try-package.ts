@@ -85,7 +85,8 @@ for await (const line of createInterface(gateway.stdout)) {
   break
 }
 const holds = (file) => existsSync(file) && readFileSync(file, 'utf8').includes('/seen')
-while (!['first.ndjson', 'second.ndjson'].every(holds)) await new Promise((resolve) => setTimeout(resolve, 50))
+const files = ['first.ndjson', 'second.ndjson']
+while (!files.every(holds)) await new Promise((resolve) => setTimeout(resolve, 50))
 gateway.kill('SIGTERM')
 gateway.once('exit', (code) => console.log('delivered, exit', code))
 `

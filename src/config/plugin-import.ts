@@ -68,8 +68,11 @@ export function digestOf(url: string): string | null {
   }
 }
 
-/** What a module exports by default; another bound only in tests. Throws whatever it throws itself, or a PluginFault. */
-export async function importPlugin(url: string, withinMs = limits.plugin_load_ms): Promise<unknown> {
+/**
+ * What a module exports by default; another bound only in tests. Throws whatever it throws itself, or a
+ * PluginFault.
+ */
+export async function importPlugin(url: string, withinMs: number = limits.plugin_load_ms): Promise<unknown> {
   hook()
   const bound = Promise.withResolvers<never>()
   const rule = `must load within ${withinMs} ms`
