@@ -254,8 +254,8 @@ test('hostile texts take linear time', () => {
     for (const start of ['', 'a@']) {
       const make = (chars: number) => start + pump.repeat(Math.ceil(chars / pump.length))
       const short = best(make(8000))
-      // 8 times when linear, 64 times when quadratic.
-      expect(best(make(64_000)), `${start}${pump}…`).toBeLessThan(Math.max(20, 30 * short))
+      // 8 times when linear, 64 times when quadratic: then seconds, where a step takes a nanosecond.
+      expect(best(make(64_000)), `${start}${pump}…`).toBeLessThan(Math.max(200, 30 * short))
     }
   }
 })
