@@ -7,7 +7,7 @@ import type { Plugins } from './validate.ts'
 /** References may stand for any value. */
 const reference: JsonSchema = {
   type: 'string',
-  pattern: '\\$\\{(env:[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?|secret:[^:#}]+:[^}]+)\\}',
+  pattern: '\\$\\{(env:[A-Za-z_][A-Za-z0-9_]*(:-[^{}]*)?|secret:[^:#{}]+:[^{}]+)\\}',
   description: 'A text with references: ${env:NAME}, ${env:NAME:-default} or ${secret:PROVIDER:PATH#KEY}.',
 }
 

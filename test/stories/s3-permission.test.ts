@@ -106,11 +106,11 @@ function expectSteps(opening: Mail | undefined, { writer }: Swift): void {
   expect(opening?.text).toContain('s3:PutObject must be allowed on arn:aws:s3:::audit/*')
   expect(opening?.text).toMatch(/curl -X POST http:\/\/127\.0\.0\.1:\d+\/api\/streams\/audit\/test/)
   const days = (count: number) => new Date(at('09:00').getTime() + count * DAY_MS).toISOString()
-  for (const [queue, kept] of [
-    ['activity', 365],
-    ['events', 7],
-  ] as const)
-    expect(opening?.text).toMatch(new RegExp(`audit ${queue}: .* kept until ${days(kept).slice(0, 10)} 09`))
+  const kept = { activity: days(365).slice(0, 10), events: days(7).slice(0, 10) }
+  // The mail leaves when the first of the two queues is refused: the other may be empty still.
+  const told = [...(opening?.text.matchAll(/audit (\w+): .* kept until (\S+) 09/g) ?? [])]
+  expect(told.length).toBeGreaterThan(0)
+  for (const [, queue, until] of told) expect(until).toBe(kept[queue as keyof typeof kept])
   expect(opening?.raw).not.toContain(writer.secret)
 }
 
