@@ -10,7 +10,7 @@ import { ascii, type ItemBuffer } from './item-buffer.ts'
 import { writeTime } from './item-time.ts'
 import { NameSet } from './name-set.ts'
 import type { Redactor } from './redact.ts'
-import { writePath, writeQuery } from './target.ts'
+import { writePath, writeRequestLine } from './target.ts'
 
 export function isApi(format: RecordMirror['format']): format is ApiFormat {
   return format === 'api_summary' || format === 'api_details'
@@ -30,10 +30,6 @@ const CLIENT = ascii('","client":{"ip":"')
 const PORT = ascii('","port":')
 const USER_AGENT = ascii(',"user_agent":')
 const METHOD = ascii('},"method":"')
-const SCHEME = ascii('","scheme":"')
-const HOST = ascii('","host":"')
-const PATH = ascii('","path":"')
-const QUERY = ascii('","query":"')
 const UPSTREAM = ascii('","upstream":"')
 const OUTCOME = ascii('","outcome":"')
 const REQUEST_BYTES = ascii('","request_bytes":')
@@ -83,15 +79,7 @@ export class SummaryWriter {
     out.string(record, stringAt.collection)
     this.#who(record, out)
     out.ascii(METHOD)
-    out.string(record, stringAt.method)
-    out.ascii(SCHEME)
-    out.string(record, stringAt.scheme)
-    out.ascii(HOST)
-    out.string(record, stringAt.host)
-    out.ascii(PATH)
-    writePath(record, this.#redactor, out)
-    out.ascii(QUERY)
-    writeQuery(record, this.#redactor, out)
+    writeRequestLine(record, this.#redactor, out)
     out.ascii(UPSTREAM)
     out.string(record, stringAt.upstream)
     out.ascii(OUTCOME)

@@ -10,7 +10,7 @@ import { HeaderReader } from './headers.ts'
 import { ascii, ItemBuffer } from './item-buffer.ts'
 import { answeredAt, writeTime } from './item-time.ts'
 import { Redactor } from './redact.ts'
-import { writePath, writeQuery } from './target.ts'
+import { writeRequestLine } from './target.ts'
 
 /** What of a mirror decides how its items look; mirrors that agree in it share one encoder. */
 export type ItemRules = Pick<
@@ -39,10 +39,6 @@ const TOTAL = ascii('","duration_ms":{"total":')
 const UPSTREAM_MS = ascii(',"upstream":')
 const UPSTREAM = ascii('},"upstream":"')
 const REQUEST = ascii(',"request":{"method":"')
-const SCHEME = ascii('","scheme":"')
-const HOST = ascii('","host":"')
-const PATH = ascii('","path":"')
-const QUERY = ascii('","query":"')
 const VERSION = ascii('","http_version":"')
 const RESPONSE = ascii(',"response":{"status":')
 const STATUS_VERSION = ascii(',"http_version":"')
@@ -175,15 +171,7 @@ export class ItemEncoder {
   /** After the headers were read. */
   #requestPart(record: SlabReader, out: ItemBuffer): void {
     out.ascii(REQUEST)
-    out.string(record, stringAt.method)
-    out.ascii(SCHEME)
-    out.string(record, stringAt.scheme)
-    out.ascii(HOST)
-    out.string(record, stringAt.host)
-    out.ascii(PATH)
-    const path = writePath(record, this.#redactor, out)
-    out.ascii(QUERY)
-    const redacted = writeQuery(record, this.#redactor, out) || path
+    const redacted = writeRequestLine(record, this.#redactor, out)
     out.ascii(VERSION)
     out.string(record, stringAt.requestVersion)
     out.ascii(HEADERS)

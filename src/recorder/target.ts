@@ -1,10 +1,14 @@
-/** The target of a request as the path and the query of an item, redacted. */
+/** The request line of an item: method, scheme and host, and the target as path and query, redacted. */
 import { stringAt } from '../queue/slab-format.ts'
 import type { SlabReader } from '../queue/slab-reader.ts'
-import type { ItemBuffer } from './item-buffer.ts'
+import { ascii, type ItemBuffer } from './item-buffer.ts'
 import type { Redactor } from './redact.ts'
 
 const QUERY_MARK = 0x3f
+const SCHEME = ascii('","scheme":"')
+const HOST = ascii('","host":"')
+const PATH = ascii('","path":"')
+const QUERY = ascii('","query":"')
 
 function pathEnd(record: SlabReader): number {
   const { bytes } = record
@@ -29,7 +33,7 @@ export function writePath(record: SlabReader, redactor: Redactor, out: ItemBuffe
 }
 
 /** The same of what follows the question mark, if there is one. */
-export function writeQuery(record: SlabReader, redactor: Redactor, out: ItemBuffer): boolean {
+function writeQuery(record: SlabReader, redactor: Redactor, out: ItemBuffer): boolean {
   const { bytes } = record
   const to = record.to(stringAt.target)
   const from = Math.min(pathEnd(record) + 1, to)
@@ -41,4 +45,17 @@ export function writeQuery(record: SlabReader, redactor: Redactor, out: ItemBuff
   const shown = redactor.query(sent)
   out.inside(shown)
   return shown !== sent
+}
+
+/** Appends method to query, inside a string that is open before and after; returns the same. */
+export function writeRequestLine(record: SlabReader, redactor: Redactor, out: ItemBuffer): boolean {
+  out.string(record, stringAt.method)
+  out.ascii(SCHEME)
+  out.string(record, stringAt.scheme)
+  out.ascii(HOST)
+  out.string(record, stringAt.host)
+  out.ascii(PATH)
+  const path = writePath(record, redactor, out)
+  out.ascii(QUERY)
+  return writeQuery(record, redactor, out) || path
 }
