@@ -1,7 +1,7 @@
 /**
  * The capture side of an exchange: decides up front which mirrors may take it, keeps bounded copies of its
- * bodies, and decides at its end which mirrors do. A chunk reaches this file only after it has gone to the
- * socket.
+ * bodies, and decides at its end which mirrors do. A piece reaches this file only after it was handed to
+ * the writer.
  */
 import type { DataPlan } from './messages.ts'
 import type { KeptBody } from '../queue/slab.ts'

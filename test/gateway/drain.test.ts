@@ -1,7 +1,7 @@
 /** The end of a gateway: what is in flight is finished, what was captured is kept, and everyone is told. */
 import type { ServerResponse } from 'node:http'
 import { expect, test } from 'vitest'
-import { RawClient } from '../support/client.ts'
+import { RawClient, untilRefused } from '../support/client.ts'
 import { startCollector } from '../support/collector.ts'
 import { mirrorConfig, startTestGateway } from '../support/gateway.ts'
 import { startUpstream } from '../support/upstream.ts'
@@ -67,16 +67,7 @@ test('a drain: not ready, closing, refusing, finished, delivered, 0', async () =
 
   // Then nobody listens any more, and who was idle is closed.
   await idle.closed
-  await until(
-    () =>
-      RawClient.connect(gateway.port).then(
-        () => false,
-        () => true,
-      ),
-    {
-      what: 'connections are refused',
-    },
-  )
+  await untilRefused(gateway.port)
   expect(gateway.process.running).toBe(true)
   release()
   for (const client of busy) {

@@ -6,7 +6,7 @@ import { beforeAll, expect, test } from 'vitest'
 import { limits } from '../../src/contract/limits.ts'
 import { rejectReasons, threadCell } from '../../src/telemetry/counters.ts'
 import { onEnd } from '../support/cleanup.ts'
-import { RawClient } from '../support/client.ts'
+import { RawClient, untilRefused } from '../support/client.ts'
 import { DataThread, startThread } from '../support/data-thread.ts'
 import { type HttpUpstream, startUpstream } from '../support/upstream.ts'
 import { until } from '../support/wait.ts'
@@ -249,14 +249,7 @@ test('a drain answers with close, then refuses, then ends when the last answer i
     { what: 'an answer with close' },
   )
   await idle.closed
-  await until(
-    () =>
-      RawClient.connect(thread.port).then(
-        () => false,
-        () => true,
-      ),
-    { what: 'no further connection' },
-  )
+  await untilRefused(thread.port)
   for (const response of open) response.end('done')
   expect(await slow.response()).toMatchObject({ status: 200 })
   expect((await behind.response()).header('connection')).toBe('close')
@@ -275,14 +268,7 @@ test('a request whose head was still arriving when the drain began is answered 5
   // The thread has read it once a later connection is answered.
   await (await RawClient.connect(thread.port)).request('GET / HTTP/1.0\r\n\r\n')
   thread.post({ type: 'drain', graceMs: 0 })
-  await until(
-    () =>
-      RawClient.connect(thread.port).then(
-        () => false,
-        () => true,
-      ),
-    { what: 'the drain' },
-  )
+  await untilRefused(thread.port)
   const answer = await client.request('t: a\r\n\r\n')
   expect(JSON.parse(answer.body.toString())).toMatchObject({ error: 'draining' })
   expect(answer.status).toBe(503)
@@ -380,14 +366,7 @@ test('an answer whose head promised more ends its connection when a drain has be
   await client.arrives('ab')
   const drained = thread.next('drained')
   thread.post({ type: 'drain', graceMs: 0 })
-  await until(
-    () =>
-      RawClient.connect(thread.port).then(
-        () => false,
-        () => true,
-      ),
-    { what: 'nobody listens any more' },
-  )
+  await untilRefused(thread.port)
   finish()
   expect((await client.response()).body.toString()).toBe('abcd')
   await drained

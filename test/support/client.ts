@@ -2,6 +2,7 @@
 import { Agent, request as httpRequest } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { onEnd } from './cleanup.ts'
+import { until } from './wait.ts'
 
 export interface RawHead {
   readonly status: number
@@ -300,4 +301,14 @@ export class Client {
       call.end(bytes)
     })
   }
+}
+
+/** Waits until nobody listens there any more. */
+export function untilRefused(port: number): Promise<boolean> {
+  const refused = () =>
+    RawClient.connect(port).then(
+      () => false,
+      () => true,
+    )
+  return until(refused, { what: `connections to port ${port} are refused` })
 }
