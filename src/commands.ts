@@ -46,13 +46,12 @@ export class GatewayCommands implements Commands {
   }
 
   placeOf(pointer: string): string {
-    const { file, places } = this.#gateway.loaded
+    const { file, places } = this.#gateway.configuration.loaded
     return `${file}:${places.value(pointer).line}`
   }
 
   status(): StatusView {
-    const { config, threads, recorder, shipper, startedAt, loadedAt, lastRejected, state, options } =
-      this.#gateway
+    const { config, configuration, threads, recorder, shipper, startedAt, state, options } = this.#gateway
     return {
       version,
       node: process.version,
@@ -64,13 +63,13 @@ export class GatewayCommands implements Commands {
       threads: { data: threads.size, recorder: recorder.threads, shipper: shipper.threads },
       config: {
         file: options.file,
-        loaded_at: loadedAt.toISOString(),
+        loaded_at: configuration.loadedAt.toISOString(),
         generation: config.generation,
         hash: config.hash,
-        last_rejected: lastRejected,
+        last_rejected: configuration.lastRejected,
       },
       capture: {
-        paused: !this.#gateway.capturing,
+        paused: !configuration.capturing,
         buffer_used_bytes: this.#sum(threadCell.captureBytes),
         buffer_limit_bytes: config.capture.buffer_bytes,
       },
@@ -99,7 +98,8 @@ export class GatewayCommands implements Commands {
   }
 
   #collectionSlots() {
-    const { config, slots } = this.#gateway
+    const { config, configuration } = this.#gateway
+    const { slots } = configuration
     return config.collections.map(({ name, upstreams }) => ({
       name,
       slot: slots.collection(name),
@@ -144,7 +144,7 @@ export class GatewayCommands implements Commands {
       mirrors: [...mirrors],
       managed_by: api.collections.includes(name) ? 'api' : 'file',
       upstreams: upstreams.map(({ url, weight }) => {
-        const slot = this.#gateway.slots.upstream(name, url)
+        const slot = this.#gateway.configuration.slots.upstream(name, url)
         const cell = (at: number): number => this.#sum(Counters.upstream(slot, at))
         return {
           url,
@@ -181,7 +181,7 @@ export class GatewayCommands implements Commands {
   async setCapture(capturing: boolean, actor: Actor): Promise<{ paused: boolean }> {
     const { log } = this.#gateway
     const event = capturing ? 'capture_resumed' : 'capture_paused'
-    const changed = await this.#gateway.setCapturing(capturing, { event, actor })
+    const changed = await this.#gateway.configuration.setCapturing(capturing, { event, actor })
     if (changed) log.warn(capturing ? 'capture resumed' : 'capture paused')
     return { paused: !capturing }
   }
@@ -202,17 +202,17 @@ export class GatewayCommands implements Commands {
   }
 
   reload(actor: Actor): Promise<ReloadResult> {
-    return this.#gateway.reload(actor)
+    return this.#gateway.configuration.reload(actor)
   }
 
   async checkConfig(yaml: string | null): Promise<ReloadResult> {
-    const verdict = await this.#gateway.check(yaml)
+    const verdict = await this.#gateway.configuration.check(yaml)
     if (!verdict.ok) return verdict
     return { ...verdict, warnings: verdict.warnings.map(formatProblem) }
   }
 
   followTags(handles: readonly string[]): Promise<void> {
-    return this.#gateway.followTags(handles)
+    return this.#gateway.configuration.followTags(handles)
   }
 
   metrics(): Promise<{ type: string; text: string }> {

@@ -1,38 +1,26 @@
-/** One running gateway: start, reload, drain, stop. The order of things, nothing else. */
+/** One running gateway: start, drain, stop. The order of things, nothing else. */
 import { activityHost } from './control/activity-host.ts'
-import type { Commands, ReloadResult } from './admin/commands.ts'
+import type { Commands } from './admin/commands.ts'
 import { type AdminServer, startAdmin } from './admin/server.ts'
 import { GatewayTrail } from './control/trail.ts'
 import { GatewayCommands } from './commands.ts'
-import { referencedTexts } from './config/changes.ts'
-import { type Loaded, loadConfig, type Usable } from './config/load.ts'
-import type { Verdict } from './config/load-task.ts'
-import { changesOfFixedKeys } from './config/fixed-keys.ts'
-import { ConfigurationError, formatProblem, type Problem, withAdvice } from './config/problems.ts'
+import { loadConfig, type Usable } from './config/load.ts'
+import { ConfigurationError, formatProblem, withAdvice } from './config/problems.ts'
 import { runningPlugins } from './config/plugins.ts'
 import type { Config } from './config/schema.ts'
 import type { Plugins } from './config/validate.ts'
-import { unknownTags } from './config/unknown-tags.ts'
 import { SecretTexts } from './config/secret-texts.ts'
-import {
-  configurationChanged,
-  configurationLoaded,
-  configurationRejected,
-} from './control/configuration-entries.ts'
+import { configurationLoaded } from './control/configuration-entries.ts'
 import type { ActivityLog } from './contract/activity.ts'
-import { type Actor, type Happening, theGateway } from './contract/audit-trail.ts'
-import { NamesSpentError } from './contract/errors.ts'
+import { type Happening, theGateway } from './contract/audit-trail.ts'
 import { assertLimits } from './contract/limits.ts'
 import type { ProviderDefinition, SinkDefinition } from './contract/plugin.ts'
-import type { ApiResource } from './contract/resources.ts'
 import { version } from './contract/version.ts'
-import { descriptorsMax, descriptorWarnings } from './proxy/descriptors.ts'
-import { dataPlan, type PlanParts, PlanSlots } from './proxy/plan.ts'
 import { DataThreads } from './proxy/threads.ts'
 import { RecorderPool } from './recorder/pool.ts'
 import { Recording } from './recording.ts'
-import { ConfigurationReader } from './control/configuration-reader.ts'
 import { IncidentWatch } from './control/incident-watch.ts'
+import { LiveConfiguration } from './control/live-configuration.ts'
 import { ResourceBook } from './control/resource-book.ts'
 import { secretNews } from './control/secret-news.ts'
 import { openSeal } from './secrets/seal.ts'
@@ -134,27 +122,19 @@ export class RunningGateway implements Gateway {
   readonly credentials: Credentials
   readonly incidents: IncidentWatch
   readonly recorder: RecorderPool
-  readonly reader: ConfigurationReader
   readonly threads: DataThreads
-  readonly slots = new PlanSlots()
   readonly commands: GatewayCommands
   readonly startedAt = new Date()
   readonly uncleanShutdown: boolean
   readonly book: ResourceBook
-  config: Config
-  /** Where the configuration in force came from. */
-  loaded: Omit<Usable, 'ok'>
-  loadedAt = new Date()
-  lastRejected: { at: string; problems: Problem[] } | null = null
+  readonly configuration: LiveConfiguration
   state: 'starting' | 'ready' | 'draining' = 'starting'
-  capturing = true
   listen = { host: '', port: 0 }
   admin = { host: '', port: 0 }
   readonly #lock: DataLock
   readonly #episodes: Episodes
   #adminServer: AdminServer | null = null
   #timer: NodeJS.Timeout | null = null
-  #reloading: Promise<unknown> = Promise.resolve()
   readonly #recording = new Recording(this)
 
   constructor(options: GatewayOptions, { lock, store, book, plugins }: Opened) {
@@ -162,19 +142,16 @@ export class RunningGateway implements Gateway {
     const worker = options.worker ?? new URL('./worker.ts', import.meta.url)
     this.options = options
     this.plugins = plugins
-    this.config = config
-    this.loaded = options
     this.#lock = lock
     this.log = createLog(config.logging)
     this.store = store
     this.book = book
     this.activity = this.store.activity
     this.uncleanShutdown = this.store.setting('clean') === false
-    this.capturing = this.store.setting('capture_paused') !== true
+    this.configuration = new LiveConfiguration(this, options, worker)
     this.shipper = new ShipperPool(worker, config.plugins)
     this.recorder = new RecorderPool(worker)
-    this.reader = new ConfigurationReader({ worker, file: options.file, plugins: config.plugins })
-    this.threads = new DataThreads(dataPlan(config, this.#planParts()), {
+    this.threads = new DataThreads(this.configuration.plan(config), {
       log: this.log,
       slab: (thread, slab) => void this.#recording.record(thread, slab),
       lost: (slot, exchanges) => this.deliveries.captures.lost(slot, exchanges),
@@ -214,16 +191,22 @@ export class RunningGateway implements Gateway {
     this.deliveries = new Deliveries(host, config.data_dir, () => this.threads.counters)
   }
 
+  /** What is in force now. */
+  get config(): Config {
+    return this.configuration.current
+  }
+
   async start(): Promise<void> {
     const { config, warnings, file } = this.options
     for (const warning of warnings)
       this.log.warn({ problem: formatProblem(warning) }, 'configuration warning')
-    for (const problem of this.#remarks(config)) this.log.warn({ problem }, 'configuration warning')
+    for (const problem of this.configuration.remarks(config))
+      this.log.warn({ problem }, 'configuration warning')
     await this.store.apply([{ type: 'setting', name: 'clean', value: false }])
     if (this.uncleanShutdown)
       this.log.warn('the last run did not stop cleanly: counting goes on from what was durable')
     await this.deliveries.recover(config)
-    await this.deliveries.prepare(config, this.slots)
+    await this.deliveries.prepare(config, this.configuration.slots)
     await this.deliveries.apply(config)
     this.#timer = setInterval(() => this.#housekeep(), HOUSEKEEPING_MS)
     this.store.activity.start(activityHost(this))
@@ -264,137 +247,9 @@ export class RunningGateway implements Gateway {
     if (this.state !== 'starting') void this.incidents.tick()
   }
 
-  /** Validated first, applied whole or not at all; answered once every thread has switched. */
-  reload(actor: Actor): Promise<ReloadResult> {
-    return this.inTurn(() => this.#reload(actor))
-  }
-
   /** Writes a change and the entry that tells of it in one transaction. */
   commit(commands: readonly Command[], ...happenings: readonly Happening[]): Promise<void> {
     return this.store.apply(commands, this.trail.entries(...happenings))
-  }
-
-  /** One change of the configuration after the other: each takes a generation of its own. */
-  inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.#reloading.then(work)
-    this.#reloading = next.catch(() => {})
-    return next
-  }
-
-  /** Whether the file as it is on disk, or a text in its place, could be the next configuration. */
-  async check(text: string | null): Promise<Verdict> {
-    const next = this.#next()
-    const verdict = await this.reader.check(text === null ? next : { ...next, text })
-    return verdict.ok ? verdict : { ok: false, problems: verdict.problems.map(withAdvice) }
-  }
-
-  /** What the next configuration has besides the file. */
-  #next(): { generation: number; resources: readonly ApiResource[] } {
-    return { generation: this.config.generation + 1, resources: this.book.list() }
-  }
-
-  /** Why a configuration needs more names than a process can count for; null when it does not. */
-  slotsWanting(config: Config): string | null {
-    try {
-      // On a copy: what is refused, or only tried, takes none.
-      dataPlan(config, { ...this.#planParts(), slots: new PlanSlots(this.slots) })
-      return null
-    } catch (error) {
-      if (error instanceof NamesSpentError) return error.message
-      throw error
-    }
-  }
-
-  /** Switches all capture on or off; false when it was so already. */
-  setCapturing(capturing: boolean, happening: Happening): Promise<boolean> {
-    return this.inTurn(async () => {
-      if (this.capturing === capturing) return false
-      const value = capturing ? null : true
-      await this.commit([{ type: 'setting', name: 'capture_paused', value }], happening)
-      this.capturing = capturing
-      await this.apply({ ...this.config, generation: this.config.generation + 1 })
-      return true
-    })
-  }
-
-  /** What only a running gateway can say of a configuration; it works all the same. */
-  #remarks(config: Config): string[] {
-    const tags = unknownTags(config, (handle) => this.store.tags.get(handle) !== undefined)
-    return [...tags, ...descriptorWarnings(config, descriptorsMax())]
-  }
-
-  #planParts(): PlanParts {
-    const taggedCollections = (handle: string) => this.store.tags.assigned(handle, 'collection')
-    return { slots: this.slots, capturing: this.capturing, descriptors: descriptorsMax(), taggedCollections }
-  }
-
-  /** Lets the mirrors that ask for one of these tags follow who bears it now. */
-  followTags(handles: readonly string[]): Promise<void> {
-    return this.inTurn(async () => {
-      const { mirrors, streams } = this.config
-      const asked = [...mirrors, ...streams].flatMap(({ match }) => match.tags)
-      if (!asked.some((tag) => handles.includes(tag))) return
-      await this.apply({ ...this.config, generation: this.config.generation + 1 })
-    })
-  }
-
-  async #reload(actor: Actor): Promise<ReloadResult> {
-    const { file } = this.options
-    const loaded = await this.reader.load(this.#next())
-    const problems = loaded.ok ? this.#cannotChange(loaded) : loaded.problems.map(withAdvice)
-    if (!loaded.ok || problems.length > 0) {
-      this.lastRejected = { at: new Date().toISOString(), problems: [...problems] }
-      this.metrics.countReload('rejected')
-      this.log.error(
-        { problems: problems.map(formatProblem) },
-        'configuration rejected: the old one stays in force',
-      )
-      this.incidents.rejected(file, problems.map(formatProblem), actor)
-      await this.trail.record(configurationRejected(problems, { actor, file }))
-      return { ok: false, problems: [...problems] }
-    }
-    const before = this.loaded
-    await this.apply(loaded.config)
-    this.took(loaded)
-    this.lastRejected = null
-    this.metrics.countReload('applied')
-    const { generation, hash } = loaded.config
-    this.log.info({ generation, hash }, 'configuration applied')
-    const referenced = new Set([before, loaded].flatMap(({ source }) => [...referencedTexts(source)]))
-    const read = { actor, file, referenced }
-    await this.trail.record(...configurationChanged(before.config, loaded.config, read))
-    const warnings = [...loaded.warnings.map(formatProblem), ...this.#remarks(loaded.config)]
-    return { ok: true, generation, hash, warnings }
-  }
-
-  /** Notes where the configuration in force came from. */
-  took(loaded: Usable): void {
-    this.loaded = loaded
-    this.loadedAt = new Date()
-  }
-
-  /**
-   * Swaps the configuration; resolves once every thread has switched. `persist` is called when nothing else
-   * can fail any more, and may still refuse.
-   */
-  async apply(config: Config, persist: () => Promise<unknown> = async () => {}): Promise<void> {
-    const plan = dataPlan(config, this.#planParts())
-    await this.deliveries.prepare(config, this.slots)
-    await persist()
-    await this.threads.apply(plan)
-    const before = this.config
-    this.config = config
-    this.secrets.configure(config.secrets)
-    await this.deliveries.apply(config)
-    this.incidents.loaded()
-    if (before.logging.level !== config.logging.level) this.log.level = config.logging.level
-  }
-
-  /** Listeners, folders and counters belong to the process: a reload that wants others is refused. */
-  #cannotChange({ config, file, places }: Extract<Loaded, { ok: true }>): Problem[] {
-    const wanting = this.slotsWanting(config)
-    if (wanting !== null) return [{ file, line: 1, column: 1, path: '', message: wanting }]
-    return changesOfFixedKeys(this.config, { config, file, places })
   }
 
   async stop(): Promise<{ clean: boolean }> {
@@ -457,7 +312,7 @@ export class RunningGateway implements Gateway {
     await this.threads.end()
     await this.#adminServer?.close()
     await this.recorder.close()
-    await this.reader.close()
+    await this.configuration.close()
     await this.secrets.close()
     await this.shipper.destroy()
     this.metrics.close()

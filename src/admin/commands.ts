@@ -1,6 +1,6 @@
 /**
- * What the admin port may ask of the gateway, and the shapes it answers with (contract §4). `gateway.ts`
- * implements it; nothing else of the gateway is visible here.
+ * What the admin port may ask of the gateway, and the shapes it answers with (contract §4).
+ * `src/commands.ts` implements it; nothing else of the gateway is visible here.
  */
 import type { Actor } from '../contract/audit-trail.ts'
 import type { DropReason } from '../contract/errors.ts'

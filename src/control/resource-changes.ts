@@ -69,7 +69,7 @@ export class Resources implements ResourceCommands {
     if (stored !== null) return this.#factsOf(stored)
     const at = this.#indexOf(kind, name)
     if (at === -1) return null
-    const { file, places, source } = this.#gateway.loaded
+    const { file, places, source } = this.#gateway.configuration.loaded
     const definition = listAt(source.written, kind)[at] as Definition
     return {
       managed_by: 'file',
@@ -136,7 +136,7 @@ export class Resources implements ResourceCommands {
     actor: Actor,
     records: readonly WebhookCommand[],
   ): Promise<readonly ResourceOutcome[]> {
-    return this.#gateway.inTurn(() => this.#change(requests, actor, records))
+    return this.#gateway.configuration.inTurn(() => this.#change(requests, actor, records))
   }
 
   async #change(
@@ -156,7 +156,7 @@ export class Resources implements ResourceCommands {
     }
     const loaded = await this.#load(wanted)
     if (!loaded.ok) return [{ result: 'invalid', problems: loaded.problems }]
-    const wanting = this.#gateway.slotsWanting(loaded.config)
+    const wanting = this.#gateway.configuration.slotsWanting(loaded.config)
     if (wanting !== null) throw new ConflictError(wanting)
     const tried = requests.map((request, at) =>
       this.#tried(request, (wanted[at] as WantedResource).definition, { loaded, actor, place: at }),
@@ -254,12 +254,9 @@ export class Resources implements ResourceCommands {
 
   /** The file in force with the resources as they would be. */
   #load(wanted: readonly WantedResource[]): Promise<Loaded> {
-    const gateway = this.#gateway
     const resources = this.#book.with(wanted)
     assertBounded(resources)
-    const { source } = gateway.loaded
-    const generation = gateway.config.generation + 1
-    return gateway.reader.load({ generation, text: source.text, resources })
+    return this.#gateway.configuration.loadWith(resources)
   }
 
   #tried(
@@ -318,12 +315,12 @@ export class Resources implements ResourceCommands {
     })
     const commands = [...steps.map(({ command }) => command), ...records]
     const happenings = steps.map(({ event, resource, details }) => ({ event, actor, resource, details }))
-    await gateway.apply(loaded.config, () => gateway.commit(commands, ...happenings))
+    await gateway.configuration.apply(loaded.config, () => gateway.commit(commands, ...happenings))
     for (const { kind, name, next } of steps) {
       if (next === null) this.#book.remove(kind, name)
       else this.#book.put(next)
     }
-    gateway.took(loaded)
+    gateway.configuration.took(loaded)
     for (const { kind, name, next, event } of steps) {
       // A connection of the same name that comes later is another one: it begins connected.
       if (next === null && kind === 'connections' && gateway.deliveries.isDisconnected(name))
@@ -334,7 +331,7 @@ export class Resources implements ResourceCommands {
   }
 
   exported(): string {
-    return exportText(this.#gateway.loaded, this.#secrets)
+    return exportText(this.#gateway.configuration.loaded, this.#secrets)
   }
 
   schema(kind: ResourceKind, act: ResourceRequest['act']): object {

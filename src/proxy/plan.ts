@@ -43,7 +43,7 @@ export function apiStreams(config: Config): StreamConfig[] {
   return config.streams.filter(({ legs }) => legs.some(({ name }) => name === 'api'))
 }
 
-export interface PlanParts {
+interface PlanParts {
   readonly slots: PlanSlots
   readonly capturing: boolean
   /** That the process may have open; null = unknown. */
