@@ -1,6 +1,6 @@
 /**
  * The book of incidents: each is opened once, changed while it lasts, and closed, in the store and with an
- * entry of the activity log. Open ones are in memory; so are closed ones that are still to be told.
+ * entry of the activity log.
  *
  *   raise ──► open ──raise──► open ──resolve──► closed ──retention──► gone
  *              │ entry, notices                  │ entry, notices
@@ -13,18 +13,18 @@ import type { Json } from '../contract/activity.ts'
 import type { ActivityEvent } from '../contract/activity-events.ts'
 import { type Actor, type AuditTrail, type Happening, theGateway } from '../contract/audit-trail.ts'
 import type { EnvironmentName } from '../contract/environments.ts'
-import {
-  type Incident,
-  type IncidentKind,
-  incidentKindNames,
-  type IncidentOutcome,
-  type Notice,
-  type NotificationChannel,
-  type PendingNotice,
+import type {
+  Incident,
+  IncidentKind,
+  IncidentOutcome,
+  Notice,
+  NotificationChannel,
+  PendingNotice,
 } from '../contract/incidents.ts'
 import { limits } from '../contract/limits.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { KnownIncidents } from './known-incidents.ts'
 import { Owed } from './owed.ts'
 
 export interface BookParts {
@@ -59,87 +59,14 @@ export const recovered: IncidentOutcome = Object.freeze({
   waiting: 0,
 })
 
-type Line = Pick<Incident, 'id' | 'kind' | 'state'> & { readonly closedAt: number | null }
-
-export class IncidentBook {
+export class IncidentBook extends KnownIncidents {
   readonly #parts: BookParts
-  /** Open ones, and those that somebody is still to be told of. */
-  readonly #live = new Map<number, Incident>()
-  readonly #open = new Map<string, number>()
-  /** All of them, by ascending id. */
-  readonly #lines = new Map<number, Line>()
-  /** Not in the store as they are now. */
-  readonly #changed = new Set<number>()
   readonly #owed = new Owed()
-  /** On their way there: how many writes. */
-  readonly #pinned = new Map<number, number>()
-  #lastId = 0
   #writing: Promise<unknown> = Promise.resolve()
 
   constructor(parts: BookParts) {
+    super(parts.store.incidents)
     this.#parts = parts
-    for (const incident of parts.store.incidents.all()) {
-      this.#keep(incident)
-      this.#lastId = incident.id
-    }
-  }
-
-  #keep(incident: Incident): void {
-    const { id, kind, subject, state, closed_at: closedAt, notices } = incident
-    this.#lines.set(id, { id, kind, state, closedAt })
-    if (state === 'open') this.#open.set(keyOf(kind, subject), id)
-    else this.#open.delete(keyOf(kind, subject))
-    const isAwaited = notices.some((notice) => notice.state === 'pending')
-    if (state === 'open' || isAwaited || this.#changed.has(id) || this.#pinned.has(id))
-      this.#live.set(id, incident)
-    else this.#live.delete(id)
-  }
-
-  /** Until they are written, the store knows older ones. */
-  async #pin(ids: readonly number[], work: () => Promise<void>): Promise<void> {
-    for (const id of ids) this.#pinned.set(id, (this.#pinned.get(id) ?? 0) + 1)
-    await this.#inTurn(work)
-    for (const id of ids) {
-      const left = (this.#pinned.get(id) ?? 1) - 1
-      if (left > 0) this.#pinned.set(id, left)
-      else this.#pinned.delete(id)
-      this.#letGo(id)
-    }
-  }
-
-  /** The open incidents, as they are now. */
-  open(): Incident[] {
-    return [...this.#open.values()].flatMap((id) => this.#live.get(id) ?? [])
-  }
-
-  find(kind: IncidentKind, subject: string): Incident | undefined {
-    return this.#live.get(this.#open.get(keyOf(kind, subject)) ?? 0)
-  }
-
-  get(id: number): Incident | undefined {
-    return this.#live.get(id) ?? this.#parts.store.incidents.get(id)
-  }
-
-  openByKind(): Map<IncidentKind, number> {
-    const counts = new Map(incidentKindNames.map((kind) => [kind, 0]))
-    for (const { kind } of this.open()) counts.set(kind, (counts.get(kind) ?? 0) + 1)
-    return counts
-  }
-
-  /** Newest first, below an id; `total` counts all that fit. */
-  page(filter: {
-    readonly state: Incident['state'] | null
-    readonly kind: IncidentKind | null
-    readonly below: number
-    readonly size: number
-  }): { data: Incident[]; total: number } {
-    const fitting = [...this.#lines.values()].filter(
-      ({ kind, state }) =>
-        (filter.kind === null || kind === filter.kind) && (filter.state === null || state === filter.state),
-    )
-    const ids = fitting.filter(({ id }) => id < filter.below).reverse()
-    const data = ids.slice(0, filter.size).flatMap(({ id }) => this.get(id) ?? [])
-    return { data, total: fitting.length }
   }
 
   /** Opens an incident, or adds to the one that is open. */
@@ -155,15 +82,15 @@ export class IncidentBook {
       })
       return
     }
-    if (this.#open.size >= limits.incidents_open_max) {
+    if (this.open().length >= limits.incidents_open_max) {
       this.#parts.log.error({ kind, subject }, 'too many incidents are open: this one is not kept')
       return
     }
     const now = Date.now()
-    this.#lastId += 1
-    this.#parts.log.warn({ incident: this.#lastId, kind, subject, ...bounded(details) }, 'incident opened')
+    this.lastId += 1
+    this.#parts.log.warn({ incident: this.lastId, kind, subject, ...bounded(details) }, 'incident opened')
     this.#tell('opened', 'incident_opened', {
-      id: this.#lastId,
+      id: this.lastId,
       uid: randomUUID(),
       kind,
       subject: cut(subject),
@@ -187,15 +114,15 @@ export class IncidentBook {
     incident: Incident,
     change: Partial<Pick<Incident, 'details' | 'legs' | 'occurrences' | 'recovered_at'>>,
   ): void {
-    const known = this.#live.get(incident.id)
+    const known = this.get(incident.id)
     if (known?.state !== 'open') return
     const details = bounded({ ...known.details, ...change.details })
     this.#change({ ...known, ...change, details })
   }
 
   #change(incident: Incident): void {
-    this.#changed.add(incident.id)
-    this.#keep({ ...incident, updated_at: Date.now() })
+    this.changed.add(incident.id)
+    this.keep({ ...incident, updated_at: Date.now() })
   }
 
   /** Closes an incident, if it is open. */
@@ -263,9 +190,9 @@ export class IncidentBook {
     )
     for (const [key, notice] of pending) this.#owed.notice(incident.id, key, notice)
     if (activity !== null) this.#owed.entry(incident.id, happeningOf(activity, record, theGateway))
-    this.#changed.delete(incident.id)
-    const written = this.#pin([incident.id], () => this.#write([incident.id]))
-    this.#keep(record)
+    this.changed.delete(incident.id)
+    const written = this.#writeInTurn([incident.id])
+    this.keep(record)
     void written.then(() => this.#parts.queued(pending))
   }
 
@@ -282,15 +209,23 @@ export class IncidentBook {
     const after = ({ id, ...known }: Incident): Incident => {
       return { id, ...known, notices: known.notices.map((notice) => as(notice, id)) }
     }
-    await this.#pin(ids, async () => {
+    const write = async () => {
       for (const [key, notice] of settled)
         this.#owed.notice(notice.incident.id, key, state === 'pending' ? notice : null)
       await this.#write(ids, after)
       for (const id of ids) {
         const known = this.get(id)
-        if (known !== undefined) this.#live.set(id, after(known))
+        if (known !== undefined) this.keep(after(known))
       }
-    })
+    }
+    await this.holding(ids, this.#inTurn(write))
+  }
+
+  #writeInTurn(ids: readonly number[]): Promise<void> {
+    return this.holding(
+      ids,
+      this.#inTurn(() => this.#write(ids)),
+    )
   }
 
   /** Writes incidents with all that is owed of them, in one transaction; tried again later where it fails. */
@@ -320,7 +255,7 @@ export class IncidentBook {
       paid()
     } catch (error) {
       log.error({ err: error, incidents: ids }, 'incidents cannot be written: tried again')
-      for (const id of ids) this.#changed.add(id)
+      for (const id of ids) this.changed.add(id)
     }
   }
 
@@ -332,40 +267,22 @@ export class IncidentBook {
 
   /** Writes what changed, and forgets what is old or too many. Never rejects. */
   async flush(keepMs: number): Promise<void> {
-    if (this.#changed.size > 0) {
-      const ids = [...this.#changed]
-      this.#changed.clear()
-      await this.#pin(ids, () => this.#write(ids))
+    if (this.changed.size > 0) {
+      const ids = [...this.changed]
+      this.changed.clear()
+      await this.#writeInTurn(ids)
     }
-    const gone = this.#outdated(Date.now() - keepMs)
+    const gone = this.outdated(Date.now() - keepMs)
     if (gone.length === 0) return
     await this.#inTurn(async () => {
       const commands = gone.map((id) => ({ type: 'incident' as const, id, record: null }))
       try {
         await this.#parts.store.apply(commands)
-        for (const id of gone) this.#lines.delete(id)
+        this.forget(gone)
       } catch (error) {
         this.#parts.log.error({ err: error }, 'old incidents cannot be removed: tried again')
       }
     })
-  }
-
-  #letGo(id: number): void {
-    const incident = this.#live.get(id)
-    if (incident !== undefined && !this.#changed.has(id)) this.#keep(incident)
-  }
-
-  #outdated(before: number): number[] {
-    let tooMany = this.#lines.size - limits.incidents_max
-    const gone: number[] = []
-    for (const { id, closedAt } of this.#lines.values()) {
-      if (gone.length >= limits.incidents_removed_at_once_max) break
-      if (closedAt === null || this.#live.has(id)) continue
-      if (tooMany <= 0 && closedAt >= before) continue
-      gone.push(id)
-      tooMany -= 1
-    }
-    return gone
   }
 
   /** Resolves when nothing is on its way to the store any more. */
@@ -376,11 +293,6 @@ export class IncidentBook {
 
 /** Reminders go on for months, maybe: the first ones of an incident are of no interest then. */
 const NOTICES_KEPT = 20
-
-/** Of a subject as it is seen, or as it is kept. */
-function keyOf(kind: IncidentKind, subject: string): string {
-  return `${kind} ${cut(subject)}`
-}
 
 const cut = (text: string): string => text.slice(0, limits.incident_text_chars_max)
 
