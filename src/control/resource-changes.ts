@@ -11,9 +11,9 @@ import type {
 import { definitionSchema } from '../config/definition-schema.ts'
 import { exportText } from '../config/export.ts'
 import type { Loaded, Usable } from '../config/load.ts'
-import { changedPointers, mergePatch } from '../config/merge-patch.ts'
+import { changedPointers } from '../config/merge-patch.ts'
 import { pathOf, pointerTo } from '../config/places.ts'
-import { formatProblem, type Problem } from '../config/problems.ts'
+import { formatProblem } from '../config/problems.ts'
 import { type SecretTexts, valueAt, withTexts } from '../config/secret-texts.ts'
 import type { Json } from '../contract/activity.ts'
 import type { Actor } from '../contract/audit-trail.ts'
@@ -30,6 +30,7 @@ import {
 import type { RunningGateway } from '../gateway.ts'
 import type { WebhookCommand } from '../store/webhooks.ts'
 import type { OpenResource, ResourceBook, WantedResource } from './resource-book.ts'
+import { wantedBy } from './resource-requests.ts'
 
 const events = Object.freeze({
   collections: ['collection_created', 'collection_updated', 'collection_deleted'],
@@ -45,9 +46,6 @@ interface Tried {
   /** Null when it is deleted. */
   readonly next: OpenResource | null
 }
-
-/** What stands against a change. */
-type Refusal = Exclude<ResourceOutcome, { readonly result: 'done' }>
 
 export class Resources implements ResourceCommands {
   readonly #gateway: RunningGateway
@@ -70,11 +68,11 @@ export class Resources implements ResourceCommands {
     const at = this.#indexOf(kind, name)
     if (at === -1) return null
     const { file, places, source } = this.#gateway.configuration.loaded
-    const definition = listAt(source.written, kind)[at] as Definition
+    const written = source.written as Readonly<Record<ResourceKind, readonly Definition[]>>
     return {
       managed_by: 'file',
       defined_at: `${file}:${places.value(pointerTo(`/${kind}`, at)).line}`,
-      definition: this.#covered(kind, definition),
+      definition: this.#covered(kind, written[kind][at] as Definition),
       ...{ created_at: null, created_by: null, updated_at: null, updated_by: null },
     }
   }
@@ -145,8 +143,10 @@ export class Resources implements ResourceCommands {
     records: readonly WebhookCommand[],
   ): Promise<readonly ResourceOutcome[]> {
     const wanted: WantedResource[] = []
+    const { config } = this.#gateway
+    const placeInFile = (kind: ResourceKind, name: string) => this.facts(kind, name)?.defined_at ?? null
     for (const request of requests) {
-      const found = this.#asked(request)
+      const found = wantedBy(request, { book: this.#book, config, placeInFile })
       if ('result' in found) return [found]
       wanted.push(found)
     }
@@ -174,82 +174,6 @@ export class Resources implements ResourceCommands {
 
   async #keep(records: readonly WebhookCommand[]): Promise<void> {
     if (records.length > 0) await this.#gateway.store.applyDurably(records)
-  }
-
-  /** What a request asks for, or what stands against it. */
-  #asked(request: ResourceRequest): WantedResource | Refusal {
-    const { kind, name, act, ifMatch } = request
-    const known = this.#book.find(kind, name)
-    this.#assertOurs(request, known)
-    if (act !== 'create' && known === null) return { result: 'unknown' }
-    if (ifMatch !== null && !isMatch(ifMatch, known)) return { result: 'stale' }
-    if (act === 'delete') return { kind, name, definition: null }
-    const wanted = this.#wanted(request, known)
-    if ('problems' in wanted) return { result: 'invalid', problems: wanted.problems }
-    return { kind, name, definition: wanted.definition }
-  }
-
-  /** Throws a ConflictError for what the API may not change now. */
-  #assertOurs({ kind, name, act }: ResourceRequest, known: OpenResource | null): void {
-    const noun = `${resourceNouns[kind]} ${JSON.stringify(name)}`
-    const inFile = known === null ? this.facts(kind, name) : null
-    if (inFile !== null) {
-      const advice = act === 'create' ? 'choose another name' : 'change it there, then reload'
-      throw new ConflictError(`${noun} is defined in ${inFile.defined_at}: ${advice}`)
-    }
-    if (act === 'create' && known !== null)
-      throw new ConflictError(
-        `${noun} exists already, created by ${known.origin.created_by}: change it with PUT`,
-      )
-    const users = act === 'delete' ? this.#usersOf(kind, name) : []
-    if (users.length > 0)
-      throw new ConflictError(`${noun} is in use by ${users.join(', ')}: change that first`)
-  }
-
-  /** What would break without it. */
-  #usersOf(kind: ResourceKind, name: string): string[] {
-    if (kind === 'connections') {
-      const { config } = this.#gateway
-      return deliveryKinds.flatMap((users) =>
-        config[users]
-          .filter(({ connection }) => connection === name)
-          .map((one) => `${resourceNouns[users]} ${one.name}`),
-      )
-    }
-    if (kind === 'streams') return []
-    const [other, key] =
-      kind === 'mirrors' ? (['collections', 'mirrors'] as const) : (['mirrors', 'collections'] as const)
-    const users = this.#book
-      .list()
-      .filter((one) => one.kind === other && listAt(one.definition, key).includes(name))
-    return users.map((one) => `${resourceNouns[other]} ${one.name}`)
-  }
-
-  /** The whole definition that is asked for, covered texts put back. */
-  #wanted(
-    { kind, name, act, body }: ResourceRequest,
-    known: OpenResource | null,
-  ): { definition: Definition } | { problems: Problem[] } {
-    const merged = act === 'merge' ? (mergePatch(known?.definition, body) as Definition) : body
-    const named = { ...merged, name: merged['name'] ?? name }
-    const { definition, unknown } = this.#secrets.uncover(kind, named, known?.definition ?? null)
-    const problems = unknown.map((pointer) =>
-      this.#problem(
-        kind,
-        name,
-        pathOf(pointer),
-        'must be a value, got a covered one that stands for nothing',
-      ),
-    )
-    if (act !== 'create' && named.name !== name) {
-      const rule = `must be ${JSON.stringify(name)}, the name in the path: names stay`
-      problems.push(this.#problem(kind, name, 'name', rule))
-    }
-    return problems.length > 0 ? { problems } : { definition }
-  }
-
-  #problem(kind: ResourceKind, name: string, path: string, message: string): Problem {
-    return { file: apiPlace({ kind, name }), line: 1, column: 1, path, message }
   }
 
   /** The file in force with the resources as they would be. */
@@ -348,16 +272,6 @@ function assertBounded(resources: readonly ApiResource[]): void {
   throw new ConflictError(
     `all that the API defines must be at most ${most} bytes, got ${bytes}: delete something`,
   )
-}
-
-/** RFC 9110 §13.1.1: any version for `*`, otherwise one of the tags, compared strongly. */
-function isMatch(tags: readonly string[], known: OpenResource | null): boolean {
-  return known !== null && (tags.includes('*') || tags.includes(`"${known.origin.etag}"`))
-}
-
-function listAt(tree: unknown, key: string): readonly unknown[] {
-  const list = (tree as Record<string, unknown>)[key]
-  return Array.isArray(list) ? list : []
 }
 
 /** A value as it goes into a diff: short ones only. */
