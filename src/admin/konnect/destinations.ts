@@ -216,7 +216,8 @@ function shown(destination: Destination): Static<typeof DestinationAnswer> {
   }
 }
 
-/** RFC 3339, in seconds. */
-export function moment(at: number): string {
+/** RFC 3339, in seconds; as Konnect writes it where there was none yet. */
+export function moment(at: number | null): string {
+  if (at === null) return '0001-01-01T00:00:00Z'
   return new Date(at).toISOString().replace(/\.\d+Z$/, 'Z')
 }

@@ -1,23 +1,17 @@
-/**
- * Audit webhooks as the API of Konnect has them: of the organization and of portals, with their status and
- * their replays.
- */
-import { limits } from '../../contract/limits.ts'
+/** Audit webhooks as the API of Konnect has them: of the organization and of portals, with their status. */
 import type { Static } from 'typebox'
 import { Type } from '../../contract/schema.ts'
-import type { ReplayRecord, WebhookRecord } from '../../store/webhooks.ts'
+import type { WebhookRecord } from '../../store/webhooks.ts'
 import { actorOf } from '../actor.ts'
 import { answer, type AdminApp, type AdminContext, Empty } from '../app.ts'
 import type { DeliveryView } from '../commands.ts'
 import { AdminError } from '../errors.ts'
-import { momentProblem, parseMoment } from '../moments.ts'
 import { inlineDestination, organization, streamOf, type WebhookBook } from './book.ts'
 import { assertEndpoint, Authorization, Endpoint, Format, moment, SkipVerification } from './destinations.ts'
+import { type Place, places, scopeOf, unconfigured, withParams } from './places.ts'
+import { addReplays } from './replays.ts'
 
 const tags = ['audit webhooks']
-/** What a time reads before there is one. */
-const never = '0001-01-01T00:00:00Z'
-const unconfigured = 'unconfigured'
 
 const Enabled = Type.Boolean({ description: 'Whether lines are sent.' })
 const WebhookPatch = Type.Object(
@@ -51,7 +45,10 @@ const InlineAnswer = Type.Object({
   updated_at: Type.String({ format: 'date-time' }),
 })
 const StatusAnswer = Type.Object({
-  last_attempt_at: Type.String({ format: 'date-time', description: `${never} before the first attempt.` }),
+  last_attempt_at: Type.String({
+    format: 'date-time',
+    description: `${moment(null)} before the first attempt.`,
+  }),
   last_response_code: Type.Integer({ description: '0 where there was no answer.' }),
   last_response_message: Type.Optional(Type.String({ description: 'Why the last attempt failed.' })),
   webhook_enabled: Type.Boolean(),
@@ -59,50 +56,6 @@ const StatusAnswer = Type.Object({
     description: 'inactive: the last attempt failed.',
   }),
 })
-const Window = Type.Object(
-  {
-    start_at: Type.String({ description: 'The first moment of what is sent again, RFC 3339.' }),
-    end_at: Type.String({ description: 'The last moment.' }),
-  },
-  { additionalProperties: false },
-)
-const ReplayAnswer = Type.Object({
-  start_at: Type.String(),
-  end_at: Type.String(),
-  status: Type.Enum([unconfigured, 'accepted', 'running', 'completed']),
-  updated_at: Type.String(),
-})
-const PortalParams = Type.Object({ portalId: Type.String({ maxLength: 64 }) })
-type Params = Static<typeof PortalParams> | Record<string, never>
-
-/** One place where a webhook is managed. */
-interface Place {
-  readonly path: string
-  readonly replayPath: string
-  readonly params: typeof PortalParams | null
-}
-
-const portals = '/portals/:portalId'
-const places = (version: string): Place[] => [
-  { path: `/${version}/audit-log-webhook`, replayPath: `/${version}/audit-log-replay-job`, params: null },
-  {
-    path: `/${version}${portals}/audit-log-webhook`,
-    replayPath: `/${version}${portals}/audit-log-replay-job`,
-    params: PortalParams,
-  },
-]
-
-const withParams = ({ params }: Place) => (params === null ? {} : { params })
-
-/** The webhook that a request means. */
-function scopeOf(params: unknown): string {
-  const { portalId } = params as Params
-  if (portalId === undefined) return organization
-  const scope = portalId.toLowerCase()
-  if (scope !== organization && /^[A-Za-z0-9][A-Za-z0-9-]{0,40}$/.test(portalId)) return scope
-  const reason = scope === organization ? `must not be ${organization}, got ${portalId}` : 'format is invalid'
-  throw new AdminError(400, 'could not parse portal id', { errors: { portalId: [reason] } })
-}
 
 export function addWebhooks(app: AdminApp, context: AdminContext, book: WebhookBook): void {
   for (const version of ['v2', 'v3']) {
@@ -185,7 +138,7 @@ function plain(webhook: WebhookRecord | null): Static<typeof WebhookAnswer> {
   return {
     audit_log_destination_id: webhook?.destination_id ?? '',
     enabled: webhook?.enabled ?? false,
-    updated_at: webhook === null ? never : moment(webhook.updated_at),
+    updated_at: moment(webhook?.updated_at ?? null),
   }
 }
 
@@ -245,7 +198,7 @@ function inline(book: WebhookBook): Static<typeof InlineAnswer> {
     enabled: webhook?.enabled ?? false,
     log_format: destination?.log_format ?? 'cef',
     skip_ssl_verification: destination?.skip_ssl_verification ?? false,
-    updated_at: webhook === null ? never : moment(webhook.updated_at),
+    updated_at: moment(webhook?.updated_at ?? null),
   }
 }
 
@@ -284,80 +237,8 @@ function attempted(leg: DeliveryView['legs'][number] | null) {
   const at = leg?.last_attempt_at ?? null
   const error = leg?.last_error ?? null
   return {
-    last_attempt_at: at === null ? never : moment(Date.parse(at)),
+    last_attempt_at: moment(at === null ? null : Date.parse(at)),
     last_response_code: leg?.last_response_code ?? 0,
     ...(error !== null && { last_response_message: error }),
   }
-}
-
-function addReplays(app: AdminApp, context: AdminContext, place: Place, book: WebhookBook): void {
-  const { commands, store } = context
-  const statusNow = (scope: string): Static<typeof ReplayAnswer> =>
-    replayOf(store.webhooks.replay(scope) ?? null, commands.streams.isReplaying(streamOf(scope)))
-  app.get(
-    place.replayPath,
-    {
-      config: { access: 'viewer' },
-      schema: {
-        tags,
-        summary: 'The last replay',
-        ...withParams(place),
-        response: { 200: answer(ReplayAnswer, 'The replay.') },
-      },
-    },
-    ({ params }) => statusNow(scopeOf(params)),
-  )
-  app.put(
-    place.replayPath,
-    {
-      config: { access: 'admin' },
-      schema: {
-        tags,
-        summary: 'Sends what was logged between two moments of the last seven days again',
-        ...withParams(place),
-        body: Window,
-        response: { 202: answer(ReplayAnswer, 'It has begun.') },
-      },
-    },
-    async (request, reply) => {
-      const scope = scopeOf(request.params)
-      if (book.webhook(scope)?.enabled !== true) throw new AdminError(400, 'the webhook is not enabled')
-      const { from, to } = windowOf(request.body)
-      if (statusNow(scope).status === 'running')
-        throw new AdminError(409, 'a replay job is currently running')
-      const begun = await commands.streams.replayRange(streamOf(scope), { from, to }, actorOf(request))
-      if (begun === null)
-        throw new AdminError(409, 'the stream of the webhook was deleted: enable the webhook again')
-      const record = { start_at: from, end_at: to, updated_at: Date.now() }
-      await store.apply([{ type: 'audit_replay', scope, record }])
-      return reply.code(202).send({ ...replayOf(record, true), status: 'accepted' as const })
-    },
-  )
-}
-
-function replayOf(record: ReplayRecord | null, isRunning: boolean): Static<typeof ReplayAnswer> {
-  if (record === null) return { start_at: never, end_at: never, status: unconfigured, updated_at: never }
-  return {
-    start_at: moment(record.start_at),
-    end_at: moment(record.end_at),
-    status: isRunning ? 'running' : 'completed',
-    updated_at: moment(record.updated_at),
-  }
-}
-
-function windowOf({ start_at, end_at }: Static<typeof Window>): { from: number; to: number } {
-  const errors: Record<string, string[]> = {}
-  const now = Date.now()
-  const at = (field: string, text: string, end: 'first_ms' | 'last_ms'): number => {
-    const found = parseMoment(text)
-    if (found === null) errors[field] = [momentProblem(text.slice(0, 64))]
-    else if (found[end] < now - limits.audit_replay_ms_max || found.first_ms > now)
-      errors[field] = ['must be within the last 7 days']
-    // The second, or the day, that is not over yet ends now.
-    return Math.min(found?.[end] ?? 0, now)
-  }
-  const [from, to] = [at('start_at', start_at, 'first_ms'), at('end_at', end_at, 'last_ms')]
-  if (from > to && Object.keys(errors).length === 0) errors['end_at'] = ['must not be before start_at']
-  if (Object.keys(errors).length > 0) throw new AdminError(400, 'the request is not valid', { errors })
-  return { from, to }
 }
