@@ -92,7 +92,7 @@ export async function ship(task: ShipTask): Promise<ShipResult> {
 }
 
 export async function index(task: IndexTask): Promise<IndexResult> {
-  const { indexSegment } = await import('./queue/spool.ts')
+  const { indexSegment } = await import('./queue/spool-reader.ts')
   return indexSegment(task)
 }
 

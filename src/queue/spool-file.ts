@@ -1,6 +1,12 @@
 /** Segments that are written in one go and durable at its end: dead letters that go back, posted events. */
 import { constants, type FileHandle, open } from 'node:fs/promises'
-import { FRAME_HEADER, type FrameInfo, type SegmentFrame, segmentHeader, writeFrameHeader } from './spool.ts'
+import {
+  FRAME_HEADER,
+  type FrameInfo,
+  type SegmentFrame,
+  segmentHeader,
+  writeFrameHeader,
+} from './spool-format.ts'
 
 /** One frame after the other into one file; durable when `close` resolves. */
 export class SegmentFile {

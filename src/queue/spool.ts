@@ -1,48 +1,20 @@
-/**
- * The disk side of a leg: segments, append-only files of frames. What lies here survives a kill.
- *
- *   segment  ┌ header 16 ┐┌───────── frame ──────────┐┌─ frame ─ …     <created>-<pid>.<thread>-<number>.seg
- *            │ MGSEG v1  ││ header 48 │ NDJSON       ││
- *            └───────────┘└──────────────────────────┘└────────
- *
- *   frame header, little endian
- *     0 u32 magic "MGFR"     16 u32 CRC-32 of the payload     32 f64 start of the newest exchange, Unix ms
- *     4 u32 data thread      20 u32 slab number               40 u32 reserved
- *     8 u32 items            24 f64 start of the oldest       44 u32 CRC-32 of bytes 0..43
- *    12 u32 payload bytes        exchange, Unix ms
- *
- * A segment has one writer: one recorder thread, or whoever has the turn to write posted events. After a
- * restart it is never appended to again.
- */
+/** Appends frames to the segments of a leg (`spool-format.ts`). What lies here survives a kill. */
 import fs from 'node:fs'
-import { open, readFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
-import { threadId } from 'node:worker_threads'
-import { crc32 } from 'node:zlib'
 import { limits } from '../contract/limits.ts'
-import type { FrameMeta, IndexedFrame, IndexResult, IndexTask } from '../contract/tasks.ts'
+import {
+  FRAME_HEADER,
+  type FrameInfo,
+  SEGMENT_HEADER,
+  type SegmentFrame,
+  segmentHeader,
+  segmentName,
+  writeFrameHeader,
+} from './spool-format.ts'
 
 const dataSync = promisify(fs.fdatasync)
-const read = promisify(fs.read)
-const SEGMENT_MAGIC = Buffer.from('MGSEG\0\x01\0')
-const SEGMENT_HEADER = 16
-const FRAME_MAGIC = 0x5246474d
-export const FRAME_HEADER = 48
-const FRAME_MAGIC_BYTES = Buffer.from('MGFR')
-
-/** What a frame says of itself beside its payload. */
-export interface FrameInfo {
-  readonly items: number
-  readonly oldest: number
-  readonly newest: number
-  readonly thread: number
-  readonly sequence: number
-}
-
-export interface SegmentFrame extends FrameMeta {
-  readonly segment: string
-}
 
 interface OpenSegment {
   readonly name: string
@@ -54,16 +26,6 @@ interface OpenSegment {
   syncing: Promise<void> | null
   /** Nothing is appended any more; the descriptor is closed, or will be when nobody syncs it. */
   closed: boolean
-}
-
-let segmentsMade = 0
-
-/** Name of a new segment: sorts by creation, is unique on this machine. */
-export function segmentName(now: number): string {
-  segmentsMade += 1
-  const created = now.toString(36).padStart(9, '0')
-  const number = segmentsMade.toString(36).padStart(6, '0')
-  return `${created}-${process.pid.toString(36)}.${threadId}-${number}.seg`
 }
 
 /** Appends frames of one leg. Synchronous: its thread has nothing else to do. */
@@ -102,17 +64,6 @@ export class SegmentWriter {
     else this.#timer ??= setInterval(() => this.#syncOpen(), this.#fsyncMs).unref()
     const { items, oldest, newest } = info
     return { segment: segment.name, offset, length: FRAME_HEADER + payload.length, items, oldest, newest }
-  }
-
-  /** Resolves when everything that was appended is on the disk. */
-  async flush(): Promise<void> {
-    const segment = this.#open
-    if (segment === null) return
-    const wanted = segment.size
-    while (segment.durable < wanted) {
-      if (segment.closed) throw new Error(`segment ${segment.name} was closed before it was on the disk`)
-      await syncOf(segment)
-    }
   }
 
   /** Names of the segments that were closed since the last call. */
@@ -194,25 +145,6 @@ function syncOf(segment: OpenSegment): Promise<void> {
   return segment.syncing
 }
 
-export function segmentHeader(): Buffer {
-  const header = Buffer.alloc(SEGMENT_HEADER)
-  SEGMENT_MAGIC.copy(header)
-  return header
-}
-
-export function writeFrameHeader(header: Buffer, payload: Buffer, info: FrameInfo): void {
-  header.writeUInt32LE(FRAME_MAGIC, 0)
-  header.writeUInt32LE(info.thread, 4)
-  header.writeUInt32LE(info.items, 8)
-  header.writeUInt32LE(payload.length, 12)
-  header.writeUInt32LE(crc32(payload), 16)
-  header.writeUInt32LE(info.sequence >>> 0, 20)
-  header.writeDoubleLE(info.oldest, 24)
-  header.writeDoubleLE(info.newest, 32)
-  header.writeUInt32LE(0, 40)
-  header.writeUInt32LE(crc32(header.subarray(0, 44)), 44)
-}
-
 /** Writes buffers one after the other; a short write (disk nearly full) is continued until it is an error. */
 function writeAll(fd: number, buffers: readonly Buffer[], position: number): void {
   let rest = buffers.slice()
@@ -228,11 +160,6 @@ function writeAll(fd: number, buffers: readonly Buffer[], position: number): voi
   }
 }
 
-/** Id of the recorder thread that a segment's name says it was written by. */
-export function writerOf(name: string): number {
-  return Number(/\.(\d+)-/.exec(name)?.[1] ?? -1)
-}
-
 /** Flushes a file to the disk: the last step of a recorder's writer that has already ended. */
 export async function syncFile(file: string): Promise<void> {
   const handle = await open(file, 'r')
@@ -241,121 +168,4 @@ export async function syncFile(file: string): Promise<void> {
   } finally {
     await handle.close()
   }
-}
-
-/** Frame header at an offset, or null when there is none. */
-function parseFrameHeader(
-  bytes: Buffer,
-  at: number,
-): (FrameMeta & { crc: number; thread: number; sequence: number }) | null {
-  if (at + FRAME_HEADER > bytes.length || bytes.readUInt32LE(at) !== FRAME_MAGIC) return null
-  if (crc32(bytes.subarray(at, at + 44)) !== bytes.readUInt32LE(at + 44)) return null
-  return {
-    offset: at,
-    length: FRAME_HEADER + bytes.readUInt32LE(at + 12),
-    items: bytes.readUInt32LE(at + 8),
-    oldest: bytes.readDoubleLE(at + 24),
-    newest: bytes.readDoubleLE(at + 32),
-    crc: bytes.readUInt32LE(at + 16),
-    thread: bytes.readUInt32LE(at + 4),
-    sequence: bytes.readUInt32LE(at + 20),
-  }
-}
-
-/**
- * Reads the frame headers of a segment. A damaged stretch is stepped over to the next frame header; what
- * follows the last whole frame is a torn tail. Never throws for what the file holds; one that is gone holds
- * nothing.
- */
-export async function indexSegment(task: IndexTask): Promise<IndexResult> {
-  const bytes = await readFile(task.path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return Buffer.alloc(0)
-    throw error
-  })
-  const frames: IndexedFrame[] = []
-  const corrupt: FrameMeta[] = []
-  const known = bytes.subarray(0, SEGMENT_MAGIC.length).equals(SEGMENT_MAGIC)
-  let at = task.from === 0 ? Math.min(SEGMENT_HEADER, bytes.length) : task.from
-  let end = known ? at : 0
-  let skipped = 0
-  while (known && at < bytes.length) {
-    const frame = parseFrameHeader(bytes, at)
-    if (frame !== null && at + frame.length <= bytes.length) {
-      const { crc, ...meta } = frame
-      const sound = !task.verify || crc32(bytes.subarray(at + FRAME_HEADER, at + frame.length)) === crc
-      if (sound) frames.push(meta)
-      else corrupt.push(meta)
-      at += frame.length
-      end = at
-      continue
-    }
-    const next = nextFrame(bytes, at + 1)
-    if (next === -1) break
-    skipped += next - at
-    at = next
-  }
-  return { frames, corrupt, end, skipped: known ? skipped : bytes.length }
-}
-
-function nextFrame(bytes: Buffer, from: number): number {
-  for (
-    let at = bytes.indexOf(FRAME_MAGIC_BYTES, from);
-    at !== -1;
-    at = bytes.indexOf(FRAME_MAGIC_BYTES, at + 1)
-  ) {
-    if (parseFrameHeader(bytes, at) !== null) return at
-  }
-  return -1
-}
-
-/** The payload of the frames in a range of a segment, headers taken out, checksums verified; in `bytes`. */
-export async function readRange(
-  file: string,
-  from: number,
-  to: number,
-  bytes: Buffer = Buffer.allocUnsafeSlow(to - from),
-): Promise<{ ndjson: Buffer; items: number; corrupt: FrameMeta[] }> {
-  // Names are looked up in memory, mostly; only what may wait for the disk goes to another thread.
-  const fd = fs.openSync(file, 'r')
-  try {
-    let done = 0
-    while (done < bytes.length) {
-      const { bytesRead } = await read(fd, bytes, done, bytes.length - done, from + done)
-      if (bytesRead === 0) break
-      done += bytesRead
-    }
-    return unframe(bytes.subarray(0, done), from, to)
-  } finally {
-    fs.closeSync(fd)
-  }
-}
-
-/** Moves payloads together over their headers, in place: no second copy of the batch. */
-function unframe(
-  bytes: Buffer,
-  from: number,
-  to: number,
-): { ndjson: Buffer; items: number; corrupt: FrameMeta[] } {
-  const corrupt: FrameMeta[] = []
-  let items = 0
-  let filled = 0
-  let at = 0
-  while (at < bytes.length) {
-    const frame = parseFrameHeader(bytes, at)
-    if (frame === null || at + frame.length > bytes.length) break
-    const payload = bytes.subarray(at + FRAME_HEADER, at + frame.length)
-    if (crc32(payload) === frame.crc) {
-      bytes.copyWithin(filled, at + FRAME_HEADER, at + frame.length)
-      filled += payload.length
-      items += frame.items
-    } else {
-      const { offset, length, oldest, newest } = frame
-      corrupt.push({ offset: from + offset, length, items: frame.items, oldest, newest })
-    }
-    at += frame.length
-  }
-  // Without a header nobody can say how many items the rest held: main knows from its own index.
-  if (at < to - from)
-    corrupt.push({ offset: from + at, length: to - from - at, items: -1, oldest: 0, newest: 0 })
-  return { ndjson: bytes.subarray(0, filled), items, corrupt }
 }

@@ -5,7 +5,7 @@
 import type { DropReason } from '../contract/errors.ts'
 import type { Half } from '../contract/plugin.ts'
 import type { RecordDrop, RecordedFrame, RecordLeg, RecordMirror, RecordTask } from '../contract/tasks.ts'
-import { FRAME_HEADER } from '../queue/spool.ts'
+import { FRAME_HEADER } from '../queue/spool-format.ts'
 import type { ItemBuffer } from './item-buffer.ts'
 import type { Writers } from './writers.ts'
 

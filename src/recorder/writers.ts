@@ -1,6 +1,7 @@
 /** The open segments of one recorder thread, one writer per leg folder. */
 import type { RecordMirror, RecordPlan, RecordResult } from '../contract/tasks.ts'
-import { type FrameInfo, type SegmentFrame, SegmentWriter } from '../queue/spool.ts'
+import type { FrameInfo, SegmentFrame } from '../queue/spool-format.ts'
+import { SegmentWriter } from '../queue/spool.ts'
 
 interface Entry {
   readonly writer: SegmentWriter

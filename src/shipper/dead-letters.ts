@@ -2,7 +2,7 @@
 import { mkdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { DropReason } from '../contract/errors.ts'
-import { type FrameInfo, type SegmentFrame, segmentName } from '../queue/spool.ts'
+import { type FrameInfo, type SegmentFrame, segmentName } from '../queue/spool-format.ts'
 import { writeSegment } from '../queue/spool-file.ts'
 import type { DeadLetter, Store } from '../store/store.ts'
 import type { Leg } from './leg.ts'

@@ -15,7 +15,7 @@ import type {
   RecordDrop,
   RecordedFrame,
 } from '../contract/tasks.ts'
-import { FRAME_HEADER, segmentName } from '../queue/spool.ts'
+import { FRAME_HEADER, segmentName } from '../queue/spool-format.ts'
 import { SegmentFile } from '../queue/spool-file.ts'
 import { summaryOf, typeOfEvent } from './event-rules.ts'
 import { EventProblem, type ScannedEvent, scanEvents } from './event-scan.ts'

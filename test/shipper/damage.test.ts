@@ -1,7 +1,7 @@
 /** Damaged, torn and missing segments: what can be read is delivered, the rest is counted, nothing stops. */
 import fs from 'node:fs'
 import { expect, test } from 'vitest'
-import { FRAME_HEADER } from '../../src/queue/spool.ts'
+import { FRAME_HEADER } from '../../src/queue/spool-format.ts'
 import { faults } from '../support/collector.ts'
 import { filesUnder } from '../support/files.ts'
 import { until } from '../support/wait.ts'

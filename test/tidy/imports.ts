@@ -26,7 +26,14 @@ const layers: Readonly<Record<string, { modules: readonly string[]; types: reado
   render: { modules: [], types: [] },
   recorder: { modules: ['queue', 'render'], types: [] },
   shipper: {
-    modules: ['queue/spool', 'queue/spool-file', 'store', 'render'],
+    modules: [
+      'queue/spool',
+      'queue/spool-file',
+      'queue/spool-format',
+      'queue/spool-reader',
+      'store',
+      'render',
+    ],
     types: ['secrets', 'config', 'admin/commands'],
   },
   store: { modules: [], types: [] },
