@@ -161,9 +161,12 @@ describe('a segment writer', () => {
     const file = path.join(folder, frame.segment)
     // Timers go off in the order in which they are due: the sync has been asked for, and nobody does it.
     await new Promise((resolve) => setTimeout(resolve, 5))
-    writer.close()
-    expect(openFiles()).toContain(file)
-    await release()
+    try {
+      writer.close()
+      expect(openFiles()).toContain(file)
+    } finally {
+      await release()
+    }
     await until(() => !openFiles().includes(file), { what: 'the descriptor is closed' })
   })
 
