@@ -1,6 +1,6 @@
 /** A batch: a run of whole frames of one segment, under an id that its range alone decides. */
 import { createHash } from 'node:crypto'
-import type { BatchRecord } from '../store/store.ts'
+import type { BatchRecord } from '../store/legs.ts'
 import type { Frame, Run, Segment } from './segments.ts'
 
 export interface Batch {

@@ -4,7 +4,8 @@ import path from 'node:path'
 import type { DropReason } from '../contract/errors.ts'
 import { type FrameInfo, type SegmentFrame, segmentName } from '../queue/spool-format.ts'
 import { writeSegment } from '../queue/spool-file.ts'
-import type { DeadLetter, Store } from '../store/store.ts'
+import type { DeadLetter } from '../store/legs.ts'
+import type { Store } from '../store/store.ts'
 import type { Leg } from './leg.ts'
 
 interface Letter {
@@ -31,7 +32,7 @@ function inTurn(leg: Leg, work: () => Promise<number>): Promise<number> {
 /** Puts all dead letters of a leg back into its backlog, as a segment of their own. The count of them. */
 export function replayDeadLetters(leg: Leg, store: Store): Promise<number> {
   return inTurn(leg, async () => {
-    const last = store.lastDeadLetter(leg.ledger.key)
+    const last = store.legs.lastDeadLetter(leg.ledger.key)
     if (last === 0) return 0
     await mkdir(leg.folder, { recursive: true, mode: 0o700 })
     const name = segmentName(Date.now())
@@ -73,7 +74,7 @@ function* framesOf(
   let bytes = 0
   let after = 0
   while (after < last) {
-    for (const one of store.deadLetters(leg.ledger.key, after)) {
+    for (const one of store.legs.deadLetters(leg.ledger.key, after)) {
       const more = Buffer.byteLength(one.letter.item) + 1
       if (one.id > last || (lines.length > 0 && (lines.length >= itemsMax || bytes + more > bytesMax))) break
       lines.push(one)
@@ -106,7 +107,7 @@ export function deleteDeadLetters(
 ): Promise<number> {
   return inTurn(leg, async () => {
     let deleted = 0
-    for (const { id } of store.deadLetters(leg.ledger.key, 0)) {
+    for (const { id } of store.legs.deadLetters(leg.ledger.key, 0)) {
       if (deleted >= count) break
       leg.ledger.putDeadLetter(id, null)
       deleted += 1

@@ -282,7 +282,7 @@ export class Deliveries {
     for (const leg of legs.toSorted((a, b) => a.name.localeCompare(b.name))) {
       if (leg.name < afterLeg) continue
       const from = leg.name === afterLeg ? Number(afterId) : 0
-      for (const { id, letter } of this.#host.store.deadLetters(leg.ledger.key, from)) {
+      for (const { id, letter } of this.#host.store.legs.deadLetters(leg.ledger.key, from)) {
         if (data.length === page.size) break
         data.push({
           id: `${leg.name}:${id}`,

@@ -9,7 +9,8 @@
  */
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
-import type { BatchRecord, DeadLetter, LegCommand, LegRecord, SegmentRecord, Store } from '../store/store.ts'
+import type { BatchRecord, DeadLetter, LegCommand, LegRecord, SegmentRecord } from '../store/legs.ts'
+import type { Store } from '../store/store.ts'
 
 /** Counts of the leg's mirror in the data threads of this process, as of one moment. */
 export interface MemoryCounts {

@@ -4,7 +4,8 @@ import path from 'node:path'
 import type { DeliveryConfig } from '../config/schema.ts'
 import { deliveryKinds } from '../contract/resources.ts'
 import type { FrameMeta, IndexedFrame, IndexResult } from '../contract/tasks.ts'
-import type { BatchRecord, LogRun, SegmentRecord, Store, StoredLeg } from '../store/store.ts'
+import type { BatchRecord, LogRun, SegmentRecord, StoredLeg } from '../store/legs.ts'
+import type { Store } from '../store/store.ts'
 import { type Batch, makeBatch } from './batch.ts'
 import { Leg } from './leg.ts'
 import type { LegHost } from './leg-host.ts'
@@ -32,10 +33,10 @@ export async function recoverLeg(
   memory: () => MemoryCounts,
 ): Promise<Leg> {
   const key = legKey(identity.owner, identity.name)
-  const stored = host.store.leg(key)
+  const stored = host.store.legs.get(key)
   const queue = new LegQueue()
   const ledger = new LegLedger(key, host.store, memory, stored.record)
-  const deadLetterId = host.store.lastDeadLetter(key)
+  const deadLetterId = host.store.legs.lastDeadLetter(key)
   const reopened: Batch[] = []
   const leg = new Leg({ ...identity, deadLetterId }, { queue, ledger, host, reopened })
   for (const name of segmentFiles(identity.folder, stored)) {
@@ -242,7 +243,7 @@ async function framesAfter(
 
 /** Legs that the store or the spool folders know, whether configured or not. */
 export function knownLegs(store: Store, dataDir: string): { owner: Owner; name: string }[] {
-  const keys = new Set(store.legs())
+  const keys = new Set(store.legs.keys())
   for (const kind of deliveryKinds) {
     const root = path.join(dataDir, spoolFolders[kind])
     for (const owner of foldersIn(root))

@@ -7,7 +7,7 @@
  */
 import { limits } from '../contract/limits.ts'
 import type { FrameMeta } from '../contract/tasks.ts'
-import type { LogRun, SegmentRecord } from '../store/store.ts'
+import type { LogRun, SegmentRecord } from '../store/legs.ts'
 
 export interface Frame extends FrameMeta {
   /** What it adds to a batch; of a spool the same as `length`, of the log `length` counts ids. */

@@ -29,7 +29,7 @@ const batch = (id: string, parts = 1) => ({
   ...{ segment: 's', from: 0, to: 9, items: parts, id },
   parts: [[0, parts] as [number, number]],
 })
-const idsOf = (store: Store, leg: string) => store.leg(leg).batches.map(({ id }) => id)
+const idsOf = (store: Store, leg: string) => store.legs.get(leg).batches.map(({ id }) => id)
 
 test('batches of several legs that begin at once are one commit', async () => {
   const { store, ledgers } = await open(['a', 'b'])
@@ -59,7 +59,7 @@ test('what comes while a commit is under way is in the next one', async () => {
   a.putBatch(batch('2'))
   expect(await Promise.all([first, a.flush(), a.flush()])).toEqual([true, true, true])
   expect(store.commits).toEqual([1, 1])
-  expect(store.leg('a').batches.map(({ items }) => items)).toEqual([2, 1])
+  expect(store.legs.get('a').batches.map(({ items }) => items)).toEqual([2, 1])
 })
 
 test('a delivery is written a moment later, or with what is written before', async () => {
@@ -68,13 +68,13 @@ test('a delivery is written a moment later, or with what is written before', asy
   a.delivered = 5
   a.touch()
   a.flushSoon()
-  await until(() => store.leg('a').record?.delivered === 5, { what: 'the delivery in the store' })
+  await until(() => store.legs.get('a').record?.delivered === 5, { what: 'the delivery in the store' })
   a.delivered = 6
   a.touch()
   a.flushSoon()
   a.putBatch(batch('1'))
   expect(await a.flush()).toBe(true)
-  expect(store.leg('a').record?.delivered).toBe(6)
+  expect(store.legs.get('a').record?.delivered).toBe(6)
   expect(store.commits).toEqual([1, 1])
 })
 
@@ -94,6 +94,6 @@ test('after a commit that failed nothing older overwrites what is newer', async 
   // What came back from the first is older than what the second wrote.
   a.touch()
   expect(await a.flush()).toBe(true)
-  expect(store.leg('a').batches.map(({ items }) => items)).toEqual([2])
+  expect(store.legs.get('a').batches.map(({ items }) => items)).toEqual([2])
   expect(idsOf(store, 'b')).toEqual(['1'])
 })

@@ -298,7 +298,10 @@ export class Rig {
 
   async deadLetters() {
     await this.leg.ledger.flush()
-    return [...this.store.deadLetters(this.leg.ledger.key, 0)].map(({ id, letter }) => ({ id, ...letter }))
+    return [...this.store.legs.deadLetters(this.leg.ledger.key, 0)].map(({ id, letter }) => ({
+      id,
+      ...letter,
+    }))
   }
 }
 
