@@ -142,12 +142,3 @@ test.each([{ access_key_id: 'a' }, { secret_access_key: 'b' }, { session_token: 
     expect(() => aws.create(options)).toThrow('must have')
   },
 )
-
-test('the SDK leaves it to the host to try again', async () => {
-  const { server, read } = await open()
-  await read()
-  const before = server.asked.length
-  server.behave((response) => response.writeHead(503).end())
-  await expect(read()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('503') })
-  expect(server.asked).toHaveLength(before + 1)
-})

@@ -120,12 +120,3 @@ test.each([{ tenant_id: 't' }, { client_secret: 's' }, { client_id: 'c', client_
     expect(() => azure.create(options)).toThrow('must have')
   },
 )
-
-test('the SDK leaves it to the host to try again', async () => {
-  const { server, read } = await open()
-  await read()
-  const before = server.asked.length
-  server.behave((response) => response.writeHead(503).end())
-  await expect(read()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('503') })
-  expect(server.asked).toHaveLength(before + 1)
-})

@@ -145,12 +145,3 @@ test('the debug log of the SDK gets no value', async () => {
   for (const form of ['hunter2', Buffer.from('hunter2').toString('base64'), bytes])
     expect(written.join('')).not.toContain(form)
 })
-
-test('the SDK leaves it to the host to try again', async () => {
-  const { server, read } = await open()
-  await read()
-  const before = server.asked.length
-  server.behave((response) => response.writeHead(503).end())
-  await expect(read()).rejects.toMatchObject({ kind: 'unavailable', message: expect.stringContaining('503') })
-  expect(server.asked).toHaveLength(before + 1)
-})

@@ -1,4 +1,4 @@
-/** What is known of legs beside their segments: counts, settled ranges, batches on their way, dead letters. */
+/** What is known of legs beside their segments: counts, settled ranges, batches under way, dead letters. */
 import type { Database, RootDatabase } from 'lmdb'
 import type { ActivityFilter } from '../contract/activity.ts'
 import type { DropReason } from '../contract/errors.ts'

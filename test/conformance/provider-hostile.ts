@@ -116,6 +116,19 @@ function describeUnavailable({ now, name, misbehave, recovers, reason }: Scene):
     )
   }
 
+  test('asks once: whether to try again is for the host to say', async (context) => {
+    const { place, provider, secrets } = now()
+    let asked = 0
+    const refuse: Behaviour = (response) => {
+      asked += 1
+      response.writeHead(503).end()
+    }
+    if (!(await misbehave(refuse, true))) return context.skip(reason(place))
+    const error = await failureOf({ secrets }, provider.read(name, never))
+    expect(error).toMatchObject({ kind: 'unavailable', message: expect.stringContaining('503') })
+    expect(asked).toBe(1)
+  })
+
   test.for([301, 302, 303, 307, 308])('a redirect (%i) is not followed', async (status, context) => {
     const { place, provider, secrets } = now()
     const elsewhere = await startElsewhere()
