@@ -1,13 +1,12 @@
 /** The azure-blob sink on Azurite: conformance, keys, signatures, Entra, permissions. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createSinkHttp } from '../../src/contract/http.ts'
+import { openSink, sendsNoCopy, storesEachEvent } from '../../test/conformance/object-sink.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { eventBatch, signIn, sinkContext, target } from '../../test/conformance/target.ts'
-import type { SinkHttp } from '../../src/contract/plugin.ts'
+import { eventBatch, signIn } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import { caFile, type Service, startService } from '../../test/support/secrets/service.ts'
 import { type Azurite, startAzurite } from '../../test/support/stores/azurite.ts'
-import { startFakeEntra } from '../../test/support/stores/entra.ts'
+import { startFakeEntra } from '../../test/support/entra.ts'
 import azure from './sink.ts'
 
 type Options = Parameters<typeof azure.create>[0]['options']
@@ -39,15 +38,7 @@ const reach = (more: Partial<Options> = {}): Options => ({
   ...more,
 })
 
-async function open(options: Options) {
-  const host = createSinkHttp(target({}, { tls: { ca_file: caFile, verify: true } }))
-  const sink = await azure.create(sinkContext(options, host.http))
-  onEnd(async () => {
-    await sink.close()
-    await host.close()
-  })
-  return sink
-}
+const open = (options: Options) => openSink(azure, options)
 
 const batch = (events: readonly object[], id?: string) => eventBatch('audit-azure', events, id)
 
@@ -68,38 +59,13 @@ sinkConformance({
   },
 })
 
-test('a file goes out as the memory of its batch, not as a copy of it', async () => {
-  const host = createSinkHttp(target({}, { tls: { ca_file: caFile, verify: true } }))
-  const sent: ArrayBufferLike[] = []
-  const send: SinkHttp['send'] = (request, signal) => {
-    if (Buffer.isBuffer(request.body)) sent.push(request.body.buffer)
-    return host.http.send(request, signal)
-  }
-  const sink = await azure.create(
-    sinkContext(reach({ account_key: azurite.accountKey }), { ...host.http, send }),
-  )
-  onEnd(async () => {
-    await sink.close()
-    await host.close()
-  })
-  const large = batch([{ ...sample[0], text: 'x'.repeat(100_000) }])
-  await sink.write(large, never)
-  expect(sent).toContain(large.ndjson.buffer)
-})
+test('a file goes out as the memory of its batch, not as a copy of it', () =>
+  sendsNoCopy(azure, reach({ account_key: azurite.accountKey })))
 
 test('a file per event by a signature, and a retry overwrites what an earlier try had stored', async () => {
   const own = await newContainer()
   const sink = await open(reach({ sas_token: `?${azurite.sign(own, 'cw')}` }))
-  const events = Array.from({ length: 40 }, (_, n) => ({ ...sample[0], id: n, text: 'ü 💥 /' }))
-  await sink.write(batch(events), never)
-  await sink.write(batch(events), never)
-  const stored = await azurite.blobs(own)
-  expect(stored.size).toBe(40)
-  for (const [n, event] of events.entries()) {
-    const blob = stored.get(`1/user_login/20261121/1-user_login-${n}-20261121080000-batch-1-${n}.json`)
-    expect(JSON.parse(String(blob?.body))).toEqual(event)
-    expect(blob?.type).toBe('application/json')
-  }
+  await storesEachEvent(sink, () => azurite.blobs(own))
 })
 
 test('a permission that is taken parks, and when it is back everything arrives once', async () => {

@@ -1,12 +1,10 @@
 /** The s3 sink: conformance and permissions on OpenStack Swift; regions, roles, policies on a strict fake. */
 import { gunzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createSinkHttp } from '../../src/contract/http.ts'
-import type { SinkHttp } from '../../src/contract/plugin.ts'
+import { openSink, sendsNoCopy, storesEachEvent } from '../../test/conformance/object-sink.ts'
 import { sinkConformance } from '../../test/conformance/sink-suite.ts'
-import { eventBatch, signIn, signInKey, sinkContext, target } from '../../test/conformance/target.ts'
+import { eventBatch, signIn, signInKey } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
-import { caFile } from '../../test/support/secrets/service.ts'
 import { type FakeS3, startFakeS3 } from '../../test/support/stores/s3.ts'
 import { startSwift, type Swift, swiftMissing } from '../../test/support/stores/swift.ts'
 import s3 from './sink.ts'
@@ -21,17 +19,8 @@ beforeAll(async () => {
 }, 40_000)
 afterAll(() => swift?.close())
 
-/** The sink over the host's own client, with the authority of the fakes. */
-async function open(options: Options, compression: 'none' | 'gzip' = 'none') {
-  const tls = { ca_file: caFile, verify: true }
-  const host = createSinkHttp(target({}, { tls }))
-  const sink = await s3.create(sinkContext(options, host.http, { compression }))
-  onEnd(async () => {
-    await sink.close()
-    await host.close()
-  })
-  return sink
-}
+const open = (options: Options, compression: 'none' | 'gzip' = 'none') =>
+  openSink(s3, options, { compression })
 
 const batch = (events: readonly object[], id?: string) => eventBatch('audit-s3', events, id)
 
@@ -76,17 +65,7 @@ describe.skipIf(swiftMissing !== null)(`on OpenStack Swift (${swiftMissing ?? 'i
 
   test('a file per event, and a retry overwrites what an earlier try had stored', async () => {
     await newBucket()
-    const sink = await open(reach())
-    const events = Array.from({ length: 40 }, (_, n) => ({ ...sample[0], id: n, text: 'ü 💥 /' }))
-    await sink.write(batch(events), never)
-    await sink.write(batch(events), never)
-    const stored = await swift.objects(bucket)
-    expect(stored.size).toBe(40)
-    for (const [n, event] of events.entries()) {
-      const object = stored.get(`1/user_login/20261121/1-user_login-${n}-20261121080000-batch-1-${n}.json`)
-      expect(JSON.parse(String(object?.body))).toEqual(event)
-      expect(object?.type).toBe('application/json')
-    }
+    await storesEachEvent(await open(reach()), () => swift.objects(bucket))
   })
 
   test('a permission that is taken parks, and when it is back everything arrives once', async () => {
@@ -182,22 +161,7 @@ describe('on a strict fake of AWS', () => {
     expect(aws.asked).toHaveLength(before + 1)
   })
 
-  test('a file goes out as the memory of its batch, not as a copy of it', async () => {
-    const host = createSinkHttp(target({}, { tls: { ca_file: caFile, verify: true } }))
-    const sent: ArrayBufferLike[] = []
-    const send: SinkHttp['send'] = (request, signal) => {
-      if (Buffer.isBuffer(request.body)) sent.push(request.body.buffer)
-      return host.http.send(request, signal)
-    }
-    const sink = await s3.create(sinkContext(reach(), { ...host.http, send }))
-    onEnd(async () => {
-      await sink.close()
-      await host.close()
-    })
-    const large = batch([{ ...sample[0], text: 'x'.repeat(100_000) }])
-    await sink.write(large, never)
-    expect(sent).toContain(large.ndjson.buffer)
-  })
+  test('a file goes out as the memory of its batch, not as a copy of it', () => sendsNoCopy(s3, reach()))
 
   test('an unknown key and a policy that does not allow', async () => {
     const stranger = await open(reach({ access_key_id: 'AKIANOBODY' }))
