@@ -4,7 +4,7 @@ import { onEnd } from '../../test/support/cleanup.ts'
 import { startTestGateway } from '../../test/support/gateway.ts'
 import { caFile } from '../../test/support/secrets/service.ts'
 import { startFakeMonitor } from '../../test/support/stores/azure-monitor.ts'
-import { startFakeEntra } from '../../test/support/stores/entra.ts'
+import { startFakeEntra } from '../../test/support/entra.ts'
 import { streamView } from '../../test/support/streams.ts'
 import { until } from '../../test/support/wait.ts'
 

@@ -9,7 +9,7 @@ import { sinkContext, target } from '../../test/conformance/target.ts'
 import { onEnd } from '../../test/support/cleanup.ts'
 import { caFile } from '../../test/support/secrets/service.ts'
 import { type FakeMonitor, type Row, startFakeMonitor } from '../../test/support/stores/azure-monitor.ts'
-import { type FakeEntra, startFakeEntra } from '../../test/support/stores/entra.ts'
+import { type FakeEntra, startFakeEntra } from '../../test/support/entra.ts'
 import azure from './sink.ts'
 
 type Options = Parameters<typeof azure.create>[0]['options']

@@ -4,7 +4,7 @@
  */
 import { gunzipSync } from 'node:zlib'
 import { type Asked, type Reply, type Service, startService } from '../secrets/service.ts'
-import type { FakeEntra } from './entra.ts'
+import type { FakeEntra } from '../entra.ts'
 
 export type Row = Readonly<Record<string, unknown>>
 
