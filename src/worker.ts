@@ -4,7 +4,7 @@
  * on its first task.
  */
 import os from 'node:os'
-import { move, transferableSymbol, valueSymbol, workerData } from 'piscina'
+import { workerData } from 'node:worker_threads'
 import type { LoadAnswer, LoadTask } from './config/load-task.ts'
 import type { PluginModule } from './config/schema.ts'
 import type { Plugins } from './config/validate.ts'
@@ -30,10 +30,19 @@ function giveWay(): void {
   if (process.platform === 'linux') os.setPriority(0, NICE)
 }
 
-async function openRecorder(): Promise<(task: RecordTask) => RecordResult> {
+async function openRecorder(): Promise<(task: RecordTask) => unknown> {
   giveWay()
-  const { record } = await import('./recorder/record.ts')
-  return record
+  const [{ record }, { move, transferableSymbol, valueSymbol }] = await Promise.all([
+    import('./recorder/record.ts'),
+    import('piscina'),
+  ])
+  return (task) => {
+    const result: RecordResult = record(task)
+    return move({
+      [transferableSymbol]: result.slab,
+      [valueSymbol]: result,
+    } as unknown as ArrayBuffer)
+  }
 }
 
 async function openShipper(): Promise<(task: ShipTask) => Promise<ShipResult>> {
@@ -79,11 +88,7 @@ const reader = once(openReader)
 /** Records one slab; the slab goes back by transfer, never by copy. */
 export async function record(task: RecordTask): Promise<unknown> {
   const run = await recorder()
-  const result = run(task)
-  return move({
-    [transferableSymbol]: result.slab,
-    [valueSymbol]: result,
-  } as unknown as ArrayBuffer)
+  return run(task)
 }
 
 export async function ship(task: ShipTask): Promise<ShipResult> {

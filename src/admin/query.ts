@@ -1,5 +1,5 @@
 /** Queries with brackets, as `page[size]=3&users_ids[]=1`, read as the schema of their route means them. */
-import qs from 'qs'
+import { createRequire } from 'node:module'
 import { limits } from '../contract/limits.ts'
 
 interface Property {
@@ -7,6 +7,9 @@ interface Property {
   readonly items?: { readonly type?: unknown }
 }
 type Properties = Readonly<Record<string, Property>>
+
+/** Loaded with the first query: 37 modules that no start needs. */
+let qs: typeof import('qs') | null = null
 
 /** In place of values: why a query cannot be read at all. */
 export class UnreadableQuery {
@@ -46,6 +49,7 @@ export function parseQuery(text: string): Record<string, unknown> {
     if (type === 'key' && decoded.includes('__proto__')) hidden.push([decoded, ''])
     return decoded
   }
+  qs ??= createRequire(import.meta.url)('qs') as typeof import('qs')
   try {
     return Object.fromEntries([...flat('', qs.parse(text, { ...options, decoder })), ...hidden])
   } catch (error) {

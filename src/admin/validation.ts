@@ -1,6 +1,7 @@
 /** Validation of queries and bodies by their schemas, with every problem in the project's wording. */
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
+import type { Ajv, ErrorObject, ValidateFunction } from 'ajv'
 import type { FastifySchemaCompiler } from 'fastify'
+import { loadAjv } from '../contract/ajv.ts'
 import { limits } from '../contract/limits.ts'
 import { nearest } from '../contract/nearest.ts'
 import { AdminError } from './errors.ts'
@@ -10,16 +11,21 @@ interface Schema {
   readonly properties?: Readonly<Record<string, { readonly type?: unknown }>>
 }
 
-const ajv = new Ajv({
-  allErrors: true,
-  verbose: true,
-  strict: true,
-  allowUnionTypes: true,
-  useDefaults: true,
-  code: { optimize: false },
-  // A test judges all of them.
-  validateSchema: false,
-})
+let ajv: Ajv | null = null
+
+function compile(schema: Schema): ValidateFunction {
+  ajv ??= new (loadAjv())({
+    allErrors: true,
+    verbose: true,
+    strict: true,
+    allowUnionTypes: true,
+    useDefaults: true,
+    code: { optimize: false },
+    // A test judges all of them.
+    validateSchema: false,
+  })
+  return ajv.compile(schema)
+}
 
 function kindOf(value: unknown): string {
   if (value === null) return 'null'
@@ -107,7 +113,7 @@ export const compileValidator: FastifySchemaCompiler<Schema> = ({ schema, httpPa
       }
     }
     const value = part === 'query' ? typedQuery(data as object, schema.properties) : data
-    compiled ??= ajv.compile(schema)
+    compiled ??= compile(schema)
     const validate = compiled
     return validate(value) ? { value } : { error: toAdminError(validate.errors ?? [], part) }
   }

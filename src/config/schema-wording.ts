@@ -1,8 +1,8 @@
 /** What each broken keyword of a schema means for a person: rule, then value. */
-import type { ErrorObject } from 'ajv'
 import { nearest } from '../contract/nearest.ts'
 import { formats } from './formats.ts'
 import type { JsonSchema } from './delivery-schema.ts'
+import type { SchemaError } from './json-schema.ts'
 import { pointerTo } from './places.ts'
 import { cover, plural, show } from './wording.ts'
 
@@ -63,14 +63,12 @@ const rules: Readonly<Record<string, (context: Context) => string>> = {
 
 /** A finding per error; null for errors that only repeat others. */
 export function describe(
-  error: ErrorObject,
+  error: SchemaError,
   pointer: string,
   raw: ReadonlyMap<string, string>,
   hints: boolean,
 ): SchemaFinding | null {
-  const { keyword } = error
-  const params = error.params as Params
-  const schema = (error.parentSchema ?? {}) as JsonSchema
+  const { keyword, params, schema } = error
   if (keyword === 'additionalProperties') {
     const key = String(params['additionalProperty'])
     return unknownKey(pointerTo(pointer, key), key, hints ? schema : {})

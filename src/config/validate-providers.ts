@@ -1,25 +1,24 @@
 /** The schema step for providers of secrets: each by the schema of its kind. */
-import type { ValidateFunction } from 'ajv'
 import { nearest } from '../contract/nearest.ts'
 import type { ProviderDefinition } from '../contract/secrets.ts'
-import { createAjv } from './ajv.ts'
+import { type Validator, validatorOf } from './ajv.ts'
 import { pointerTo } from './places.ts'
 import { openProviderSchema, providerSchema } from './provider-schema.ts'
 import type { SchemaFinding } from './schema-wording.ts'
 import { show } from './wording.ts'
 
-const compiled = new WeakMap<ProviderDefinition, ValidateFunction>()
-let open: ValidateFunction | null = null
+const compiled = new WeakMap<ProviderDefinition, Validator>()
+let open: Validator | null = null
 
 /** A validator that fills defaults in. */
-export function providerValidator(definition: ProviderDefinition | undefined): ValidateFunction {
+export function providerValidator(definition: ProviderDefinition | undefined): Validator {
   if (definition === undefined) {
-    open ??= createAjv({ judged: true }).compile(openProviderSchema())
+    open ??= validatorOf(openProviderSchema())
     return open
   }
   const known = compiled.get(definition)
   if (known !== undefined) return known
-  const validator = createAjv({ judged: true }).compile(providerSchema(definition))
+  const validator = validatorOf(providerSchema(definition))
   compiled.set(definition, validator)
   return validator
 }
@@ -29,7 +28,8 @@ export function validProvider(
   entry: Record<string, unknown>,
   definition: ProviderDefinition,
 ): Record<string, unknown> | null {
-  return providerValidator(definition)(entry) ? providerOptions(entry, definition) : null
+  const errors = providerValidator(definition)(entry)
+  return errors.length === 0 ? providerOptions(entry, definition) : null
 }
 
 export function providerOptions(

@@ -1,11 +1,11 @@
 /** The schema step: fills defaults in and finds everything that breaks a schema. */
-import type { ErrorObject, ValidateFunction } from 'ajv'
 import { limits } from '../contract/limits.ts'
 import { nearest } from '../contract/nearest.ts'
 import type { ProviderDefinition, SinkDefinition } from '../contract/plugin.ts'
-import { createAjv } from './ajv.ts'
+import { type Validator, validatorOf } from './ajv.ts'
 import { type DeliveryKind, deliveryKinds } from '../contract/resources.ts'
 import { deliverySchema, fileSchema, openDeliverySchema, takesEvents } from './delivery-schema.ts'
+import type { SchemaError } from './json-schema.ts'
 import { keysOf, pointerTo } from './places.ts'
 import { describe, type SchemaFinding } from './schema-wording.ts'
 import { providersOf, providerValidator, unknownProviders } from './validate-providers.ts'
@@ -18,9 +18,9 @@ export interface Plugins {
 }
 
 interface Validators {
-  readonly file: ValidateFunction
+  readonly file: Validator
   /** By the sink of a mirror or stream; a name that no sink has gets the validator of the common keys. */
-  readonly delivery: (kind: DeliveryKind, sink: string) => ValidateFunction
+  readonly delivery: (kind: DeliveryKind, sink: string) => Validator
 }
 
 const compiled = new WeakMap<readonly SinkDefinition[], Validators>()
@@ -38,7 +38,9 @@ export function validate(tree: unknown, plugins: Plugins, substitutions: Substit
   // `${env:PORT}` is text until it stands where the schema wants a number.
   const coerced = first.filter(
     ({ error, pointer }) =>
-      error.keyword === 'type' && substitutions.mayBeNumber(pointer) && coerce(tree, pointer, error.schema),
+      error.keyword === 'type' &&
+      substitutions.mayBeNumber(pointer) &&
+      coerce(tree, pointer, error.params['type']),
   )
   const errors = coerced.length > 0 ? run(tree, plugins) : first
   const seen = new Set<string>()
@@ -55,7 +57,7 @@ export function validate(tree: unknown, plugins: Plugins, substitutions: Substit
 }
 
 interface Found {
-  readonly error: ErrorObject
+  readonly error: SchemaError
   readonly pointer: string
 }
 
@@ -74,9 +76,8 @@ function run(tree: unknown, { sinks, providers }: Plugins): Found[] {
   return found.sort((a, b) => Number(b.error.keyword === 'later') - Number(a.error.keyword === 'later'))
 }
 
-function errorsOf(validator: ValidateFunction, value: unknown, pointer: string): Found[] {
-  validator(value)
-  return (validator.errors ?? []).map((error) => ({ error, pointer: pointer + error.instancePath }))
+function errorsOf(validator: Validator, value: unknown, pointer: string): Found[] {
+  return validator(value).map((error) => ({ error, pointer: pointer + error.pointer }))
 }
 
 interface Delivery {
@@ -138,16 +139,15 @@ function coerce(tree: unknown, pointer: string, type: unknown): boolean {
 function validatorsOf(sinks: readonly SinkDefinition[]): Validators {
   const known = compiled.get(sinks)
   if (known !== undefined) return known
-  const ajv = createAjv({ judged: true })
-  const deliveries = new Map<string, ValidateFunction>()
+  const deliveries = new Map<string, Validator>()
   const validators = {
-    file: ajv.compile(fileSchema()),
-    // On demand: most files use one sink, and compiling one takes 25 ms of every start.
+    file: validatorOf(fileSchema()),
+    // On demand: most files use one sink.
     delivery: (kind: DeliveryKind, name: string) => {
       const sink = sinks.find((one) => one.name === name && (kind === 'mirrors' || takesEvents(one)))
       const key = `${kind} ${sink?.name ?? ''}`
       const schema = () => (sink === undefined ? openDeliverySchema(kind) : deliverySchema(kind, sink))
-      const made = deliveries.get(key) ?? ajv.compile(schema())
+      const made = deliveries.get(key) ?? validatorOf(schema())
       deliveries.set(key, made)
       return made
     },

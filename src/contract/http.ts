@@ -171,8 +171,8 @@ function assertHeaders(headers: Readonly<Record<string, string>>, proxied: boole
       throw new OutcomeError('refused', 'credentials of a proxy belong into proxy_url')
     }
     try {
-      nodeHttp.validateHeaderName(name)
-      nodeHttp.validateHeaderValue(name, value)
+      nodeHttp().validateHeaderName(name)
+      nodeHttp().validateHeaderValue(name, value)
     } catch {
       throw new OutcomeError(
         'refused',

@@ -72,7 +72,7 @@ function send(
   const outgoing =
     url.protocol === 'https:'
       ? https.request(url, { ...options, ...(ca !== undefined && { ca }) })
-      : nodeHttp.request(url, options)
+      : nodeHttp().request(url, options)
   let answered = false
   outgoing.on('response', (incoming) => {
     answered = true

@@ -1,6 +1,6 @@
 /** The answers that the gateway makes itself (contract §3): their JSON, their fields, their raw form. */
-import { STATUS_CODES } from 'node:http'
 import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
+import { reasonPhrase } from '../contract/node-http.ts'
 import { rejectReasons, threadCell } from '../telemetry/counters.ts'
 import { fieldLines } from './headers.ts'
 
@@ -46,7 +46,7 @@ export function answerText(
   connection: string,
   bodyless: boolean,
 ): string {
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${fieldLines(fields)}`
+  const head = `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${fieldLines(fields)}`
   return `${head}date: ${new Date().toUTCString()}\r\n${connection}\r\n${bodyless ? '' : body}`
 }
 

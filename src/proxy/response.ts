@@ -1,6 +1,6 @@
 /** The answer on its way to the client: as few writes as its parts allow, back-pressure, trailers, cuts. */
-import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import { reasonPhrase } from '../contract/node-http.ts'
 import { answerText, type GatewayAnswer } from './answer.ts'
 import { fieldLines } from './headers.ts'
 import { lastChunk, type Piece, writePiece } from './pieces.ts'
@@ -50,10 +50,7 @@ export class ClientResponse {
 
   /** Writes an interim answer (RFC 9110 §15.2). */
   interim(status: number, fields: readonly string[]): void {
-    this.#socket.write(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${fieldLines(fields)}\r\n`,
-      'latin1',
-    )
+    this.#socket.write(`HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${fieldLines(fields)}\r\n`, 'latin1')
   }
 
   /** Takes the head of an upstream's answer. */
