@@ -1,4 +1,4 @@
-/** Who may import whom (the table of src/README.md), and what nothing imports. */
+/** Who may import whom, and what nothing imports. */
 import { dirname, normalize } from 'node:path'
 import { complaint, exists, lineOf, paths, read, sources } from './tree.ts'
 import type { Source } from './tree.ts'
