@@ -16,8 +16,8 @@ its line, and \`gateway.schema.json\` lets editors complete and check the file.
 Any value may hold references to environment variables: \`\${env:NAME}\`, or \`\${env:NAME:-default}\` where
 it may be unset or empty. One that is neither set nor has a default is a problem. A value that is
 nothing but a reference may stand for a number: \`port: \${env:PORT:-8080}\`. In brackets it needs quotes.
-The fields of a connection may also refer to secrets, which are read when something is delivered:
-\`\${secret:PROVIDER:PATH#KEY}\`, see [secrets](secrets.md).
+The fields of a connection, and keys that say so, may also refer to secrets, which are read when
+something is delivered: \`\${secret:PROVIDER:PATH#KEY}\`, see [secrets](secrets.md).
 \`$\${\` is a literal \`\${\`.
 
 Times are in milliseconds (\`_ms\`), sizes in bytes (\`_bytes\`). Keys marked *later* are reserved:
