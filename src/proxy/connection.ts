@@ -75,7 +75,9 @@ export class ClientConnection implements Open, RequestSource, UploadSource {
     socket.on('close', onClose)
     socket.on('drain', onDrain)
     shared.open.add(this)
-    socket.resume()
+    // Who was gone before it was accepted has no address to tell anybody, and waits for no answer.
+    if (this.address === '') socket.destroy()
+    else socket.resume()
   }
 
   /** Nothing is under way on it, and nothing has begun to arrive. */

@@ -1,9 +1,9 @@
 /** Upstreams that answer an upload before they have read it, and close: the client is told what they said. */
-import { readdir, readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { RawClient } from '../support/client.ts'
 import { startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { standsStill } from '../support/process.ts'
 import { startRawUpstream, type TestUpstream } from '../support/upstream.ts'
 import { until } from '../support/wait.ts'
 
@@ -44,12 +44,6 @@ const sendInChunks = (client: RawClient): void => {
     client.send('\r\n')
   }
   client.send('0\r\n\r\n')
-}
-
-async function stopped(pid: number): Promise<boolean> {
-  const threads = await readdir(`/proc/${pid}/task`)
-  const stats = threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8'))
-  return (await Promise.all(stats)).every((stat) => / T /.test(stat))
 }
 
 async function upload(port: number, send: (client: RawClient) => void) {
@@ -127,7 +121,7 @@ onLinux(
     const client = await RawClient.connect(gateway.port)
     expect(await client.request('GET / HTTP/1.1\r\nHost: a\r\n\r\n')).toMatchObject({ status: 200 })
     process.kill(gateway.pid, 'SIGSTOP')
-    await until(() => stopped(gateway.pid), { what: 'every thread stands still' })
+    await until(() => standsStill(gateway.pid), { what: 'every thread stands still' })
     // The gateway finds the request first, then a connection that is gone.
     await new Promise((sent) =>
       client.socket.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab', sent),

@@ -18,3 +18,10 @@ export async function cpuMs(pid: number): Promise<number> {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) * CLOCK_TICK_MS
 }
+
+/** Whether a SIGSTOP has reached every thread of it. */
+export async function standsStill(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`)
+  const stats = threads.map((thread) => readFile(`/proc/${pid}/task/${thread}/stat`, 'utf8'))
+  return (await Promise.all(stats)).every((stat) => / T /.test(stat))
+}
