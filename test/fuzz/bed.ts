@@ -42,6 +42,8 @@ export class Bed {
   script: Script = () => {}
   /** Called at the head of a request that expects a 100. */
   onExpect: (socket: Socket) => void = (socket) => socket.write('HTTP/1.1 100 Continue\r\n\r\n')
+  /** Called with what of a request has arrived, whenever more of it has. */
+  onProgress: (request: Judged, socket: Socket) => void = () => {}
   readonly #links: Map<Socket, Link>
   readonly #agent = new Agent({ keepAlive: true })
   #serial = 0
@@ -87,6 +89,7 @@ export class Bed {
       const expects = request.inBody && request.fields.some(([name]) => /^expect$/i.test(name))
       if (expects && !link.begun) this.onExpect(socket)
       link.begun = request.inBody
+      this.onProgress(request, socket)
       if (request.state !== 'whole') return
       link.at = request.end
       link.begun = false

@@ -53,13 +53,16 @@ const sizeDigitsMax = 16
 /** Bytes of extensions that gateways need to take. */
 const extensionBytesMax = 4096
 
-/** One line from `at` without its end; null = its end is missing, `bad` = it holds what no line may. */
-function readLine(text: string, at: number): string | null | 'bad' {
+/** No line: it holds what none may. */
+const badLine = '\n'
+
+/** One line from `at` without its end; null = its end is missing. */
+function readLine(text: string, at: number): string | null {
   const end = text.indexOf('\r\n', at)
   const line = text.slice(at, end === -1 ? text.length : end)
   // Whether a CR at the very end begins a line end is not known yet.
   const seen = end === -1 && line.endsWith('\r') ? line.slice(0, -1) : line
-  if (control.test(seen)) return 'bad'
+  if (control.test(seen)) return badLine
   return end === -1 ? null : line
 }
 
@@ -69,7 +72,7 @@ export function readLines(text: string, at: number): Lines {
   for (;;) {
     const line = readLine(text, at)
     const found = { lines, doubts: [], end: at }
-    if (line === 'bad') return { ...found, state: 'bad', why: 'a control character in a line' }
+    if (line === badLine) return { ...found, state: 'bad', why: 'a control character in a line' }
     if (line === null) return { ...found, state: 'unfinished', why: 'the end of a line is missing' }
     at += line.length + 2
     if (line === '') return { ...found, state: 'whole', why: '', end: at }
@@ -148,7 +151,7 @@ function readChunks(text: string, at: number): Body {
   for (;;) {
     found.end = at
     const line = readLine(text, at)
-    if (line === 'bad') return { ...found, why: 'a control character in a chunk size' }
+    if (line === badLine) return { ...found, why: 'a control character in a chunk size' }
     if (line === null) return { ...found, state: 'unfinished', why: 'a chunk size is missing' }
     const [, digits = '', extension = ''] = /^([0-9A-Fa-f]+)(.*)$/.exec(line) ?? []
     const size = Number.parseInt(digits, 16)

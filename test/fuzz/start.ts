@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const usage = `npm run fuzz -- [--only requests|answers] [--seed N] [--seconds S] [--cases N] [--failures N]
+const usage = `npm run fuzz -- [--only requests|answers|uploads] [--seed N] [--seconds S] [--cases N] [--failures N]
 Without --seed new cases are run, for 60 seconds unless said otherwise.
 `
 
@@ -22,13 +22,15 @@ const { only, help } = values
 const counts = { seed: values.seed, seconds: values.seconds, cases: values.cases, failures: values.failures }
 const odd = Object.entries(counts).find(([, value]) => value !== undefined && !/^[0-9]{1,9}$/.test(value))
 
-if (help === true || odd !== undefined || (only !== undefined && only !== 'requests' && only !== 'answers')) {
+const known = ['requests', 'answers', 'uploads']
+
+if (help === true || odd !== undefined || (only !== undefined && !known.includes(only))) {
   if (odd !== undefined) process.stderr.write(`--${odd[0]} must be a number, got ${odd[1]}\n`)
   process.stdout.write(usage)
   process.exit(help === true ? 0 : 2)
 }
 
-const kinds = only === undefined ? ['requests', 'answers'] : [only]
+const kinds = only === undefined ? known : [only]
 const run = spawn('vitest', ['run', ...kinds.map((kind) => `test/fuzz/${kind}.test.ts`)], {
   cwd: fileURLToPath(new URL('../..', import.meta.url)),
   stdio: 'inherit',

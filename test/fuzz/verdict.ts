@@ -72,7 +72,7 @@ export function compareTrailers(sent: readonly Field[], got: readonly Field[]): 
 }
 
 /** What is wrong with a request at the upstream; `whole`: with all of its body. */
-function compareRequest(judged: Judged, request: Judged, whole: boolean): string | null {
+export function compareRequest(judged: Judged, request: Judged, whole: boolean): string | null {
   const { method, target, version, body } = request
   if (method !== judged.method) return `method must be ${judged.method}, got ${method}`
   if (target !== targetOf(judged)) return `target must be ${shown(targetOf(judged))}, got ${shown(target)}`
