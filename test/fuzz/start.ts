@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-const usage = `npm run fuzz -- [--only requests|answers|uploads] [--seed N] [--seconds S] [--cases N] [--failures N]
+const usage = `npm run fuzz -- [--only requests|answers|uploads] [--seed N] [--seconds S] [--cases N]
+                   [--failures N]
 Without --seed new cases are run, for 60 seconds unless said otherwise.
 `
 

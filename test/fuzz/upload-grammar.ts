@@ -4,7 +4,7 @@ import type { Random } from '../support/random.ts'
 /** Behind the last byte of the request. */
 export const WHOLE = Number.POSITIVE_INFINITY
 
-/** What an upstream says when so many bytes of the body have reached it: 0 = the head, or all of the request. */
+/** What an upstream says when so many bytes of the body have reached it; 0 = the head has. */
 export interface Saying {
   readonly at: number
   readonly text: string

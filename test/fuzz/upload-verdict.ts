@@ -28,7 +28,7 @@ export interface UploadObserved {
 
 const ownContinue = 'HTTP/1.1 100 Continue\r\n\r\n'
 
-/** Whether the client gets a 100 of the gateway's own: an HTTP/1.0 upstream is not asked (RFC 9110 §10.1.1). */
+/** RFC 9110 §10.1.1: an HTTP/1.0 upstream is not asked, so the client gets a 100 of the gateway's own. */
 export function isTold({ plan }: Pick<UploadObserved, 'plan'>): boolean {
   const { old, expects, version, chunked, body } = plan
   return old && expects && version === '1.1' && (chunked || body !== '')
