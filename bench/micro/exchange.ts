@@ -1,11 +1,11 @@
 /** The exchange that the micro-benches write, read and encode: a POST of 1 KB and its answer of 400 bytes. */
-import type { CapturedExchange } from '../../src/contract/exchange.ts'
+import { fieldLines } from '../../src/proxy/headers.ts'
 import type { SealedExchange } from '../../src/queue/slab.ts'
 import { answerBody, orderBody, requestHeaders, requestPath } from '../bed/payload.ts'
 
 const now = Date.UTC(2026, 10, 21, 8)
 
-const common: Omit<CapturedExchange, 'requestBody' | 'responseBody'> = {
+const common: Omit<SealedExchange, 'requestBody' | 'responseBody'> = {
   id: '0192f0c1-0000-7000-8000-000000000000',
   startedAt: now,
   answeredAt: now + 7,
@@ -22,18 +22,18 @@ const common: Omit<CapturedExchange, 'requestBody' | 'responseBody'> = {
   host: '127.0.0.1:8080',
   target: requestPath,
   requestVersion: '1.1',
-  requestHeaders: [
+  requestLines: fieldLines([
     ...Object.entries({ Host: '127.0.0.1:8080', ...requestHeaders }).flat(),
     ...['content-type', 'application/json', 'content-length', String(orderBody.length)],
-  ],
-  requestTrailers: [],
+  ]),
+  requestTrailers: '',
   status: 200,
   responseVersion: '1.1',
-  responseHeaders: [
-    ...['Server', 'nginx/1.22.1', 'Date', 'Sat, 21 Nov 2026 08:00:00 GMT', 'Connection', 'keep-alive'],
+  responseLines: fieldLines([
+    ...['Server', 'nginx/1.22.1', 'Date', 'Sat, 21 Nov 2026 08:00:00 GMT'],
     ...['Content-Type', 'application/json', 'Content-Length', String(answerBody.length)],
-  ],
-  responseTrailers: [],
+  ]),
+  responseTrailers: '',
   mirrors: [0],
 }
 

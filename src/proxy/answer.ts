@@ -2,13 +2,12 @@
 import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
 import { reasonPhrase } from '../contract/node-http.ts'
 import { rejectReasons, threadCell } from '../telemetry/counters.ts'
-import { fieldLines } from './headers.ts'
 
 export interface GatewayAnswer {
   readonly status: number
   readonly body: string
-  /** Flat: name, value. Without Connection and Date, which belong to the writer. */
-  readonly fields: string[]
+  /** Without Connection and Date, which belong to the writer. */
+  readonly lines: string
   /** Whether the connection ends with it: its framing or its owner cannot be trusted any more. */
   readonly close: boolean
 }
@@ -32,21 +31,21 @@ export function gatewayAnswer(
 ): GatewayAnswer {
   const { status, message } = gatewayErrors[code]
   const body = `${JSON.stringify({ error: code, message, request_id: requestId })}\n`
-  const fields = ['content-type', 'application/json', 'content-length', String(body.length)]
-  if (passing.has(code)) fields.push('retry-after', '1')
+  let lines = `content-type: application/json\r\ncontent-length: ${body.length}\r\n`
+  if (passing.has(code)) lines += 'retry-after: 1\r\n'
   // RFC 9110 §15.5.6.
-  if (code === 'method_not_allowed') fields.push('allow', allow)
-  if (serverHeader) fields.push('server', 'mirrorgate')
-  return { status, body, fields, close: closing.has(code) }
+  if (code === 'method_not_allowed') lines += `allow: ${allow}\r\n`
+  if (serverHeader) lines += 'server: mirrorgate\r\n'
+  return { status, body, lines, close: closing.has(code) }
 }
 
 /** As it is written. `bodyless`: to a HEAD. */
 export function answerText(
-  { status, body, fields }: GatewayAnswer,
+  { status, body, lines }: GatewayAnswer,
   connection: string,
   bodyless: boolean,
 ): string {
-  const head = `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${fieldLines(fields)}`
+  const head = `HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${lines}`
   return `${head}date: ${new Date().toUTCString()}\r\n${connection}\r\n${bodyless ? '' : body}`
 }
 

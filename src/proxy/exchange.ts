@@ -15,7 +15,7 @@ import type { ClientConnection } from './connection.ts'
 import { type Answered, Attempt, type FailureKind } from './forward.ts'
 import { claimedOrigin, type Origin, type Scheme } from './forwarded.ts'
 import { type Piece, pieceOf } from './pieces.ts'
-import { addGatewayFields, idForUpstream, type RequestHead } from './request-head.ts'
+import { withGatewayLines, idForUpstream, type RequestHead } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
 import { ClientResponse, type ResponseOwner } from './response.ts'
 import { upstreamTarget } from './route.ts'
@@ -79,7 +79,7 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
   answeredAt = 0
   upstreamEndedAt = 0
   status: number | null = null
-  answerFields = NOTHING
+  answerLines = ''
   answerTrailers = NOTHING
   requestTrailers = NOTHING
   #phase: number = phase.sending
@@ -115,7 +115,7 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
   get version(): string {
     return this.head.version
   }
-  get requestFields(): readonly string[] {
+  get requestLines(): string {
     return this.head.raw
   }
   /** The whole request body was read, or there is none. */
@@ -162,7 +162,7 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
   #send(collection: Collection): void {
     const { head } = this
     const { hostFromClient } = collection
-    const fields = addGatewayFields(head, {
+    const lines = withGatewayLines(head, {
       peer: this.connection.address,
       clientIp: this.clientIp,
       scheme: this.scheme,
@@ -173,7 +173,7 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
     this.#forward = {
       method: this.method,
       path: upstreamTarget(this.target, collection),
-      fields,
+      lines,
       hostAt: head.hostAt,
       ownHost: !hostFromClient,
       expectAt: head.expectAt,
@@ -201,7 +201,7 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
 
   #continue(): void {
     this.#expects = false
-    this.res.interim(100, NOTHING)
+    this.res.interim(100, '')
   }
 
   retry(not: Upstream | null): void {
@@ -267,11 +267,11 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
 
   // ── answer ──────────────────────────────────────────────────────────────────────────────────────────────
 
-  onInterim({ status, keep }: ResponseHead): void {
+  onInterim({ status, lines }: ResponseHead): void {
     this.#touchedAt = UNSEEN
     if (this.head.old || this.#phase >= phase.answering) return
     if (status === 100) this.#expects = false
-    this.res.interim(status, keep)
+    this.res.interim(status, lines)
   }
 
   /** RFC 9110 §10.1.1: who was never told to go on may send the body or not, so nothing can follow it. */
@@ -289,7 +289,7 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
       this.#leaveBody()
       this.res.relayHead(head)
       this.status = head.status
-      this.answerFields = head.keep
+      this.answerLines = head.lines
       this.#phase = phase.answering
     } catch (error) {
       this.#crash(error)
@@ -397,7 +397,7 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
     this.errorCode = code
     this.outcome = outcome
     this.status = answer.status
-    this.answerFields = answer.fields
+    this.answerLines = answer.lines
     this.answeredAt = performance.now()
     this.#phase = phase.flushing
     this.#touchedAt = UNSEEN

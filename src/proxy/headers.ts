@@ -1,4 +1,5 @@
-/** Lists of header fields, flat: name, value, name, value; what both directions do with them. */
+/** Field lines, as they stand on the wire, and what both directions do with them. */
+import { COLON } from './syntax.ts'
 
 /** Fields that a Connection header may not take away: without them the message would have other borders. */
 const framing = new Set(['close', 'keep-alive', 'content-length', 'transfer-encoding', 'host', ''])
@@ -6,46 +7,50 @@ const framing = new Set(['close', 'keep-alive', 'content-length', 'transfer-enco
 /** What nearly every message says. */
 const plainConnection = /^(?:keep-alive|close)$/i
 
+/** The lines without those of the names, in small letters, that are to go. */
+export function dropLines(lines: string, goes: (lower: string) => boolean): string {
+  let kept = ''
+  for (let at = 0; at < lines.length; ) {
+    const next = lineEnd(lines, at)
+    if (!goes(lines.slice(at, lines.indexOf(':', at)).toLowerCase())) kept += lines.slice(at, next)
+    at = next
+  }
+  return kept
+}
+
 /**
  * RFC 9110 §7.6.1: fields that the sender's Connection header names are for this hop only. Runs on the
- * sender's own fields alone, before the gateway adds its own: otherwise a client could take those away
+ * sender's own lines alone, before the gateway adds its own: otherwise a client could take those away
  * (trap C9).
  */
-export function dropNominated(list: string[], connection: string): void {
-  if (connection.length <= 10 && plainConnection.test(connection)) return
+export function dropNominated(lines: string, connection: string): string {
+  if (connection.length <= 10 && plainConnection.test(connection)) return lines
   const names = new Set<string>()
   for (const option of connection.split(',')) {
     const name = option.trim().toLowerCase()
     if (!framing.has(name)) names.add(name)
   }
-  if (names.size === 0) return
-  let to = 0
-  for (let i = 0; i < list.length; i += 2) {
-    if (names.has((list[i] as string).toLowerCase())) continue
-    list[to++] = list[i] as string
-    list[to++] = list[i + 1] as string
-  }
-  list.length = to
+  return names.size === 0 ? lines : dropLines(lines, (name) => names.has(name))
 }
 
-/** Removes a field by its lower-case name. */
-export function dropField(list: string[], lower: string): void {
-  let to = 0
-  for (let i = 0; i < list.length; i += 2) {
-    if ((list[i] as string).toLowerCase() === lower) continue
-    list[to++] = list[i] as string
-    list[to++] = list[i + 1] as string
+/** Where the first line of a field begins, by its lower-case name; -1 = there is none. */
+export function lineOf(lines: string, lower: string): number {
+  for (let at = 0; at < lines.length; at = lineEnd(lines, at)) {
+    const colon = at + lower.length
+    if (lines.charCodeAt(colon) === COLON && lines.slice(at, colon).toLowerCase() === lower) return at
   }
-  list.length = to
+  return -1
 }
 
-/** The value of a field in a raw list, by its lower-case name; empty when it is missing. */
-export function fieldValue(list: readonly string[], lower: string): string {
-  for (let i = 0; i < list.length; i += 2) {
-    const name = list[i] as string
-    if (name.length === lower.length && name.toLowerCase() === lower) return list[i + 1] as string
-  }
-  return ''
+/** Where the line ends that begins there: behind its CRLF. */
+export function lineEnd(lines: string, at: number): number {
+  return lines.indexOf('\r\n', at) + 2
+}
+
+/** The value of a field, by its lower-case name; empty when it is missing. */
+export function fieldValue(lines: string, lower: string): string {
+  const at = lineOf(lines, lower)
+  return at === -1 ? '' : lines.slice(at + lower.length + 1, lineEnd(lines, at)).trim()
 }
 
 /** What proxies say of the client besides: X-Forwarded-Port, -Ssl, -Prefix …, X-Real-IP. */
@@ -99,7 +104,7 @@ export function allowedTrailers(trailers: readonly string[]): string[] {
   return allowed
 }
 
-/** As they are written; names and values come from a strict parser, or are the gateway's own. */
+/** A flat list (name, value) as it is written; both come from a strict parser, or are the gateway’s own. */
 export function fieldLines(list: readonly string[]): string {
   let lines = ''
   for (let i = 0; i < list.length; i += 2) lines += `${list[i] as string}: ${list[i + 1] as string}\r\n`

@@ -11,7 +11,19 @@
  * ```
  */
 import { limits } from '../contract/limits.ts'
-import { COLON, CR, extensionForm, hexDigit, isBlank, isClean, isTokenChar, LF, SEMICOLON } from './syntax.ts'
+import type { Line } from './message-head.ts'
+import {
+  COLON,
+  CR,
+  extensionForm,
+  hexDigit,
+  isBlank,
+  isClean,
+  isTokenChar,
+  isValueChar,
+  LF,
+  SEMICOLON,
+} from './syntax.ts'
 
 export const state = {
   head: 0,
@@ -46,6 +58,35 @@ const SIZE_DIGITS_MAX = 16
 /** Up to so many bytes a loop is cheaper than a call. */
 const LOOP_BYTES_MAX = 16
 
+/** The empty line that ends a section. */
+function emptyLine(text: string, at: number): 'empty' | 'partial' | 'broken' {
+  if (at + 1 === text.length) return 'partial'
+  return text.charCodeAt(at + 1) === LF ? 'empty' : 'broken'
+}
+
+/** RFC 9112 §5.1, §5.2: no space before the colon, no line that continues the one before. */
+function findLine(text: string, from: number, line: Line): 'whole' | 'partial' | 'broken' {
+  const { length } = text
+  let colon = from
+  while (colon < length && isTokenChar[text.charCodeAt(colon)] === 1) colon++
+  if (colon === length) return 'partial'
+  if (colon === from || text.charCodeAt(colon) !== COLON) return 'broken'
+  let valueFrom = colon + 1
+  while (valueFrom < length && isBlank(text.charCodeAt(valueFrom))) valueFrom++
+  let end = valueFrom
+  while (end < length && isValueChar[text.charCodeAt(end)] === 1) end++
+  if (end < length && text.charCodeAt(end) !== CR) return 'broken'
+  if (end + 1 >= length) return 'partial'
+  if (text.charCodeAt(end + 1) !== LF) return 'broken'
+  line.from = from
+  line.colon = colon
+  line.valueFrom = valueFrom
+  line.to = end + 2
+  while (end > valueFrom && isBlank(text.charCodeAt(end - 1))) end--
+  line.valueTo = end
+  return 'whole'
+}
+
 export abstract class MessageParser {
   /** Chunks are put together in the memory that was fed: one piece from here … */
   dataStart = 0
@@ -61,6 +102,7 @@ export abstract class MessageParser {
   readonly #bounds: ParserBounds
   /** A line of a head or of trailers whose end is still missing. */
   #rest = ''
+  readonly #line: Line = { from: 0, colon: 0, valueFrom: 0, valueTo: 0, to: 0 }
   /** Bytes and fields of this head, or of the trailers, so far. */
   #bytes = 0
   #fields = 0
@@ -111,7 +153,9 @@ export abstract class MessageParser {
   /** Whether a partial first line can still become a good one: what cannot is not waited for. */
   protected abstract mayBeFirst(text: string): boolean
   /** Takes the next field of a head. False: it leaves the borders of the message in doubt. */
-  protected abstract field(name: string, value: string): boolean
+  protected abstract field(text: string, line: Line): boolean
+  /** Whole field lines of a head stand from `from` to `to`; those that follow stand in another text. */
+  protected abstract fieldsRead(text: string, from: number, to: number): void
   /** The head is complete. Returns the state that follows. */
   protected abstract headEnds(): number
   /** RFC 9112 §2.2: whether an empty line before the first is nothing. */
@@ -181,19 +225,26 @@ export abstract class MessageParser {
 
   /** Reads whole lines, up to the empty one. Returns how many characters they are. */
   #lines(text: string): number {
+    const before = this.#rest.length
+    // What was read before is not looked at again for each byte that comes.
+    if (before > 0 && text.indexOf('\r\n', before - 1) === -1) return this.#partial(text, 0)
+    if (this.state === state.trailers || this.begun) return this.#fieldLines(text, 0)
+    const from = this.#firstLine(text)
+    return this.begun ? this.#fieldLines(text, from) : from
+  }
+
+  /** Returns where it ends; the head has begun then, unless the line is bad or its end is missing. */
+  #firstLine(text: string): number {
     let at = 0
     for (;;) {
       const end = text.indexOf('\r\n', at)
-      if (end === -1) {
-        if (!this.#mayBegin(text, at)) this.#break('malformed')
-        return at
-      }
+      if (end === -1) return this.#partial(text, at)
       if (end !== at) {
-        if (!this.#line(text, at, end)) return at
-      } else if (this.begun || this.state === state.trailers) {
-        this.#sectionEnds()
-        return at + 2
-      } else if (!this.emptyLinesFirst) {
+        this.begun = this.firstLine(text, at, end)
+        if (!this.begun) this.#break('malformed')
+        return end + 2
+      }
+      if (!this.emptyLinesFirst) {
         this.#break('malformed')
         return at
       }
@@ -201,45 +252,46 @@ export abstract class MessageParser {
     }
   }
 
-  /** Whether a partial line can still become a good one. */
-  #mayBegin(text: string, from: number): boolean {
+  /** The line that begins there has no end yet. Returns where it begins. */
+  #partial(text: string, from: number): number {
     const to = text.endsWith('\r') ? text.length - 1 : text.length
+    const waits = this.begun || this.state === state.trailers
     // What was read before was looked at before, but for a CR at its end.
-    if (!isClean(text, Math.max(from, this.#rest.length - 1), to)) return false
-    return this.begun || this.state === state.trailers || this.mayBeFirst(text.slice(from, to))
+    const clean = isClean(text, Math.max(from, this.#rest.length - 1), to)
+    if (!clean || (!waits && !this.mayBeFirst(text.slice(from, to)))) this.#break('malformed')
+    return from
+  }
+
+  /** Reads whole field lines. Returns where they end. */
+  #fieldLines(text: string, from: number): number {
+    let at = from
+    for (;;) {
+      const found = text.charCodeAt(at) === CR ? emptyLine(text, at) : findLine(text, at, this.#line)
+      if (found !== 'whole') {
+        if (found === 'broken') this.#break('malformed')
+        else if (this.state === state.head) this.fieldsRead(text, from, at)
+        if (found !== 'empty') return at
+        this.#sectionEnds()
+        return at + 2
+      }
+      if (!this.#takeLine(text, this.#line)) return at
+      at = this.#line.to
+    }
   }
 
   /** False, and broken: it is not what it has to be. */
-  #line(text: string, from: number, to: number): boolean {
-    if (this.state === state.head && !this.begun) {
-      this.begun = this.firstLine(text, from, to)
-      if (!this.begun) this.#break('malformed')
-      return this.begun
-    }
-    // RFC 9112 §5.1, §5.2: no space before the colon, no line that continues the one before.
-    let colon = from
-    while (colon < to && isTokenChar[text.charCodeAt(colon)] === 1) colon++
-    let start = colon + 1
-    let end = to
-    while (start < end && isBlank(text.charCodeAt(start))) start++
-    while (end > start && isBlank(text.charCodeAt(end - 1))) end--
-    if (colon === from || text.charCodeAt(colon) !== COLON || !isClean(text, start, end)) {
-      this.#break('malformed')
-      return false
-    }
+  #takeLine(text: string, line: Line): boolean {
     if (++this.#fields > this.#bounds.headerCount) {
       this.#break('head_too_large')
       return false
     }
-    const name = text.slice(from, colon)
-    const value = text.slice(start, end)
     if (this.state === state.head) {
-      if (this.field(name, value)) return true
+      if (this.field(text, line)) return true
       this.#break('malformed')
       return false
     }
     if (this.trailers === NO_FIELDS) this.trailers = []
-    this.trailers.push(name, value)
+    this.trailers.push(text.slice(line.from, line.colon), text.slice(line.valueFrom, line.valueTo))
     return true
   }
 

@@ -4,8 +4,9 @@
  */
 import { limits } from '../contract/limits.ts'
 import { forwardedElement, type Scheme } from './forwarded.ts'
-import { claims, dropField, dropNominated } from './headers.ts'
-import { isPersistent, lengthForm } from './syntax.ts'
+import { claims, lineOf } from './headers.ts'
+import { initialsOf, type Line, MessageHead, type Taken } from './message-head.ts'
+import { withHost } from './upstream-request.ts'
 
 const saneRequestId = new RegExp(`^[A-Za-z0-9._~:/+=-]{1,${limits.request_id_chars_max}}$`)
 /** RFC 3986 §3.2.2 without userinfo: a registered name or an IP literal, and a port. */
@@ -15,45 +16,43 @@ export function validHost(host: string): boolean {
   return host.length <= 300 && hostForm.test(host)
 }
 
-/** Bit n is set when a name of n characters may need more than being kept: see `#take`. */
-const lengths = [2, 4, 6, 7, 9, 10, 12, 14, 15, 16, 17, 19].reduce((bits, length) => bits | (1 << length), 0)
+/** Which fields need more than being kept: see `#take`. */
+const initials = initialsOf([
+  ...['te', 'host', 'expect', 'upgrade', 'trailer', 'forwarded', 'connection', 'keep-alive'],
+  ...['x-request-id', 'content-length', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto'],
+  ...['proxy-connection', 'transfer-encoding', 'proxy-authorization'],
+])
 
-export class RequestHead {
+/** Where the names begin that `claims` looks at. */
+const X = 'x'.charCodeAt(0) & 31
+
+export class RequestHead extends MessageHead {
   readonly method: string
   /** As the client sent it. */
   readonly target: string
-  /** HTTP/1.0: no chunks, no interim answers, and its connection ends unless it says otherwise. */
-  readonly old: boolean
   /** Whether the fields come from a proxy that is believed. */
   readonly trusted: boolean
-  /** All fields as they came. Flat: name, value. */
-  readonly raw: string[] = []
-  /** What the upstream may see of them. */
-  readonly keep: string[] = []
+  /** All field lines as they came. */
+  raw = ''
   hosts = 0
   host = ''
-  chunked = false
-  /** -1 = no Content-Length. */
-  contentLength = -1
   /** What Expect asks for: nothing, `100-continue`, or something else. */
   expects: 'nothing' | 'continue' | 'unknown' = 'nothing'
-  connection = ''
   requestId = ''
   requestIds = 0
   forwardedFor = ''
   forwardedProto = ''
   forwardedHost = ''
   forwarded = ''
-  trailer = ''
-  /** Where the value of Host stands in `keep`; -1 = nowhere. */
+  /** Where the line of Host stands in `lines`; -1 = nowhere. */
   hostAt = -1
-  /** Where the name of Expect does. */
+  /** Where the line of Expect does. */
   expectAt = -1
 
   constructor(method: string, target: string, old: boolean, trusted: boolean) {
+    super(old)
     this.method = method
     this.target = target
-    this.old = old
     this.trusted = trusted
   }
 
@@ -65,74 +64,37 @@ export class RequestHead {
     return this.chunked || this.contentLength > 0
   }
 
-  get persistent(): boolean {
-    return isPersistent(this.connection, this.old)
-  }
-
-  /** Takes the next field. False: it leaves the borders of the request in doubt. */
-  take(name: string, value: string): boolean {
-    this.raw.push(name, value)
-    const { length } = name
-    if (length < 20 && (lengths & (1 << length)) !== 0) {
-      const taken = this.#take(name.toLowerCase(), value)
+  take(text: string, line: Line): boolean {
+    const { from, colon } = line
+    const length = colon - from
+    const initial = text.charCodeAt(from) & 31
+    let name = ''
+    if (length < initials.length && (((initials[length] as number) >>> initial) & 1) === 1) {
+      name = text.slice(from, colon).toLowerCase()
+      const taken = this.#take(name, text.slice(line.valueFrom, line.valueTo))
       if (taken !== 'kept') return taken === 'dropped'
     }
-    if (this.trusted || length <= 8 || !claims(name)) this.keep.push(name, value)
+    if (initial === X && !this.trusted && claims(text.slice(from, colon))) return true
+    const at = this.keep(text, line)
+    if (name === 'host') this.hostAt = at
+    else if (name === 'expect') this.expectAt = at
     return true
   }
 
-  /** RFC 9110 §7.6.1: hop-by-hop fields end here; the rest of the list is that of RFC 2616 §13.5.1. */
-  #take(lower: string, value: string): 'kept' | 'dropped' | 'broken' {
+  #take(lower: string, value: string): Taken {
     switch (lower) {
       case 'host':
         this.hosts++
         this.host = value
-        this.hostAt = this.keep.length + 1
         return 'kept'
-      case 'connection':
-        this.connection = this.connection === '' ? value : `${this.connection},${value}`
-        return 'dropped'
-      case 'content-length':
-        // RFC 9112 §6.3: several of them, or a list, are refused even where they agree.
-        if (this.contentLength !== -1 || !lengthForm.test(value)) return 'broken'
-        this.contentLength = Number(value)
-        return 'kept'
-      case 'transfer-encoding':
-        // RFC 9112 §6.1: `chunked`, once and alone, is what every parser understands alike.
-        if (this.chunked || value.toLowerCase() !== 'chunked') return 'broken'
-        this.chunked = true
-        return 'dropped'
       case 'x-request-id':
         this.requestIds++
         this.requestId = value
         return 'dropped'
       case 'expect':
         return this.#expect(value)
-      case 'trailer':
-        this.trailer = this.trailer === '' ? value : `${this.trailer}, ${value}`
-        return 'dropped'
-      case 'te':
-      case 'upgrade':
-      case 'keep-alive':
-      case 'proxy-connection':
       case 'proxy-authorization':
         return 'dropped'
-      default:
-        return this.#takeClaim(lower, value)
-    }
-  }
-
-  #expect(value: string): 'kept' | 'dropped' {
-    if (value.toLowerCase() !== '100-continue') this.expects = 'unknown'
-    if (this.expectAt !== -1) return 'dropped'
-    if (this.expects === 'nothing') this.expects = 'continue'
-    this.expectAt = this.keep.length
-    return 'kept'
-  }
-
-  /** What proxies before the gateway say of the client. */
-  #takeClaim(lower: string, value: string): 'kept' | 'dropped' {
-    switch (lower) {
       case 'x-forwarded-for':
         this.forwardedFor = this.forwardedFor === '' ? value : `${this.forwardedFor}, ${value}`
         return 'dropped'
@@ -146,33 +108,29 @@ export class RequestHead {
         this.forwarded = this.forwarded === '' ? value : `${this.forwarded}, ${value}`
         return 'dropped'
       default:
-        return 'kept'
+        return this.takeCommon(lower, value)
     }
+  }
+
+  #expect(value: string): Taken {
+    if (value.toLowerCase() !== '100-continue') this.expects = 'unknown'
+    if (this.expectAt !== -1) return 'dropped'
+    if (this.expects === 'nothing') this.expects = 'continue'
+    return 'kept'
   }
 
   /** All fields are here. False: together they leave the borders of the request in doubt. */
   complete(): boolean {
-    // RFC 9112 §6.1: both framings, or chunks from a version that has none.
-    if (this.chunked && (this.contentLength !== -1 || this.old)) return false
-    const { keep } = this
-    const { length } = keep
-    if (this.connection !== '') dropNominated(keep, this.connection)
+    const { length } = this.lines
+    if (!this.framed()) return false
     // RFC 9110 §10.1.1: nothing is expected by HTTP/1.0, or 100 without a body.
     if (this.old || (this.expects === 'continue' && !this.hasBody)) this.expects = 'nothing'
-    if (this.expectAt !== -1 && this.expects !== 'continue') dropField(keep, 'expect')
-    if (keep.length !== length) this.#locate()
-    return true
-  }
-
-  /** Finds Host and Expect again in a list that has changed. */
-  #locate(): void {
-    const { keep } = this
-    this.hostAt = this.expectAt = -1
-    for (let i = 0; i < keep.length; i += 2) {
-      const name = (keep[i] as string).toLowerCase()
-      if (name === 'host') this.hostAt = i + 1
-      else if (name === 'expect') this.expectAt = i
+    if (this.expectAt !== -1 && this.expects !== 'continue') this.drop('expect')
+    if (this.lines.length !== length) {
+      this.hostAt = lineOf(this.lines, 'host')
+      this.expectAt = lineOf(this.lines, 'expect')
     }
+    return true
   }
 }
 
@@ -190,23 +148,26 @@ export interface Hop {
   readonly hostFromClient: boolean
 }
 
-/** Completes the kept fields with the gateway's own; the list then is what the upstream gets. */
-export function addGatewayFields(head: RequestHead, hop: Hop): string[] {
-  const { keep } = head
+/** The lines that the upstream gets: those that go on, and the gateway's own. */
+export function withGatewayLines(head: RequestHead, hop: Hop): string {
+  let { lines } = head
   if (hop.hostFromClient && hop.host !== '') {
     // RFC 9112 §3.2.2: an absolute target's authority stands above Host.
-    if (head.hostAt === -1) head.hostAt = keep.push('host', hop.host) - 1
-    else keep[head.hostAt] = hop.host
+    if (head.hostAt === -1) {
+      head.hostAt = lines.length
+      lines += `host: ${hop.host}\r\n`
+    } else if (hop.host !== head.host) lines = withHost(lines, head.hostAt, hop.host)
   }
-  keep.push('x-request-id', hop.requestId)
-  keep.push('x-forwarded-for', forwardedFor(head, hop))
-  keep.push('x-forwarded-proto', hop.scheme)
   const host = head.trusted && head.forwardedHost !== '' ? head.forwardedHost : hop.host
-  if (host !== '') keep.push('x-forwarded-host', host)
-  if (head.trusted && head.forwarded !== '')
-    keep.push('forwarded', `${head.forwarded}, ${forwardedElement(hop.peer, hop.host)}`)
-  keep.push('via', `${head.version} mirrorgate`)
-  return keep
+  const hostLine = host === '' ? '' : `x-forwarded-host: ${host}\r\n`
+  const forwarded =
+    head.trusted && head.forwarded !== ''
+      ? `forwarded: ${head.forwarded}, ${forwardedElement(hop.peer, hop.host)}\r\n`
+      : ''
+  return (
+    `${lines}x-request-id: ${hop.requestId}\r\nx-forwarded-for: ${forwardedFor(head, hop)}\r\n` +
+    `x-forwarded-proto: ${hop.scheme}\r\n${hostLine}${forwarded}via: ${head.version} mirrorgate\r\n`
+  )
 }
 
 /** An upstream that reads only this field learns the client of a proxy that writes only Forwarded, too. */

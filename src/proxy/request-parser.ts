@@ -1,5 +1,6 @@
 /** Reads clients' requests, one after the other: the body of each waits until somebody wants it. */
 import { limits } from '../contract/limits.ts'
+import type { Line } from './message-head.ts'
 import { MessageParser, type ParserBounds, state } from './message-parser.ts'
 import { RequestHead } from './request-head.ts'
 import { isClean, isTokenChar, SPACE } from './syntax.ts'
@@ -61,8 +62,14 @@ export class RequestParser extends MessageParser {
     return true
   }
 
-  protected field(name: string, value: string): boolean {
-    return (this.#reading as RequestHead).take(name, value)
+  protected field(text: string, line: Line): boolean {
+    return (this.#reading as RequestHead).take(text, line)
+  }
+
+  protected fieldsRead(text: string, from: number, to: number): void {
+    const head = this.#reading as RequestHead
+    head.raw += text.slice(from, to)
+    head.textEnds(text)
   }
 
   protected headEnds(): number {

@@ -1,5 +1,6 @@
 /** Reads upstreams' answers: interim ones, then one, whose end is the end of what may be read. */
 import { limits } from '../contract/limits.ts'
+import type { Line } from './message-head.ts'
 import { MessageParser, state } from './message-parser.ts'
 import { ResponseHead } from './response-head.ts'
 import { isClean, SPACE } from './syntax.ts'
@@ -59,8 +60,12 @@ export class ResponseParser extends MessageParser {
     return true
   }
 
-  protected field(name: string, value: string): boolean {
-    return (this.#reading as ResponseHead).take(name, value)
+  protected field(text: string, line: Line): boolean {
+    return (this.#reading as ResponseHead).take(text, line)
+  }
+
+  protected fieldsRead(text: string): void {
+    ;(this.#reading as ResponseHead).textEnds(text)
   }
 
   protected headEnds(): number {
@@ -75,6 +80,6 @@ export class ResponseParser extends MessageParser {
     this.head = head
     // RFC 9112 §6.3.
     if (this.#bodyless || head.status === 204 || head.status === 304) return state.done
-    return this.expectBody(head.chunked, head.length)
+    return this.expectBody(head.chunked, head.contentLength)
   }
 }

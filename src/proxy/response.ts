@@ -2,7 +2,6 @@
 import type { Socket } from 'node:net'
 import { reasonPhrase } from '../contract/node-http.ts'
 import { answerText, type GatewayAnswer } from './answer.ts'
-import { fieldLines } from './headers.ts'
 import { lastChunk, type Piece, writePiece } from './pieces.ts'
 import type { RequestHead } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
@@ -49,23 +48,22 @@ export class ClientResponse {
   }
 
   /** Writes an interim answer (RFC 9110 §15.2). */
-  interim(status: number, fields: readonly string[]): void {
-    this.#socket.write(`HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${fieldLines(fields)}\r\n`, 'latin1')
+  interim(status: number, lines: string): void {
+    this.#socket.write(`HTTP/1.1 ${status} ${reasonPhrase(status)}\r\n${lines}\r\n`, 'latin1')
   }
 
-  /** Takes the head of an upstream's answer. */
+  /** Takes the head of an upstream's answer; its lines are complete then. */
   relayHead(head: ResponseHead): void {
-    const { keep, status } = head
+    const { status } = head
     const { method, old } = this.#request
     this.#bodyless = method === 'HEAD' || status === 204 || status === 304
-    const delimited = this.#bodyless || head.length !== -1
+    const delimited = this.#bodyless || head.contentLength !== -1
     this.#chunked = !delimited && !old
     this.#closeDelimited = !delimited && old
     if (this.#closeDelimited) this.keepAlive = false
-    if (this.#chunked && head.trailer !== '') keep.push('trailer', head.trailer)
+    if (this.#chunked && head.trailer !== '') head.lines += `trailer: ${head.trailer}\r\n`
     const coding = this.#chunked ? 'transfer-encoding: chunked\r\n' : ''
-    const fields = fieldLines(keep)
-    this.#held = `HTTP/1.1 ${status} ${head.reason}\r\n${fields}${this.#connectionLines}${coding}\r\n`
+    this.#held = `HTTP/1.1 ${status} ${head.reason}\r\n${head.lines}${this.#connectionLines}${coding}\r\n`
   }
 
   /** Takes a piece of its body. */

@@ -9,6 +9,7 @@ import {
   upstreamErrorReasons,
 } from '../telemetry/counters.ts'
 import { unixTime } from './clock.ts'
+import { fieldLines } from './headers.ts'
 import type { Collection, Snapshot } from './snapshot.ts'
 import type { Shared } from './shared.ts'
 import { slotsOf, type Tap } from './tap.ts'
@@ -36,10 +37,10 @@ export interface Ended {
   readonly host: string
   readonly target: string
   readonly version: string
-  readonly requestFields: readonly string[]
+  readonly requestLines: string
   readonly requestTrailers: readonly string[]
   readonly status: number | null
-  readonly answerFields: readonly string[]
+  readonly answerLines: string
   readonly answerTrailers: readonly string[]
 }
 
@@ -87,13 +88,13 @@ function capture(ended: Ended, tap: Tap, mirrors: readonly number[], shared: Sha
     host: ended.host,
     target: ended.target,
     requestVersion: ended.version,
-    requestHeaders: ended.requestFields,
-    requestTrailers: ended.requestTrailers,
+    requestLines: ended.requestLines,
+    requestTrailers: fieldLines(ended.requestTrailers),
     requestBody: tap.request,
     status: ended.status,
     responseVersion: ended.status === null ? '' : '1.1',
-    responseHeaders: ended.answerFields,
-    responseTrailers: ended.answerTrailers,
+    responseLines: ended.answerLines,
+    responseTrailers: fieldLines(ended.answerTrailers),
     responseBody: tap.response,
     mirrors,
   }
@@ -109,7 +110,7 @@ export function seal(ended: Ended, shared: Shared): void {
   if (tap === null) return
   let mirrors: readonly number[] | null = null
   try {
-    mirrors = tap.takers(ended.status, ended.answerFields, endedAt - ended.startedAt)
+    mirrors = tap.takers(ended.status, ended.answerLines, endedAt - ended.startedAt)
     if (mirrors.length > 0) capture(ended, tap, mirrors, shared, endedAt)
   } catch (error) {
     shared.slabs.failed(mirrors ?? slotsOf(tap.rules))

@@ -28,12 +28,14 @@ export const extensionForm = new RegExp(`^(?:;${extensionName}(?:=(?:${extension
 /** RFC 9110 §8.6: digits alone, no list; as many as a number holds exactly. */
 export const lengthForm = /^[0-9]{1,15}$/
 
-/** RFC 9110 §5.5: whether this part of a line holds no control character but tabs. */
+/** RFC 9110 §5.5: all but control characters, tabs among them. */
+export const isValueChar = new Uint8Array(256).fill(1, SPACE)
+isValueChar[TAB] = 1
+isValueChar[0x7f] = 0
+
+/** Whether this part of a line holds nothing else. */
 export function isClean(text: string, from: number, to: number): boolean {
-  for (let i = from; i < to; i++) {
-    const char = text.charCodeAt(i)
-    if ((char < SPACE && char !== TAB) || char === 0x7f) return false
-  }
+  for (let i = from; i < to; i++) if (isValueChar[text.charCodeAt(i)] !== 1) return false
   return true
 }
 

@@ -63,7 +63,7 @@ export interface Sampled {
   readonly method: string
   readonly path: string
   readonly clientIp: string
-  readonly requestFields: readonly string[]
+  readonly requestLines: string
 }
 
 type KeyKind = '' | 'client_ip' | 'header' | 'cookie'
@@ -96,9 +96,9 @@ export class MirrorRule {
       case 'client_ip':
         return request.clientIp
       case 'header':
-        return fieldValue(request.requestFields, this.#keyName)
+        return fieldValue(request.requestLines, this.#keyName)
       case 'cookie':
-        return cookieValue(fieldValue(request.requestFields, 'cookie'), this.#keyName)
+        return cookieValue(fieldValue(request.requestLines, 'cookie'), this.#keyName)
       default:
         return ''
     }
@@ -114,13 +114,13 @@ export class MirrorRule {
     return shareOf(this.#sampleKey(request) || request.id) < sample.rate
   }
 
-  takes(status: number | null, answerFields: readonly string[], durationMs: number): boolean {
+  takes(status: number | null, answerLines: string, durationMs: number): boolean {
     if (!this.#late) return true
     const { match } = this.#plan
     if (durationMs < match.min_duration_ms) return false
     if (match.statuses.length > 0 && !statusMatches(match.statuses, status)) return false
     if (match.content_types.length === 0) return true
-    const media = (fieldValue(answerFields, 'content-type').split(';')[0] as string).trim().toLowerCase()
+    const media = (fieldValue(answerLines, 'content-type').split(';')[0] as string).trim().toLowerCase()
     return match.content_types.some((type) => globMatches(type.toLowerCase(), media))
   }
 }
@@ -268,11 +268,11 @@ export class Tap {
   }
 
   /** Slots of the mirrors that take the exchange. */
-  takers(status: number | null, answerFields: readonly string[], durationMs: number): number[] {
+  takers(status: number | null, answerLines: string, durationMs: number): number[] {
     const slots: number[] = []
     for (let i = 0; i < this.rules.length; i++) {
       const rule = this.rules[i] as MirrorRule
-      if (rule.takes(status, answerFields, durationMs)) slots.push(rule.slot)
+      if (rule.takes(status, answerLines, durationMs)) slots.push(rule.slot)
     }
     return slots
   }

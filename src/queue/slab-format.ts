@@ -9,13 +9,13 @@
  *           │ fields │ mirror slots │ text │ request body │ response body │ pad │
  *           │ 104 B  │ 4 B each     │      │              │               │     │
  *           └────────┴──────────────┴──────┴──────────────┴───────────────┴─────┘
- *   text    ┌────────────────────────────────┬─────────────────┬──────────────────┬─────┬─────┐
+ *   text    ┌────────────────────────────────┬─────────────────┬──────────────────┬───────────┐
  *           │ strings of `stringAt`, with LF │ request headers │ request trailers │ response… │
- *           │ between them                   │ LF before each name and each value             │
- *           └────────────────────────────────┴─────────────────┴──────────────────┴─────┴─────┘
+ *           │ between them                   │ lines as on the wire: name, colon, value, CRLF │
+ *           └────────────────────────────────┴─────────────────┴──────────────────┴───────────┘
  *
- * Text is latin1: nothing that HTTP lets into a head holds an LF, and one write of one string costs a tenth
- * of forty. Numbers are in the byte order of the machine: a slab never leaves it.
+ * Text is latin1: nothing that HTTP lets into a head holds an LF. One write of one string costs a tenth of
+ * forty, and lines that are copied as they came cost less than lists of them. Numbers are in the byte order of the machine: a slab never leaves it.
  */
 import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
 
@@ -32,7 +32,7 @@ export const at64 = {
   requestSize: 5,
   responseSize: 6,
 } as const
-/** Positions in `Uint32Array` units from the start of the record. Header lists: their bytes in the text. */
+/** Positions in `Uint32Array` units from the start of the record. Headers and trailers: their bytes in the text. */
 export const at32 = {
   magic: 0,
   length: 1,

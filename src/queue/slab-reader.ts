@@ -16,6 +16,10 @@ import {
 import { SlabView } from './slab.ts'
 
 const LF = 0x0a
+const CR = 0x0d
+const COLON = 0x3a
+const SPACE = 0x20
+const TAB = 0x09
 
 /** Bytes of the slab, [from, to). */
 export interface Range {
@@ -29,6 +33,36 @@ export interface BodyRange extends Range {
   size: number
   /** Whether memory, not `body_bytes`, cut it. */
   limited: boolean
+}
+
+/** Where one header stands in the slab; the blanks around its value are none of it. */
+export class HeaderLine {
+  name = 0
+  nameEnd = 0
+  value = 0
+  valueEnd = 0
+  /** Where the next one begins. */
+  next = 0
+
+  /** Reads the line at `at`; never leaves the range that ends at `to`. */
+  read(bytes: Uint8Array, at: number, to: number): void {
+    let end = at
+    while (end < to && bytes[end] !== COLON) end++
+    this.name = at
+    this.nameEnd = end
+    let value = end + 1
+    while (value < to && isBlank(bytes[value] as number)) value++
+    end = value
+    while (end < to && bytes[end] !== CR) end++
+    this.next = end + 2
+    while (end > value && isBlank(bytes[end - 1] as number)) end--
+    this.value = value
+    this.valueEnd = end
+  }
+}
+
+function isBlank(byte: number): boolean {
+  return byte === SPACE || byte === TAB
 }
 
 function broken(at: number, rule: string, value: number): Error {

@@ -23,7 +23,20 @@ export interface KeptBody {
 }
 
 /** An exchange on its way into a slab. */
-export type SealedExchange = Omit<CapturedExchange, 'requestBody' | 'responseBody'> & {
+export type SealedExchange = Omit<
+  CapturedExchange,
+  | 'requestBody'
+  | 'responseBody'
+  | 'requestHeaders'
+  | 'responseHeaders'
+  | 'requestTrailers'
+  | 'responseTrailers'
+> & {
+  /** Field lines, as latin1: name, colon, value and CRLF each. */
+  readonly requestLines: string
+  readonly requestTrailers: string
+  readonly responseLines: string
+  readonly responseTrailers: string
   readonly requestBody: KeptBody
   readonly responseBody: KeptBody
 }
@@ -43,30 +56,16 @@ export class SlabView {
   }
 }
 
-/** No template: what is not known to be a string would be asked for its own, each time. */
-function joinedList(list: readonly string[]): string {
-  let text = ''
-  for (let i = 0; i < list.length; i++) text += '\n' + (list[i] as string)
-  return text
-}
-
-/** Bytes of a list in the text. */
-function listBytes(list: readonly string[]): number {
-  let bytes = list.length
-  for (let i = 0; i < list.length; i++) bytes += (list[i] as string).length
-  return bytes
-}
-
 /** Every string of an exchange in one. */
 export function recordText(exchange: SealedExchange): string {
   return (
     `${exchange.id}\n${exchange.collection}\n${exchange.upstream}\n${exchange.clientIp}\n` +
     `${exchange.scheme}\n${exchange.method}\n${exchange.host}\n${exchange.target}\n` +
     `${exchange.requestVersion}\n${exchange.responseVersion}` +
-    joinedList(exchange.requestHeaders) +
-    joinedList(exchange.requestTrailers) +
-    joinedList(exchange.responseHeaders) +
-    joinedList(exchange.responseTrailers)
+    exchange.requestLines +
+    exchange.requestTrailers +
+    exchange.responseLines +
+    exchange.responseTrailers
   )
 }
 
@@ -124,10 +123,10 @@ export function writeRecord(
     (exchange.status === null ? 0 : HAS_STATUS) |
     (exchange.errorCode === null ? 0 : (errorCodes.indexOf(exchange.errorCode) + 1) << ERROR_CODE_SHIFT)
   words[w + at32.clientPort] = exchange.clientPort
-  words[w + at32.requestHeaders] = listBytes(exchange.requestHeaders)
-  words[w + at32.requestTrailers] = listBytes(exchange.requestTrailers)
-  words[w + at32.responseHeaders] = listBytes(exchange.responseHeaders)
-  words[w + at32.responseTrailers] = listBytes(exchange.responseTrailers)
+  words[w + at32.requestHeaders] = exchange.requestLines.length
+  words[w + at32.requestTrailers] = exchange.requestTrailers.length
+  words[w + at32.responseHeaders] = exchange.responseLines.length
+  words[w + at32.responseTrailers] = exchange.responseTrailers.length
   words[w + at32.mirrors] = mirrors.length
   const slotsAt = w + FIELDS_BYTES / 4
   for (let i = 0; i < mirrors.length; i++) words[slotsAt + i] = mirrors[i] as number

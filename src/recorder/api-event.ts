@@ -4,7 +4,7 @@ import { type Outcome, outcomes } from '../contract/exchange.ts'
 import { reasonPhrase } from '../contract/node-http.ts'
 import type { ApiFormat, RecordMirror } from '../contract/tasks.ts'
 import { stringAt } from '../queue/slab-format.ts'
-import type { Range, SlabReader } from '../queue/slab-reader.ts'
+import { HeaderLine, type SlabReader } from '../queue/slab-reader.ts'
 import { findHeader } from './headers.ts'
 import { ascii, type ItemBuffer } from './item-buffer.ts'
 import { writeTime } from './item-time.ts'
@@ -51,7 +51,7 @@ export class SummaryWriter {
   readonly #environment: Uint8Array
   /** Whether user agents are copied as they are. */
   readonly #keepsAgent: boolean
-  readonly #value: Range = { from: 0, to: 0 }
+  readonly #line = new HeaderLine()
   #last: Result = { status: -1, errorCode: null, outcome: 'complete', bytes: ascii('') }
 
   constructor(format: ApiFormat, environment: string, redactor: Redactor) {
@@ -112,8 +112,8 @@ export class SummaryWriter {
   }
 
   #agent({ bytes, requestHeaders }: SlabReader, out: ItemBuffer): void {
-    if (!findHeader(bytes, requestHeaders, agentName, this.#value)) return out.ascii(NOTHING)
-    const { from, to } = this.#value
+    if (!findHeader(bytes, requestHeaders, agentName, this.#line)) return out.ascii(NOTHING)
+    const { value: from, valueEnd: to } = this.#line
     if (this.#keepsAgent) {
       out.ascii(QUOTE)
       out.latin1(bytes, from, to)

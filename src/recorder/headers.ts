@@ -1,10 +1,9 @@
 /** Header lists of a slab as the pairs of an item, redacted; and what the recorder itself needs of them. */
-import type { Range } from '../queue/slab-reader.ts'
+import { HeaderLine, type Range } from '../queue/slab-reader.ts'
 import { ascii, ItemBuffer } from './item-buffer.ts'
 import { NameSet } from './name-set.ts'
 import type { Redactor } from './redact.ts'
 
-const LF = 0x0a
 const COMMA = ascii(',')
 const OPEN = ascii('["')
 const BETWEEN = ascii('","')
@@ -30,6 +29,7 @@ export class HeaderReader {
   /** What is to be done with each of `#special`. */
   readonly #bits: readonly number[]
   readonly #types = new LastText()
+  readonly #line = new HeaderLine()
   readonly #masked: Uint8Array | null
   /** The pairs, without the brackets around them: case, order and duplicates as sent. */
   readonly pairs = new ItemBuffer()
@@ -59,55 +59,55 @@ export class HeaderReader {
     this.contentType = ''
     this.contentEncoding = ''
     this.traceparent = null
+    const line = this.#line
     const { detects } = this.#redactor
-    for (let at = from; at < to; ) {
-      const name = at + 1
-      const nameEnd = lineEnd(bytes, name, to)
-      const value = nameEnd + 1
-      at = lineEnd(bytes, value, to)
-      const found = this.#special.find(bytes, name, nameEnd)
-      if (found !== -1 || detects) {
-        const bits = found === -1 ? 0 : (this.#bits[found] as number)
-        this.#note(bytes, bits, value, at)
-        if ((bits & REDACT) !== 0) this.#redact(bytes, name, value, at)
-        else if ((bits & URL_VALUE) !== 0 || detects) this.#show(bytes, bits, name, value, at)
-        else this.#copy(bytes, name, value, at)
-      } else this.#copy(bytes, name, value, at)
+    for (let at = from; at < to; at = line.next) {
+      line.read(bytes, at, to)
+      const found = this.#special.find(bytes, at, line.nameEnd)
+      if (found === -1 && !detects) {
+        this.#copy(bytes, line)
+        continue
+      }
+      const bits = found === -1 ? 0 : (this.#bits[found] as number)
+      this.#note(bytes, bits, line)
+      if ((bits & REDACT) !== 0) this.#redact(bytes, line)
+      else if ((bits & URL_VALUE) !== 0 || detects) this.#show(bytes, bits, line)
+      else this.#copy(bytes, line)
     }
   }
 
-  #copy(bytes: Buffer, name: number, value: number, end: number): void {
+  #copy(bytes: Buffer, line: HeaderLine): void {
     const { pairs } = this
-    begin(pairs, bytes, name, value - 1)
-    pairs.latin1(bytes, value, end)
+    begin(pairs, bytes, line)
+    pairs.latin1(bytes, line.value, line.valueEnd)
     pairs.ascii(CLOSE)
   }
 
-  #note(bytes: Buffer, bits: number, value: number, end: number): void {
+  #note(bytes: Buffer, bits: number, { value, valueEnd }: HeaderLine): void {
     if ((bits & CONTENT_TYPE) !== 0)
-      this.contentType = joined(this.contentType, this.#types.read(bytes, value, end))
+      this.contentType = joined(this.contentType, this.#types.read(bytes, value, valueEnd))
     if ((bits & CONTENT_ENCODING) !== 0)
-      this.contentEncoding = joined(this.contentEncoding, bytes.toString('latin1', value, end))
+      this.contentEncoding = joined(this.contentEncoding, bytes.toString('latin1', value, valueEnd))
     if ((bits & (TRACEPARENT | REDACT)) === TRACEPARENT)
-      this.traceparent ??= this.#redactor.header(bytes.toString('latin1', value, end))
+      this.traceparent ??= this.#redactor.header(bytes.toString('latin1', value, valueEnd))
   }
 
-  #redact(bytes: Buffer, name: number, value: number, end: number): void {
+  #redact(bytes: Buffer, line: HeaderLine): void {
     const { pairs } = this
     this.redacted = true
     if (this.#redactor.mode === 'remove') return
-    begin(pairs, bytes, name, value - 1)
+    begin(pairs, bytes, line)
     if (this.#masked !== null) pairs.ascii(this.#masked)
-    else pairs.inside(this.#redactor.substitute(bytes.toString('latin1', value, end)))
+    else pairs.inside(this.#redactor.substitute(bytes.toString('latin1', line.value, line.valueEnd)))
     pairs.ascii(CLOSE)
   }
 
-  #show(bytes: Buffer, bits: number, name: number, value: number, end: number): void {
+  #show(bytes: Buffer, bits: number, line: HeaderLine): void {
     const { pairs } = this
-    const sent = bytes.toString('latin1', value, end)
+    const sent = bytes.toString('latin1', line.value, line.valueEnd)
     const shown = (bits & URL_VALUE) === 0 ? this.#redactor.header(sent) : this.#redactor.url(sent)
     if (shown !== sent) this.redacted = true
-    begin(pairs, bytes, name, value - 1)
+    begin(pairs, bytes, line)
     pairs.inside(shown)
     pairs.ascii(CLOSE)
   }
@@ -130,17 +130,11 @@ class LastText {
 }
 
 /** Begins a pair, up to its value. */
-function begin(pairs: ItemBuffer, bytes: Buffer, name: number, nameEnd: number): void {
+function begin(pairs: ItemBuffer, bytes: Buffer, { name, nameEnd }: HeaderLine): void {
   if (pairs.length > 0) pairs.ascii(COMMA)
   pairs.ascii(OPEN)
   pairs.latin1(bytes, name, nameEnd)
   pairs.ascii(BETWEEN)
-}
-
-function lineEnd(bytes: Buffer, from: number, to: number): number {
-  let at = from
-  while (at < to && bytes[at] !== LF) at++
-  return at
 }
 
 /** RFC 9110 §5.3: several fields of one name are one list. */
@@ -148,13 +142,11 @@ function joined(before: string, value: string): string {
   return before === '' ? value : `${before},${value}`
 }
 
-/** Where the value of the first header of a set stands; false when there is none. */
-export function findHeader(bytes: Buffer, { from, to }: Range, names: NameSet, value: Range): boolean {
-  for (let at = from; at < to; at = value.to) {
-    const nameEnd = lineEnd(bytes, at + 1, to)
-    value.from = nameEnd + 1
-    value.to = lineEnd(bytes, nameEnd + 1, to)
-    if (names.find(bytes, at + 1, nameEnd) !== -1) return true
+/** Reads the lines up to the first header of a set; false when there is none. */
+export function findHeader(bytes: Buffer, { from, to }: Range, names: NameSet, line: HeaderLine): boolean {
+  for (let at = from; at < to; at = line.next) {
+    line.read(bytes, at, to)
+    if (names.find(bytes, at, line.nameEnd) !== -1) return true
   }
   return false
 }

@@ -85,7 +85,7 @@ class Slow implements Answered {
 }
 
 const request: ForwardRequest = {
-  ...{ method: 'GET', path: '/', fields: ['Host', 'a'], hostAt: 1, ownHost: false, expectAt: -1 },
+  ...{ method: 'GET', path: '/', lines: 'Host: a\r\n', hostAt: 0, ownHost: false, expectAt: -1 },
   ...{ hasBody: false, chunked: false, trailer: '' },
 }
 

@@ -21,13 +21,13 @@ const exchange: SealedExchange = {
   host: 'api.example.com',
   target: '/orders?page=2',
   requestVersion: '1.1',
-  requestHeaders: ['Host', 'api.example.com', 'X-Empty', '', 'X-Latin', 'caf\xe9'],
-  requestTrailers: ['x-sum', '1'],
+  requestLines: 'Host: api.example.com\r\nX-Empty:\r\nX-Latin:\t caf\xe9 \r\n',
+  requestTrailers: 'x-sum: 1\r\n',
   requestBody: { pieces: [Buffer.from('he'), Buffer.from('llo')], kept: 5, size: 9, limited: true },
   status: 201,
   responseVersion: '1.1',
-  responseHeaders: ['Set-Cookie', 'a=1', 'Set-Cookie', 'b=2'],
-  responseTrailers: [],
+  responseLines: 'Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n',
+  responseTrailers: '',
   responseBody: { pieces: [Buffer.from('{}')], kept: 2, size: 2, limited: false },
   mirrors: [3, 7],
 }
@@ -36,10 +36,14 @@ const read = (slab: ArrayBuffer, used: number): CapturedExchange[] => [...exchan
 
 test('what was written is read, field for field', () => {
   const { slab, used } = slabWith([exchange])
-  const { requestBody, responseBody, ...rest } = exchange
+  const { requestBody, responseBody, requestLines, responseLines, ...rest } = exchange
   expect(read(slab, used)).toEqual([
     {
       ...rest,
+      requestHeaders: ['Host', 'api.example.com', 'X-Empty', '', 'X-Latin', 'caf\xe9'],
+      requestTrailers: ['x-sum', '1'],
+      responseHeaders: ['Set-Cookie', 'a=1', 'Set-Cookie', 'b=2'],
+      responseTrailers: [],
       requestBody: { bytes: Buffer.from('hello'), size: 9, limited: true },
       responseBody: { bytes: Buffer.from('{}'), size: 2, limited: false },
     },
@@ -67,9 +71,9 @@ test('an exchange without any string or byte is a record too', () => {
   const empty = {
     ...exchange,
     id: '',
-    requestHeaders: [],
-    responseHeaders: [],
-    requestTrailers: [],
+    requestLines: '',
+    responseLines: '',
+    requestTrailers: '',
     target: '',
   }
   const { slab, used } = slabWith([{ ...empty, requestBody: none, responseBody: none, mirrors: [] }])

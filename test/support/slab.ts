@@ -1,8 +1,9 @@
 /** Slabs for tests: exchanges written into one as a data thread does, and read back as plain objects. */
 import type { CapturedBody, CapturedExchange } from '../../src/contract/exchange.ts'
+import { fieldLines } from '../../src/proxy/headers.ts'
 import { recordBytes, recordText, SlabView, type SealedExchange, writeRecord } from '../../src/queue/slab.ts'
 import { stringAt } from '../../src/queue/slab-format.ts'
-import { type BodyRange, type Range, SlabReader } from '../../src/queue/slab-reader.ts'
+import { type BodyRange, HeaderLine, type Range, SlabReader } from '../../src/queue/slab-reader.ts'
 
 export interface WrittenSlab {
   readonly slab: ArrayBuffer
@@ -14,7 +15,15 @@ export function sealedOf(exchange: CapturedExchange): SealedExchange {
   const kept = ({ bytes, size, limited }: CapturedBody) => ({
     ...{ pieces: [bytes], kept: bytes.length, size, limited },
   })
-  return { ...exchange, requestBody: kept(exchange.requestBody), responseBody: kept(exchange.responseBody) }
+  return {
+    ...exchange,
+    requestLines: fieldLines(exchange.requestHeaders),
+    requestTrailers: fieldLines(exchange.requestTrailers),
+    responseLines: fieldLines(exchange.responseHeaders),
+    responseTrailers: fieldLines(exchange.responseTrailers),
+    requestBody: kept(exchange.requestBody),
+    responseBody: kept(exchange.responseBody),
+  }
 }
 
 /** A slab of `bytes`, or one in which they just fit. */
@@ -32,7 +41,14 @@ export function slabWith(exchanges: readonly SealedExchange[], bytes = 0): Writt
 }
 
 function list(bytes: Buffer, { from, to }: Range): string[] {
-  return from === to ? [] : bytes.toString('latin1', from + 1, to).split('\n')
+  const pairs: string[] = []
+  const line = new HeaderLine()
+  for (let at = from; at < to; at = line.next) {
+    line.read(bytes, at, to)
+    pairs.push(bytes.toString('latin1', line.name, line.nameEnd))
+    pairs.push(bytes.toString('latin1', line.value, line.valueEnd))
+  }
+  return pairs
 }
 
 function body(bytes: Buffer, { from, to, size, limited }: BodyRange): CapturedBody {
