@@ -5,7 +5,7 @@
 import { dropLines, dropNominated } from './headers.ts'
 import { isPersistent, lengthForm, SPACE } from './syntax.ts'
 
-/** Where one field line stands in a text, from its name to its CRLF; the value without the blanks around it. */
+/** Where one field line stands in a text; the blanks around its value are not part of that. */
 export interface Line {
   from: number
   colon: number
