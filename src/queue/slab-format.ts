@@ -15,7 +15,8 @@
  *           └────────────────────────────────┴─────────────────┴──────────────────┴───────────┘
  *
  * Text is latin1: nothing that HTTP lets into a head holds an LF. One write of one string costs a tenth of
- * forty, and lines that are copied as they came cost less than lists of them. Numbers are in the byte order of the machine: a slab never leaves it.
+ * forty, and lines that are copied as they came cost less than lists of them. Numbers are in the byte order
+ * of the machine: a slab never leaves it.
  */
 import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
 
@@ -32,7 +33,7 @@ export const at64 = {
   requestSize: 5,
   responseSize: 6,
 } as const
-/** Positions in `Uint32Array` units from the start of the record. Headers and trailers: their bytes in the text. */
+/** Positions in `Uint32Array` units from the start of the record. Of headers and trailers: their bytes. */
 export const at32 = {
   magic: 0,
   length: 1,
