@@ -37,8 +37,8 @@ export interface UploadPlan {
 /** Whoever reads a body as requests finds some. */
 const poison = 'GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n'
 const lengths = [1, 5, 60, 1000, 1000, 5000, 20_000, 70_000]
-/** Above the socket's buffers, above what is thrown away after an early answer. */
-const largeLengths = [400_000, 1_300_000]
+/** Still under way when the answer comes; above what is thrown away behind it; above all buffers between. */
+const largeLengths = [400_000, 400_000, 1_300_000, 8_000_000]
 
 const interims = [
   ...[
@@ -106,7 +106,7 @@ function upstreamSide(random: Random, points: readonly number[], expects: boolea
 export function uploadPlan(random: Random): UploadPlan {
   const version = random.once(12) ? '1.0' : '1.1'
   const chunked = version === '1.1' && random.once(2)
-  const size = random.pick(random.once(20) ? largeLengths : lengths)
+  const size = random.pick(random.once(12) ? largeLengths : lengths)
   const length = chunked && random.once(8) ? 0 : size
   const points = [0, Math.min(1, length), length >> 1, Math.max(0, length - 1), length]
   const expects = random.once(2)

@@ -11,7 +11,9 @@ import { boxMs, type Outcome, runCases } from './run.ts'
 import { type UploadPlan, uploadPlan, WHOLE, write } from './upload-grammar.ts'
 import { isTold, judgeUpload, second } from './upload-verdict.ts'
 
+/** Longer texts are cut into pieces of one size: thousands of them would take too long. */
 const PIECES_BYTES_MAX = 3000
+const PIECE_BYTES = 30_000
 
 /** The upstream of a case: says what it has to say as the upload arrives. */
 class Upstream {
@@ -25,6 +27,8 @@ class Upstream {
   /** Who brought the upload. */
   #socket: Socket | null = null
   #next = 0
+  /** The client is through, whatever still arrives. */
+  #over = false
 
   constructor(plan: UploadPlan) {
     this.#plan = plan
@@ -45,7 +49,7 @@ class Upstream {
       this.#next += 1
       this.said += say.text
       const last = this.#next === says.length
-      if (last && deaf) socket.pause()
+      if (last && deaf && !this.#over) socket.pause()
       socket.write(say.text, 'latin1', () => {
         if (last) this.#finish(socket)
       })
@@ -69,6 +73,7 @@ class Upstream {
   /** Reads again, so that it sees the end; waits for it where nothing may follow. */
   async settle(): Promise<void> {
     const socket = this.#socket
+    this.#over = true
     socket?.resume()
     if (socket === null) return
     // The rest of the request may still come.
@@ -129,7 +134,14 @@ class Uploader {
   async #send(text: string): Promise<void> {
     if (text === '') return
     this.sent += text
-    await this.wire.send(text.length > PIECES_BYTES_MAX ? [text] : split(this.#random, text))
+    await this.wire.send(this.#pieces(text))
+  }
+
+  #pieces(text: string): string[] {
+    if (text.length <= PIECES_BYTES_MAX) return split(this.#random, text)
+    if (this.#random.once(2)) return [text]
+    const count = Math.ceil(text.length / PIECE_BYTES)
+    return Array.from({ length: count }, (_, at) => text.slice(at * PIECE_BYTES, (at + 1) * PIECE_BYTES))
   }
 
   #whole(got: string, due: number): boolean {
