@@ -63,7 +63,7 @@ const resources: readonly Resource[] = [
   clients,
   session,
 ]
-/** Those that read bodies in a way of their own: a scope of the server for each, which the others do not pay. */
+/** Those that read bodies in a way of their own: a scope of the server for each, at its price. */
 const scopedResources: readonly Resource[] = [events, config, konnect]
 
 /** Names hold at most 64 characters; percent-encoded, three times as many. */

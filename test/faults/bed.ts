@@ -9,6 +9,7 @@ import { startCollector, type TestCollector } from '../support/collector.ts'
 import {
   type MirrorSetup,
   mirrorConfig,
+  sharedTestGateway,
   startTestGateway,
   type TestGateway,
   type TestGatewayOptions,
@@ -56,19 +57,14 @@ export type SharedBed = Omit<Bed, 'restart'>
  * takes more than most tests do.
  */
 export function sharedGateway(): (changes?: BedChanges) => Promise<SharedBed> {
-  let gateway: TestGateway | null = null
+  const configured = sharedTestGateway()
   let beds = 0
   return async (changes = {}) => {
     beds += 1
     const ends = { upstream: await startUpstream(), collector: await startCollector() }
     const mirror = `salt-${beds}`
     const config = configOf(ends, onMirror(mirror, changes))
-    if (gateway === null) gateway = await startTestGateway({ config, shared: true })
-    else {
-      await gateway.rewrite({ config })
-      await gateway.admin.json('POST', '/api/config/reload')
-    }
-    return bedOn(gateway, { ...ends, config, mirror })
+    return bedOn(await configured(config), { ...ends, config, mirror })
   }
 }
 

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { RawClient } from '../support/client.ts'
-import { startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { sharedTestGateway, type TestGateway } from '../support/gateway.ts'
 import { standsStill } from '../support/process.ts'
 import { startRawUpstream, type TestUpstream } from '../support/upstream.ts'
 import { until } from '../support/wait.ts'
@@ -27,8 +27,10 @@ function refusing(answer: string, readBytes: number): (socket: Socket) => void {
   }
 }
 
+const configured = sharedTestGateway()
+
 function gatewayBefore({ url }: TestUpstream): Promise<TestGateway> {
-  return startTestGateway({ config: { collections: [{ name: 'files', upstreams: [{ url }] }] } })
+  return configured({ collections: [{ name: 'files', upstreams: [{ url }] }] })
 }
 
 const sendWithLength = (client: RawClient): void => {

@@ -1,6 +1,6 @@
 /** What a stream makes of its events: templates, audit formats, previews, and ranges that are sent again. */
 import { expect, test } from 'vitest'
-import { startTestGateway } from '../support/gateway.ts'
+import { sharedTestGateway, startTestGateway } from '../support/gateway.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { ask } from '../support/resources.ts'
 import { arrived, happen, stream, streamed, streamsConfig, thingNames, things } from '../support/streams.ts'
@@ -8,15 +8,36 @@ import { clockMovesOn, until } from '../support/wait.ts'
 
 const template = '{"source":"{{{name}}}","at":{{{now_utc_nano}}},"log_message":{{{log_message}}}}'
 
+const configured = sharedTestGateway()
+
+// First: what there is no event for is shown by a sample.
+test('a preview shows the newest event as it would be sent, and what is wrong with a template', async () => {
+  const receiver = await startReceiver()
+  const gateway = await configured(streamsConfig(receiver.url, [stream('siem')]))
+  const preview = (body: object) => ask(gateway, 'POST', '/api/streams/preview', { body })
+  expect((await preview({ stream: 'siem' })).json).toMatchObject({ is_sample: true })
+  await happen(gateway, 3)
+  const { status, json } = await preview({ stream: 'siem', message: template })
+  expect(status).toBe(200)
+  expect(json['event']).toMatchObject({ resource: { name: 'thing-2' } })
+  expect(JSON.parse(json['rendered'] as string)).toMatchObject({
+    source: 'siem',
+    log_message: { resource: { name: 'thing-2' } },
+  })
+  const refused = await preview({ message: '{"a": {{{nothing}}}}' })
+  expect([refused.status, Object.keys(refused.json['errors'] as object)]).toEqual([400, ['message']])
+  expect((await preview({ stream: 'nobody' })).status).toBe(404)
+})
+
 test('a template, CEF and CPS are what the destination receives', async () => {
   const receiver = await startReceiver()
-  const gateway = await startTestGateway({
-    config: streamsConfig(receiver.url, [
+  const gateway = await configured(
+    streamsConfig(receiver.url, [
       stream('templated', { message: template }),
       stream('cef', { format: 'cef' }),
       stream('cps', { format: 'cps' }),
     ]),
-  })
+  )
   await happen(gateway, 2)
   const events = await arrived(receiver, 'templated', 2)
   expect(events.map(({ source }) => source)).toEqual(['templated', 'templated'])
@@ -34,24 +55,6 @@ test('a template, CEF and CPS are what the destination receives', async () => {
   for (const line of lines) expect(line).toMatch(/CEF:0\|/)
   for (const line of textOf('/cps').trimEnd().split('\n'))
     expect(JSON.parse(line)).toMatchObject({ event: { event_type: 'thing_done' } })
-})
-
-test('a preview shows the newest event as it would be sent, and what is wrong with a template', async () => {
-  const receiver = await startReceiver()
-  const gateway = await startTestGateway({ config: streamsConfig(receiver.url, [stream('siem')]) })
-  const preview = (body: object) => ask(gateway, 'POST', '/api/streams/preview', { body })
-  expect((await preview({ stream: 'siem' })).json).toMatchObject({ is_sample: true })
-  await happen(gateway, 3)
-  const { status, json } = await preview({ stream: 'siem', message: template })
-  expect(status).toBe(200)
-  expect(json['event']).toMatchObject({ resource: { name: 'thing-2' } })
-  expect(JSON.parse(json['rendered'] as string)).toMatchObject({
-    source: 'siem',
-    log_message: { resource: { name: 'thing-2' } },
-  })
-  const refused = await preview({ message: '{"a": {{{nothing}}}}' })
-  expect([refused.status, Object.keys(refused.json['errors'] as object)]).toEqual([400, ['message']])
-  expect((await preview({ stream: 'nobody' })).status).toBe(404)
 })
 
 test('a range of the log is sent again behind the cursor, also over a restart', async () => {

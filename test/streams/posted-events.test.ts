@@ -1,9 +1,11 @@
 /** Posted events: durable before they are accepted, all of a body or nothing, sent to who asks for them. */
 import { expect, test } from 'vitest'
-import { startTestGateway } from '../support/gateway.ts'
+import { sharedTestGateway, startTestGateway } from '../support/gateway.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { arrived, postedStream, postEvents, streamed, streamsConfig, streamView } from '../support/streams.ts'
 import { until } from '../support/wait.ts'
+
+const configured = sharedTestGateway()
 
 /** No double holds it: events are never parsed on their way. */
 const longId = '12345678901234567890'
@@ -15,13 +17,13 @@ const job = (id: number, more: object = {}) => ({
 
 test('jobs and types of their own reach the streams that ask for them, as JSON and as lines', async () => {
   const receiver = await startReceiver()
-  const gateway = await startTestGateway({
-    config: streamsConfig(receiver.url, [
+  const gateway = await configured(
+    streamsConfig(receiver.url, [
       postedStream('jobs', ['job_summary', 'deploy']),
       postedStream('details', ['job_details'], { mask_data: true }),
       postedStream('not_deploys', ['job_summary', 'deploy'], { match: { exclude_event_types: ['deploy'] } }),
     ]),
-  })
+  )
   const lines = [{ input: { a: 1 }, output: { b: 2 }, adapter_name: 'http' }]
   expect(await postEvents(gateway, JSON.stringify(job(1), null, 2))).toEqual({
     status: 202,
@@ -47,8 +49,8 @@ const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
 
 test('a bad event refuses its body with its line, and nothing of it is taken', async () => {
   const receiver = await startReceiver()
-  const config = streamsConfig(receiver.url, [postedStream('jobs', ['job_summary'])])
-  const gateway = await startTestGateway({ config })
+  const config = streamsConfig(receiver.url, [postedStream('refusing', ['job_summary'])])
+  const gateway = await configured(config)
   const good = JSON.stringify(job(1))
   const bodies: readonly (readonly [body: string, type: string, line: string])[] = [
     [`${good}\n{"id":"x"}\n`, 'application/x-ndjson', 'line 2'],
@@ -73,7 +75,7 @@ test('a bad event refuses its body with its line, and nothing of it is taken', a
     'no stream takes events of type "unknown": name it in the events of one',
   ])
   expect((await postEvents(gateway, good, 'text/plain')).status).toBe(415)
-  expect((await streamView(gateway, 'jobs')).counts.captured).toBe(0)
+  expect((await streamView(gateway, 'refusing')).counts.captured).toBe(0)
 })
 
 test('what was accepted survives a kill, a large body included', async () => {

@@ -3,21 +3,19 @@ import { mkdir, readdir, readlink, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { canMount, mountWithoutInodes } from '../faults/mount.ts'
-import { startTestGateway, type TestGateway } from '../support/gateway.ts'
+import { sharedTestGateway, type TestGateway } from '../support/gateway.ts'
 import { startReceiver } from '../support/receiver.ts'
 import { postEvents, postedStream, streamed, streamsConfig, streamView } from '../support/streams.ts'
 import { until } from '../support/wait.ts'
 
 const deploy = (id: number) => JSON.stringify({ type: 'deploy', id })
-const folderOf = (gateway: TestGateway) => join(gateway.dataDir, 'streams', 'jobs', 'events')
+const configured = sharedTestGateway()
 
-async function segmentsOf(gateway: TestGateway): Promise<string[]> {
-  return (await readdir(folderOf(gateway))).filter((name) => name.endsWith('.seg')).sort()
-}
+/** Where a stream has its segments; each test has a stream of its own. */
+const folderOf = (gateway: TestGateway, name: string) => join(gateway.dataDir, 'streams', name, 'events')
 
-async function reload(gateway: TestGateway, config: Record<string, unknown>): Promise<void> {
-  await gateway.rewrite({ config })
-  expect((await gateway.admin.call('POST', '/api/config/reload')).status).toBe(200)
+async function segmentsOf(gateway: TestGateway, name: string): Promise<string[]> {
+  return (await readdir(folderOf(gateway, name))).filter((name) => name.endsWith('.seg')).sort()
 }
 
 async function openSegments(pid: number): Promise<string[]> {
@@ -28,48 +26,48 @@ async function openSegments(pid: number): Promise<string[]> {
 
 test('a segment goes on with the next body, and goes with its stream', async () => {
   const receiver = await startReceiver()
-  const streams = [postedStream('jobs', ['deploy']), postedStream('others', ['deploy'])]
-  const gateway = await startTestGateway({ config: streamsConfig(receiver.url, streams) })
+  const streams = [postedStream('going', ['deploy']), postedStream('others', ['deploy'])]
+  const gateway = await configured(streamsConfig(receiver.url, streams))
   for (const id of [1, 2, 3]) expect((await postEvents(gateway, deploy(id))).status).toBe(202)
-  await streamed(gateway, 'jobs', 3)
-  expect(await segmentsOf(gateway)).toHaveLength(1)
+  await streamed(gateway, 'going', 3)
+  expect(await segmentsOf(gateway, 'going')).toHaveLength(1)
   if (process.platform === 'linux') expect(await openSegments(gateway.pid)).toEqual([])
-  await reload(gateway, streamsConfig(receiver.url, streams.slice(1)))
-  await until(async () => (await segmentsOf(gateway)).length === 0, { what: 'its segment is gone' })
+  await configured(streamsConfig(receiver.url, streams.slice(1)))
+  await until(async () => (await segmentsOf(gateway, 'going')).length === 0, { what: 'its segment is gone' })
 })
 
 test('a smaller spool ends the segment that is too large for it, and its file goes', async () => {
   const receiver = await startReceiver()
   const withSpool = (max_bytes: number) =>
     streamsConfig(receiver.url, [
-      postedStream('jobs', ['deploy'], {
+      postedStream('shrinking', ['deploy'], {
         spool: { max_bytes },
         batch: { max_bytes: 50_000, max_wait_ms: 20 },
       }),
     ])
-  const gateway = await startTestGateway({ config: withSpool(100_000_000) })
+  const gateway = await configured(withSpool(100_000_000))
   const text = 'x'.repeat(1000)
   const many = JSON.stringify(Array.from({ length: 200 }, (_, id) => ({ type: 'deploy', id, text })))
   expect((await postEvents(gateway, many)).status).toBe(202)
-  await streamed(gateway, 'jobs', 200)
-  const before = await segmentsOf(gateway)
-  await reload(gateway, withSpool(1_048_576))
+  await streamed(gateway, 'shrinking', 200)
+  const before = await segmentsOf(gateway, 'shrinking')
+  await configured(withSpool(1_048_576))
   expect((await postEvents(gateway, deploy(200))).status).toBe(202)
-  const view = await streamed(gateway, 'jobs', 201)
-  await until(async () => !(await segmentsOf(gateway)).includes(before[0] ?? ''), { what: 'it is gone' })
+  const view = await streamed(gateway, 'shrinking', 201)
+  await until(async () => !(await segmentsOf(gateway, 'shrinking')).includes(before[0] ?? ''), {
+    what: 'it is gone',
+  })
   expect(view.counts.captured).toBe(201)
 })
 
 test('refused events that cannot be taken back are told of, and the next body finds a segment', async () => {
   const receiver = await startReceiver()
   await receiver.stop()
-  const gateway = await startTestGateway({
-    config: streamsConfig(receiver.url, [postedStream('jobs', ['deploy'])]),
-  })
+  const gateway = await configured(streamsConfig(receiver.url, [postedStream('refused', ['deploy'])]))
   expect((await postEvents(gateway, deploy(1))).status).toBe(202)
-  const [segment = ''] = await segmentsOf(gateway)
-  await rm(join(folderOf(gateway), segment))
-  await mkdir(join(folderOf(gateway), segment))
+  const [segment = ''] = await segmentsOf(gateway, 'refused')
+  await rm(join(folderOf(gateway, 'refused'), segment))
+  await mkdir(join(folderOf(gateway, 'refused'), segment))
   const refused = await postEvents(gateway, deploy(2))
   expect([refused.status, refused.json['message']]).toEqual([507, expect.stringContaining('EISDIR')])
   await until(
@@ -77,32 +75,30 @@ test('refused events that cannot be taken back are told of, and the next body fi
     { what: 'it is told' },
   )
   expect((await postEvents(gateway, deploy(3))).status).toBe(202)
-  expect((await segmentsOf(gateway)).filter((name) => name !== segment)).toHaveLength(1)
-  expect((await streamView(gateway, 'jobs')).counts.captured).toBe(2)
+  expect((await segmentsOf(gateway, 'refused')).filter((name) => name !== segment)).toHaveLength(1)
+  expect((await streamView(gateway, 'refused')).counts.captured).toBe(2)
 })
 
 test('a body that is refused leaves no file of its own', async () => {
   const receiver = await startReceiver()
   await receiver.stop()
   const more = { spool: { max_bytes: 1_048_576, when_full: 'drop_newest' }, batch: { max_bytes: 50_000 } }
-  const gateway = await startTestGateway({
-    config: streamsConfig(receiver.url, [postedStream('jobs', ['deploy'], more)]),
-  })
+  const gateway = await configured(
+    streamsConfig(receiver.url, [postedStream('taken-back', ['deploy'], more)]),
+  )
   expect((await postEvents(gateway, deploy(1))).status).toBe(202)
-  const before = await segmentsOf(gateway)
+  const before = await segmentsOf(gateway, 'taken-back')
   const text = 'x'.repeat(1000)
   const large = JSON.stringify(Array.from({ length: 1500 }, (_, id) => ({ type: 'deploy', id, text })))
   expect((await postEvents(gateway, large)).status).toBe(507)
-  expect(await segmentsOf(gateway)).toEqual(before)
+  expect(await segmentsOf(gateway, 'taken-back')).toEqual(before)
   expect((await postEvents(gateway, deploy(2))).status).toBe(202)
-  expect((await streamView(gateway, 'jobs')).counts.waiting).toBe(2)
+  expect((await streamView(gateway, 'taken-back')).counts.waiting).toBe(2)
 })
 
 test.skipIf(!canMount)('a large body that finds no inode is told so (needs root to mount)', async () => {
   const receiver = await startReceiver()
-  const gateway = await startTestGateway({
-    config: streamsConfig(receiver.url, [postedStream('jobs', ['deploy'])]),
-  })
+  const gateway = await configured(streamsConfig(receiver.url, [postedStream('large', ['deploy'])]))
   mountWithoutInodes(join(gateway.dataDir, 'posted'))
   const large = JSON.stringify({ type: 'deploy', id: 1, text: 'x'.repeat(2_000_000) })
   const { status, json } = await postEvents(gateway, large)

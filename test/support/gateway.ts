@@ -94,6 +94,22 @@ export async function startTestGateway(options: TestGatewayOptions): Promise<Tes
   }
 }
 
+/**
+ * One gateway for the tests of a file that each bring a configuration: a start takes more than most tests
+ * do. What a configuration does not name any more is gone with it; backlogs and the log stay.
+ */
+export function sharedTestGateway(): (config: Section) => Promise<TestGateway> {
+  let gateway: TestGateway | null = null
+  return async (config) => {
+    if (gateway === null) gateway = await startTestGateway({ config, shared: true })
+    else {
+      await gateway.rewrite({ config })
+      await gateway.admin.json('POST', '/api/config/reload')
+    }
+    return gateway
+  }
+}
+
 export interface MirrorSetup {
   upstream: string
   collector: string
