@@ -21,14 +21,6 @@ async function busyGateway(timeouts: Record<string, number>) {
   return { gateway, answer, upstream }
 }
 
-test('SIGTERM without traffic ends with 0', async () => {
-  const upstream = await startUpstream()
-  const gateway = await startTestGateway({
-    config: { collections: [{ name: 'api', upstreams: [{ url: upstream.url }] }] },
-  })
-  expect(await gateway.stop('SIGTERM', 20_000)).toBe(0)
-})
-
 test('a signal that is delivered twice still drains: the request in progress is answered', async () => {
   const upstream = await startUpstream()
   const gateway = await startTestGateway({
@@ -76,7 +68,7 @@ test('a port that is taken is one sentence on stderr, exit code 3', async () => 
   expect((failure as Error).message).toMatch(new RegExp(`mirrorgate: .*${port}`))
 })
 
-test('SIGHUP with a wrong file changes nothing and is told in the status', async () => {
+test('SIGHUP with a wrong file changes nothing and is told; SIGTERM without traffic ends with 0', async () => {
   const upstream = await startUpstream()
   const gateway = await startTestGateway({
     config: { collections: [{ name: 'api', upstreams: [{ url: upstream.url }] }] },
@@ -90,4 +82,5 @@ test('SIGHUP with a wrong file changes nothing and is told in the status', async
     'must have at least 1 item, got an empty list',
   ])
   expect((await fetch(gateway.url)).status).toBe(200)
+  expect(await gateway.stop('SIGTERM', 20_000)).toBe(0)
 })

@@ -1,6 +1,6 @@
 /** A stream of the activity log: everything in it, in order, once, whatever happens to its destination. */
 import { expect, test } from 'vitest'
-import { startTestGateway } from '../support/gateway.ts'
+import { sharedTestGateway, startTestGateway } from '../support/gateway.ts'
 import { type Event, startReceiver } from '../support/receiver.ts'
 import { ask } from '../support/resources.ts'
 import {
@@ -15,9 +15,11 @@ import {
 } from '../support/streams.ts'
 import { clockMovesOn, expectIdentity, until } from '../support/wait.ts'
 
+const configured = sharedTestGateway()
+
 test('entries reach the destination in the order of the log', async () => {
   const receiver = await startReceiver()
-  const gateway = await startTestGateway({ config: streamsConfig(receiver.url, [stream('siem')]) })
+  const gateway = await configured(streamsConfig(receiver.url, [stream('siem')]))
   await happen(gateway, 1200)
   const events = await arrived(receiver, 'siem', 1200)
   expect(things(events)).toEqual(thingNames(1200))
@@ -27,16 +29,16 @@ test('entries reach the destination in the order of the log', async () => {
 
 test('an outage loses nothing, and what waited comes in order and once', async () => {
   const receiver = await startReceiver()
-  const gateway = await startTestGateway({ config: streamsConfig(receiver.url, [stream('siem')]) })
+  const gateway = await configured(streamsConfig(receiver.url, [stream('breaking')]))
   await happen(gateway, 10)
-  await arrived(receiver, 'siem', 10)
+  await arrived(receiver, 'breaking', 10)
   await receiver.stop()
   await happen(gateway, 700, 10)
-  await until(async () => (await streamView(gateway, 'siem')).state === 'parked', { what: 'it parks' })
-  expectIdentity(await streamView(gateway, 'siem'))
+  await until(async () => (await streamView(gateway, 'breaking')).state === 'parked', { what: 'it parks' })
+  expectIdentity(await streamView(gateway, 'breaking'))
   await receiver.start()
-  expect(things(await arrived(receiver, 'siem', 710))).toEqual(thingNames(710))
-  await streamed(gateway, 'siem', 710)
+  expect(things(await arrived(receiver, 'breaking', 710))).toEqual(thingNames(710))
+  await streamed(gateway, 'breaking', 710)
 })
 
 test('a gateway killed in the middle goes on: no loss, repeats of one batch at most', async () => {
@@ -94,7 +96,7 @@ test('two streams on one log are independent: one is refused and parks, the othe
     stream('refused'),
     stream('other', { match: { event_types: ['thing_done'], exclude_resource_types: ['Recipe'] } }),
   ])
-  const gateway = await startTestGateway({ config })
+  const gateway = await configured(config)
   await happen(gateway, 40)
   await happen(gateway, 5, 40, { resource: { id: 1, name: 'recipe', type: 'recipe' } })
   expect(things(await arrived(receiver, 'other', 40))).toEqual(thingNames(40))
