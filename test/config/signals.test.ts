@@ -68,7 +68,7 @@ test('a port that is taken is one sentence on stderr, exit code 3', async () => 
   expect((failure as Error).message).toMatch(new RegExp(`mirrorgate: .*${port}`))
 })
 
-test('SIGHUP with a wrong file changes nothing and is told; SIGTERM without traffic ends with 0', async () => {
+test('SIGHUP with a wrong file changes nothing and is told; SIGTERM after it ends with 0', async () => {
   const upstream = await startUpstream()
   const gateway = await startTestGateway({
     config: { collections: [{ name: 'api', upstreams: [{ url: upstream.url }] }] },

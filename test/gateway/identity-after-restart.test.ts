@@ -65,7 +65,7 @@ test('a clean stop with a backlog: the same counts and metrics after it, each it
   expect(collector.totals('requests').duplicate_batches).toBe(0)
 })
 
-test('dead letters stay counted after a restart; a stop right after the last answer loses nothing', async () => {
+test('dead letters stay counted, and a stop right after the last answer loses nothing', async () => {
   const { collector, config, gateway: first } = await setUp()
   collector.fault = faults.poison((item) => 'request' in item && item.request.path === '/orders/7')
   await sendMany(first.port, 20)
