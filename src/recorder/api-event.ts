@@ -6,7 +6,7 @@ import type { ApiFormat, RecordMirror } from '../contract/tasks.ts'
 import { stringAt } from '../queue/slab-format.ts'
 import { HeaderLine, type SlabReader } from '../queue/slab-reader.ts'
 import { findHeader } from './headers.ts'
-import { ascii, type ItemBuffer } from './item-buffer.ts'
+import { type ItemBuffer, type Literal, literal } from './item-buffer.ts'
 import { writeTime } from './item-time.ts'
 import { NameSet } from './name-set.ts'
 import type { Redactor } from './redact.ts'
@@ -19,74 +19,74 @@ export function isApi(format: RecordMirror['format']): format is ApiFormat {
 /** Below it an answer is a success. */
 const ERROR_FROM = 400
 
-const REQUEST_ID = ascii('","request_id":"')
-const DATE = ascii('","date":"')
-const TIMING = ascii('","timing_ms":')
-const DELAY = ascii(',"delay_ms":')
-const COLLECTION = ascii(',"collection":"')
-const ENDPOINT = ascii('","endpoint":"')
-const SPACE = ascii(' ')
-const CLIENT = ascii('","client":{"ip":"')
-const PORT = ascii('","port":')
-const USER_AGENT = ascii(',"user_agent":')
-const METHOD = ascii('},"method":"')
-const UPSTREAM = ascii('","upstream":"')
-const OUTCOME = ascii('","outcome":"')
-const REQUEST_BYTES = ascii('","request_bytes":')
-const RESPONSE_BYTES = ascii(',"response_bytes":')
+const REQUEST_ID = literal('","request_id":"')
+const DATE = literal('","date":"')
+const TIMING = literal('","timing_ms":')
+const DELAY = literal(',"delay_ms":')
+const COLLECTION = literal(',"collection":"')
+const ENDPOINT = literal('","endpoint":"')
+const SPACE = literal(' ')
+const CLIENT = literal('","client":{"ip":"')
+const PORT = literal('","port":')
+const USER_AGENT = literal(',"user_agent":')
+const METHOD = literal('},"method":"')
+const UPSTREAM = literal('","upstream":"')
+const OUTCOME = literal('","outcome":"')
+const REQUEST_BYTES = literal('","request_bytes":')
+const RESPONSE_BYTES = literal(',"response_bytes":')
 
-const NOTHING = ascii('null')
-const QUOTE = ascii('"')
+const NOTHING = literal('null')
+const QUOTE = literal('"')
 const agentName = new NameSet(['user-agent'])
 
 /** As they stand in items. */
 export const outcomeBytes = Object.fromEntries(
-  outcomes.map((outcome) => [outcome, ascii(outcome)]),
-) as Readonly<Record<Outcome, Uint8Array>>
+  outcomes.map((outcome) => [outcome, literal(outcome)]),
+) as Readonly<Record<Outcome, Literal>>
 
 /** Writes events of one format. */
 export class SummaryWriter {
   readonly #redactor: Redactor
-  readonly #event: Uint8Array
-  readonly #environment: Uint8Array
+  readonly #event: Literal
+  readonly #environment: Literal
   /** Whether user agents are copied as they are. */
   readonly #keepsAgent: boolean
   readonly #line = new HeaderLine()
-  #last: Result = { status: -1, errorCode: null, outcome: 'complete', bytes: ascii('') }
+  #last: Result = { status: -1, errorCode: null, outcome: 'complete', text: literal('') }
 
   constructor(format: ApiFormat, environment: string, redactor: Redactor) {
     this.#redactor = redactor
     this.#keepsAgent = !redactor.detects && !redactor.headers.has('user-agent')
-    this.#event = ascii(`{"event":"${format}`)
-    this.#environment = new Uint8Array(Buffer.from(`","environment":${JSON.stringify(environment)},`))
+    this.#event = literal(`{"event":"${format}`)
+    this.#environment = literal(`","environment":${JSON.stringify(environment)},`)
   }
 
   /** Appends one without its closing brace: details follow, or nothing. */
   write(record: SlabReader, out: ItemBuffer): void {
-    out.ascii(this.#event)
-    out.ascii(REQUEST_ID)
+    out.literal(this.#event)
+    out.literal(REQUEST_ID)
     out.string(record, stringAt.id)
-    out.ascii(DATE)
+    out.literal(DATE)
     writeTime(record.startedAt, out)
-    out.ascii(this.#environment)
+    out.literal(this.#environment)
     this.#result(record, out)
     out.string(record, stringAt.clientIp)
-    out.ascii(TIMING)
+    out.literal(TIMING)
     out.milliseconds(record.durationMs)
-    out.ascii(DELAY)
+    out.literal(DELAY)
     out.milliseconds(Math.max(0, record.durationMs - record.upstreamMs))
-    out.ascii(COLLECTION)
+    out.literal(COLLECTION)
     out.string(record, stringAt.collection)
     this.#who(record, out)
-    out.ascii(METHOD)
+    out.literal(METHOD)
     writeRequestLine(record, this.#redactor, out)
-    out.ascii(UPSTREAM)
+    out.literal(UPSTREAM)
     out.string(record, stringAt.upstream)
-    out.ascii(OUTCOME)
-    out.ascii(outcomeBytes[record.outcome])
-    out.ascii(REQUEST_BYTES)
+    out.literal(OUTCOME)
+    out.literal(outcomeBytes[record.outcome])
+    out.literal(REQUEST_BYTES)
     out.integer(record.requestBody.size)
-    out.ascii(RESPONSE_BYTES)
+    out.literal(RESPONSE_BYTES)
     out.integer(record.responseBody.size)
   }
 
@@ -94,30 +94,30 @@ export class SummaryWriter {
   #result({ status, errorCode, outcome }: SlabReader, out: ItemBuffer): void {
     const last = this.#last
     if (last.status !== status || last.errorCode !== errorCode || last.outcome !== outcome)
-      this.#last = { status, errorCode, outcome, bytes: resultOf(status, errorCode, outcome) }
-    out.ascii(this.#last.bytes)
+      this.#last = { status, errorCode, outcome, text: resultOf(status, errorCode, outcome) }
+    out.literal(this.#last.text)
   }
 
   #who(record: SlabReader, out: ItemBuffer): void {
-    out.ascii(ENDPOINT)
+    out.literal(ENDPOINT)
     out.string(record, stringAt.method)
-    out.ascii(SPACE)
+    out.literal(SPACE)
     writePath(record, this.#redactor, out)
-    out.ascii(CLIENT)
+    out.literal(CLIENT)
     out.string(record, stringAt.clientIp)
-    out.ascii(PORT)
+    out.literal(PORT)
     out.integer(record.clientPort)
-    out.ascii(USER_AGENT)
+    out.literal(USER_AGENT)
     this.#agent(record, out)
   }
 
   #agent({ bytes, requestHeaders }: SlabReader, out: ItemBuffer): void {
-    if (!findHeader(bytes, requestHeaders, agentName, this.#line)) return out.ascii(NOTHING)
+    if (!findHeader(bytes, requestHeaders, agentName, this.#line)) return out.literal(NOTHING)
     const { value: from, valueEnd: to } = this.#line
     if (this.#keepsAgent) {
-      out.ascii(QUOTE)
+      out.literal(QUOTE)
       out.latin1(bytes, from, to)
-      return out.ascii(QUOTE)
+      return out.literal(QUOTE)
     }
     out.text(JSON.stringify(shownAgent(bytes.toString('latin1', from, to), this.#redactor)))
   }
@@ -133,11 +133,11 @@ interface Result {
   readonly status: number | null
   readonly errorCode: GatewayErrorCode | null
   readonly outcome: Outcome
-  readonly bytes: Uint8Array
+  readonly text: Literal
 }
 
 /** Its type and what follows, up to the address of the client. */
-function resultOf(status: number | null, errorCode: GatewayErrorCode | null, outcome: Outcome): Uint8Array {
+function resultOf(status: number | null, errorCode: GatewayErrorCode | null, outcome: Outcome): Literal {
   const isError = status === null || status >= ERROR_FROM || outcome !== 'complete'
   const fields = {
     type: isError && outcome !== 'upgraded' ? 'Error' : 'Success',
@@ -146,7 +146,7 @@ function resultOf(status: number | null, errorCode: GatewayErrorCode | null, out
     gateway_code: errorCode,
     status_details: errorCode === null ? detailsOf(outcome) : gatewayErrors[errorCode].message,
   }
-  return new Uint8Array(Buffer.from(`${JSON.stringify(fields).slice(1, -1)},"ip":"`))
+  return literal(`${JSON.stringify(fields).slice(1, -1)},"ip":"`)
 }
 
 /** What went wrong although the upstream's own answer went out. */

@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { BodyRange } from '../queue/slab-reader.ts'
 import { codingsOf, decodeBody } from './decode.ts'
-import { ascii, type ItemBuffer } from './item-buffer.ts'
+import { literal, type ItemBuffer } from './item-buffer.ts'
 import type { Redactor } from './redact.ts'
 
 export interface BodyRules {
@@ -19,15 +19,15 @@ export interface BodyHead {
   readonly redacted: boolean
 }
 
-const NO_BODY = ascii(',"body":null,"body_encoding":"none"')
-const TEXT_OPEN = ascii(',"body":"')
-const TEXT_CLOSE = ascii('","body_encoding":"utf8"')
-const SIZE = ascii(',"body_bytes":')
-const WHOLE = ascii(',"truncated":false')
-const TRUNCATED = ascii(',"truncated":true')
-const REDACTED = ascii(',"redacted":true')
-const OMITTED = ascii(',"omitted":"not_redactable"')
-const LIMITED = ascii(',"capture_limited":true')
+const NO_BODY = literal(',"body":null,"body_encoding":"none"')
+const TEXT_OPEN = literal(',"body":"')
+const TEXT_CLOSE = literal('","body_encoding":"utf8"')
+const SIZE = literal(',"body_bytes":')
+const WHOLE = literal(',"truncated":false')
+const TRUNCATED = literal(',"truncated":true')
+const REDACTED = literal(',"redacted":true')
+const OMITTED = literal(',"omitted":"not_redactable"')
+const LIMITED = literal(',"capture_limited":true')
 
 /** Writes one body at a time; what it notes of it holds until the next. */
 export class BodyWriter {
@@ -55,7 +55,7 @@ export class BodyWriter {
     this.#redacted = head.redacted
     this.#omitted = false
     if (wanted && body.size > 0) this.#captured(out, source, body, head)
-    else out.ascii(NO_BODY)
+    else out.literal(NO_BODY)
     this.#notes(out, body.size)
     return this.#omitted
   }
@@ -67,11 +67,11 @@ export class BodyWriter {
     this.#truncated = to - from < body.size
     // Where the mirror's own cap cut it, memory did not.
     this.#limited = body.limited && this.#truncated && to - from < bodyBytes
-    if (from === to) return out.ascii(NO_BODY)
+    if (from === to) return out.literal(NO_BODY)
     let bytes = source
     if (head.contentEncoding !== '') {
       const decoded = this.#decode(bytes.subarray(from, to), head.contentEncoding)
-      if (decoded === null) return out.ascii(NO_BODY)
+      if (decoded === null) return out.literal(NO_BODY)
       bytes = decoded
       from = 0
       to = decoded.length
@@ -80,8 +80,8 @@ export class BodyWriter {
     const watch = this.#rules.redactor.watch(head.contentType)
     if (watch !== undefined) {
       const before = out.length
-      out.ascii(TEXT_OPEN)
-      if (out.body(bytes, from, to, watch)) return out.ascii(TEXT_CLOSE)
+      out.literal(TEXT_OPEN)
+      if (out.body(bytes, from, to, watch)) return out.literal(TEXT_CLOSE)
       out.length = before
     }
     this.#readWhole(out, bytes.subarray(from, to), head.contentType)
@@ -92,14 +92,14 @@ export class BodyWriter {
     const result = this.#rules.redactor.body(bytes, utf8, contentType)
     if (result.kind === 'not_redactable') {
       this.#omitted = true
-      out.ascii(NO_BODY)
+      out.literal(NO_BODY)
     } else if (result.kind === 'text') {
       this.#redacted = true
       out.text(`,"body":${JSON.stringify(result.text)},"body_encoding":"utf8"`)
     } else if (utf8) {
-      out.ascii(TEXT_OPEN)
+      out.literal(TEXT_OPEN)
       out.body(bytes, 0, bytes.length, null)
-      out.ascii(TEXT_CLOSE)
+      out.literal(TEXT_CLOSE)
     } else {
       out.text(`,"body":"${bytes.toString('base64')}","body_encoding":"base64"`)
     }
@@ -124,14 +124,14 @@ export class BodyWriter {
   }
 
   #notes(out: ItemBuffer, size: number): void {
-    out.ascii(SIZE)
+    out.literal(SIZE)
     out.integer(size)
-    out.ascii(this.#truncated ? TRUNCATED : WHOLE)
+    out.literal(this.#truncated ? TRUNCATED : WHOLE)
     if (this.#decodedFrom !== null) out.text(`,"decoded_from":${JSON.stringify(this.#decodedFrom)}`)
     if (this.#decodeError !== null) out.text(`,"decode_error":${JSON.stringify(this.#decodeError)}`)
-    if (this.#redacted) out.ascii(REDACTED)
-    if (this.#omitted) out.ascii(OMITTED)
-    if (this.#limited) out.ascii(LIMITED)
+    if (this.#redacted) out.literal(REDACTED)
+    if (this.#omitted) out.literal(OMITTED)
+    if (this.#limited) out.literal(LIMITED)
   }
 }
 

@@ -7,7 +7,7 @@ import { type ItemRenderer, itemRenderer } from '../render/items.ts'
 import { isApi, outcomeBytes, SummaryWriter } from './api-event.ts'
 import { BodyWriter } from './body.ts'
 import { HeaderReader } from './headers.ts'
-import { ascii, ItemBuffer } from './item-buffer.ts'
+import { ItemBuffer, type Literal, literal } from './item-buffer.ts'
 import { answeredAt, writeTime } from './item-time.ts'
 import { Redactor } from './redact.ts'
 import { writeRequestLine } from './target.ts'
@@ -29,26 +29,26 @@ export function itemRulesKey(rules: ItemRules): string {
 /** Formats whose items are not told by the half that they carry. */
 const madeFormats: ReadonlySet<string> = new Set(['har', 'akto', 'template', 'api_summary', 'api_details'])
 
-const ID = ascii('{"id":"')
-const TIME = ascii('","ts":"')
-const CLIENT = ascii(',"client":{"ip":"')
-const PORT = ascii('","port":')
-const CLIENT_END = ascii('}')
-const OUTCOME = ascii(',"outcome":"')
-const TOTAL = ascii('","duration_ms":{"total":')
-const UPSTREAM_MS = ascii(',"upstream":')
-const UPSTREAM = ascii('},"upstream":"')
-const REQUEST = ascii(',"request":{"method":"')
-const VERSION = ascii('","http_version":"')
-const RESPONSE = ascii(',"response":{"status":')
-const STATUS_VERSION = ascii(',"http_version":"')
-const HEADERS = ascii('","headers":[')
-const HEADERS_END = ascii(']')
-const TRAILERS = ascii(',"trailers":[')
-const PART_END = ascii('}')
-const ITEM_END = ascii('}\n')
-const QUOTE = ascii('"')
-const NOTHING = ascii('null')
+const ID = literal('{"id":"')
+const TIME = literal('","ts":"')
+const CLIENT = literal(',"client":{"ip":"')
+const PORT = literal('","port":')
+const CLIENT_END = literal('}')
+const OUTCOME = literal(',"outcome":"')
+const TOTAL = literal('","duration_ms":{"total":')
+const UPSTREAM_MS = literal(',"upstream":')
+const UPSTREAM = literal('},"upstream":"')
+const REQUEST = literal(',"request":{"method":"')
+const VERSION = literal('","http_version":"')
+const RESPONSE = literal(',"response":{"status":')
+const STATUS_VERSION = literal(',"http_version":"')
+const HEADERS = literal('","headers":[')
+const HEADERS_END = literal(']')
+const TRAILERS = literal(',"trailers":[')
+const PART_END = literal('}')
+const ITEM_END = literal('}\n')
+const QUOTE = literal('"')
+const NOTHING = literal('null')
 
 export class ItemEncoder {
   readonly #rules: ItemRules
@@ -58,7 +58,7 @@ export class ItemEncoder {
   readonly #trailers: HeaderReader
   readonly #body: BodyWriter
   readonly #summary: SummaryWriter | null
-  readonly #environment: Uint8Array
+  readonly #environment: Literal
   readonly #made: Record<Half, { readonly buffer: ItemBuffer; turn: number }> = {
     request: { buffer: new ItemBuffer(), turn: -1 },
     response: { buffer: new ItemBuffer(), turn: -1 },
@@ -82,7 +82,7 @@ export class ItemEncoder {
     this.#trailers = new HeaderReader(redactor)
     this.#body = new BodyWriter({ bodyBytes, decode, redactor })
     const name = JSON.stringify(environment)
-    this.#environment = new Uint8Array(Buffer.from(`","environment":${name},"collection":"`))
+    this.#environment = literal(`","environment":${name},"collection":"`)
   }
 
   /**
@@ -99,7 +99,7 @@ export class ItemEncoder {
     else if (half === 'response') this.#response(record, buffer)
     else if (this.#summary !== null) this.#api(record, this.#summary, buffer)
     else this.#exchange(record, buffer)
-    buffer.ascii(ITEM_END)
+    buffer.literal(ITEM_END)
     if (this.#render !== null) rewrite(buffer, this.#render)
     made.turn = turn
     return buffer
@@ -135,48 +135,48 @@ export class ItemEncoder {
 
   /** Up to the collection. */
   #head(record: SlabReader, time: number, out: ItemBuffer): void {
-    out.ascii(ID)
+    out.literal(ID)
     out.string(record, stringAt.id)
-    out.ascii(TIME)
+    out.literal(TIME)
     writeTime(time, out)
-    out.ascii(this.#environment)
+    out.literal(this.#environment)
     out.string(record, stringAt.collection)
-    out.ascii(QUOTE)
+    out.literal(QUOTE)
   }
 
   /** The trace stands before the request that it came with. */
   #client(record: SlabReader, out: ItemBuffer): void {
     this.#headers.read(record.bytes, record.requestHeaders)
-    out.ascii(CLIENT)
+    out.literal(CLIENT)
     out.string(record, stringAt.clientIp)
-    out.ascii(PORT)
+    out.literal(PORT)
     out.integer(record.clientPort)
-    out.ascii(CLIENT_END)
+    out.literal(CLIENT_END)
     const { traceparent } = this.#headers
     if (traceparent !== null) out.text(`,"traceparent":${JSON.stringify(traceparent)}`)
   }
 
   #outcome(record: SlabReader, out: ItemBuffer): void {
-    out.ascii(OUTCOME)
-    out.ascii(outcomeBytes[record.outcome])
-    out.ascii(TOTAL)
+    out.literal(OUTCOME)
+    out.literal(outcomeBytes[record.outcome])
+    out.literal(TOTAL)
     out.milliseconds(record.durationMs)
-    out.ascii(UPSTREAM_MS)
+    out.literal(UPSTREAM_MS)
     out.milliseconds(record.upstreamMs)
-    out.ascii(UPSTREAM)
+    out.literal(UPSTREAM)
     out.string(record, stringAt.upstream)
-    out.ascii(QUOTE)
+    out.literal(QUOTE)
   }
 
   /** After the headers were read. */
   #requestPart(record: SlabReader, out: ItemBuffer): void {
-    out.ascii(REQUEST)
+    out.literal(REQUEST)
     const redacted = writeRequestLine(record, this.#redactor, out)
-    out.ascii(VERSION)
+    out.literal(VERSION)
     out.string(record, stringAt.requestVersion)
-    out.ascii(HEADERS)
+    out.literal(HEADERS)
     out.append(this.#headers.pairs)
-    out.ascii(HEADERS_END)
+    out.literal(HEADERS_END)
     const { requestBody } = this.#rules
     this.#bodyPart(record, record.requestBody, record.requestTrailers, requestBody, redacted, out)
   }
@@ -184,14 +184,14 @@ export class ItemEncoder {
   #responsePart(record: SlabReader, out: ItemBuffer): void {
     const { status } = record
     this.#headers.read(record.bytes, record.responseHeaders)
-    out.ascii(RESPONSE)
-    if (status === null) out.ascii(NOTHING)
+    out.literal(RESPONSE)
+    if (status === null) out.literal(NOTHING)
     else out.integer(status)
-    out.ascii(STATUS_VERSION)
+    out.literal(STATUS_VERSION)
     out.string(record, stringAt.responseVersion)
-    out.ascii(HEADERS)
+    out.literal(HEADERS)
     out.append(this.#headers.pairs)
-    out.ascii(HEADERS_END)
+    out.literal(HEADERS_END)
     const { responseBody } = this.#rules
     this.#bodyPart(record, record.responseBody, record.responseTrailers, responseBody, false, out)
   }
@@ -210,11 +210,11 @@ export class ItemEncoder {
     headers.redacted = headers.redacted || redacted || this.#trailers.redacted
     if (this.#body.write(out, record.bytes, body, headers, wanted)) this.notRedactable++
     if (this.#trailers.pairs.length > 0) {
-      out.ascii(TRAILERS)
+      out.literal(TRAILERS)
       out.append(this.#trailers.pairs)
-      out.ascii(HEADERS_END)
+      out.literal(HEADERS_END)
     }
-    out.ascii(PART_END)
+    out.literal(PART_END)
   }
 }
 

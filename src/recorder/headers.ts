@@ -1,13 +1,13 @@
 /** Header lists of a slab as the pairs of an item, redacted; and what the recorder itself needs of them. */
 import { HeaderLine, type Range } from '../queue/slab-reader.ts'
-import { ascii, ItemBuffer } from './item-buffer.ts'
+import { ItemBuffer, type Literal, literal } from './item-buffer.ts'
 import { NameSet } from './name-set.ts'
 import type { Redactor } from './redact.ts'
 
-const COMMA = ascii(',')
-const OPEN = ascii('["')
-const BETWEEN = ascii('","')
-const CLOSE = ascii('"]')
+const COMMA = literal(',')
+const OPEN = literal('["')
+const BETWEEN = literal('","')
+const CLOSE = literal('"]')
 
 /** What is to be done with a header, as bits: most have none. */
 const REDACT = 1
@@ -30,7 +30,7 @@ export class HeaderReader {
   readonly #bits: readonly number[]
   readonly #types = new LastText()
   readonly #line = new HeaderLine()
-  readonly #masked: Uint8Array | null
+  readonly #masked: Literal | null
   /** The pairs, without the brackets around them: case, order and duplicates as sent. */
   readonly pairs = new ItemBuffer()
   redacted = false
@@ -49,7 +49,7 @@ export class HeaderReader {
       return rule | (noted.get(name) ?? 0)
     })
     // The same for every value.
-    this.#masked = redactor.mode === 'mask' ? ascii(redactor.substitute('')) : null
+    this.#masked = redactor.mode === 'mask' ? literal(redactor.substitute('')) : null
   }
 
   read(bytes: Buffer, { from, to }: Range): void {
@@ -80,7 +80,7 @@ export class HeaderReader {
     const { pairs } = this
     begin(pairs, bytes, line)
     pairs.latin1(bytes, line.value, line.valueEnd)
-    pairs.ascii(CLOSE)
+    pairs.literal(CLOSE)
   }
 
   #note(bytes: Buffer, bits: number, { value, valueEnd }: HeaderLine): void {
@@ -97,9 +97,9 @@ export class HeaderReader {
     this.redacted = true
     if (this.#redactor.mode === 'remove') return
     begin(pairs, bytes, line)
-    if (this.#masked !== null) pairs.ascii(this.#masked)
+    if (this.#masked !== null) pairs.literal(this.#masked)
     else pairs.inside(this.#redactor.substitute(bytes.toString('latin1', line.value, line.valueEnd)))
-    pairs.ascii(CLOSE)
+    pairs.literal(CLOSE)
   }
 
   #show(bytes: Buffer, bits: number, line: HeaderLine): void {
@@ -109,7 +109,7 @@ export class HeaderReader {
     if (shown !== sent) this.redacted = true
     begin(pairs, bytes, line)
     pairs.inside(shown)
-    pairs.ascii(CLOSE)
+    pairs.literal(CLOSE)
   }
 }
 
@@ -131,10 +131,10 @@ class LastText {
 
 /** Begins a pair, up to its value. */
 function begin(pairs: ItemBuffer, bytes: Buffer, { name, nameEnd }: HeaderLine): void {
-  if (pairs.length > 0) pairs.ascii(COMMA)
-  pairs.ascii(OPEN)
+  if (pairs.length > 0) pairs.literal(COMMA)
+  pairs.literal(OPEN)
   pairs.latin1(bytes, name, nameEnd)
-  pairs.ascii(BETWEEN)
+  pairs.literal(BETWEEN)
 }
 
 /** RFC 9110 §5.3: several fields of one name are one list. */

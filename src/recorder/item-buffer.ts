@@ -32,12 +32,31 @@ for (const [byte, letter] of [
 escapes[QUOTE] = QUOTE
 escapes[BACKSLASH] = BACKSLASH
 
-/** ASCII that is written again and again. */
-export function ascii(text: string): Uint8Array {
-  return new Uint8Array(Buffer.from(text, 'latin1'))
+/** Four bytes at a time: the same byte in each of them, and the highest bit of each. */
+const QUOTES = 0x2222_2222
+const BACKSLASHES = 0x5c5c_5c5c
+const SPACES = 0x2020_2020
+const ONES = 0x0101_0101
+const HIGHS = 0x8080_8080 | 0
+/** Behind what is written, so that four bytes can be where fewer are meant. */
+const SLACK_BYTES = 4
+
+/** Text that is written again and again. */
+export interface Literal {
+  /** Four bytes each, the first one lowest; the last one filled up. */
+  readonly words: Int32Array
+  /** Bytes. */
+  readonly length: number
 }
 
-const POINT = ascii('.')
+export function literal(text: string): Literal {
+  const bytes = Buffer.from(text)
+  const filled = Buffer.concat([bytes, Buffer.alloc(-bytes.length & 3)])
+  const words = Int32Array.from({ length: filled.length / 4 }, (_, word) => filled.readInt32LE(word * 4))
+  return { words, length: bytes.length }
+}
+
+const POINT = literal('.')
 
 /** Writes the escape of a byte at `at`, and returns where the next one goes. */
 function writeEscape(target: Uint8Array, start: number, byte: number, escape: number): number {
@@ -56,8 +75,14 @@ function writeEscape(target: Uint8Array, start: number, byte: number, escape: nu
 }
 
 export class ItemBuffer {
-  bytes = Buffer.allocUnsafeSlow(BYTES_MIN)
+  bytes: Buffer = Buffer.allocUnsafeSlow(BYTES_MIN)
   length = 0
+  #view = viewOf(this.bytes)
+  /** Bytes that it can hold. */
+  #room = BYTES_MIN - SLACK_BYTES
+  /** What was copied from last. */
+  #source = this.bytes
+  #sourceView = this.#view
   /** Of a body: its last quote so far, or behind its end. */
   #quote = 0
   /** Of a body: whether it is known to be UTF-8. */
@@ -66,16 +91,22 @@ export class ItemBuffer {
   /** Begins a new item. */
   reset(): void {
     this.length = 0
-    if (this.bytes.length > BYTES_KEPT) this.bytes = Buffer.allocUnsafeSlow(BYTES_MIN)
+    if (this.bytes.length > BYTES_KEPT) this.#use(Buffer.allocUnsafeSlow(BYTES_MIN))
   }
 
-  /** Appends bytes as they are; quicker than a call of the system's own for the few that these are. */
-  ascii(part: Uint8Array): void {
-    this.#reserve(part.length)
-    const target = this.bytes
+  #use(bytes: Buffer): void {
+    this.bytes = bytes
+    this.#view = viewOf(bytes)
+    this.#room = bytes.length - SLACK_BYTES
+  }
+
+  /** Appends it as it is; quicker than a call of the system's own for the few bytes that these are. */
+  literal({ words, length }: Literal): void {
+    this.#reserve(length)
+    const view = this.#view
     const at = this.length
-    for (let i = 0; i < part.length; i++) target[at + i] = part[i] as number
-    this.length = at + part.length
+    for (let i = 0; i < words.length; i++) view.setInt32(at + i * 4, words[i] as number, true)
+    this.length = at + length
   }
 
   /** Appends text as UTF-8, as it is. */
@@ -107,7 +138,7 @@ export class ItemBuffer {
     if (fraction === 0) return
     let digits = 3
     for (; fraction % 10 === 0; digits--) fraction /= 10
-    this.ascii(POINT)
+    this.literal(POINT)
     this.digits(fraction, digits)
   }
 
@@ -126,11 +157,18 @@ export class ItemBuffer {
   }
 
   /** Appends latin1 as the inside of a JSON string. */
-  latin1(source: Uint8Array, from: number, to: number): void {
+  latin1(source: Buffer, from: number, to: number): void {
     this.#reserve((to - from) * 6)
     const target = this.bytes
     const shift = this.length - from
+    const view = this.#view
+    const read = this.#viewOf(source)
     let at = from
+    for (; at + 4 <= to; at += 4) {
+      const word = read.getInt32(at, true)
+      if (specials(word, HIGHS) !== 0) break
+      view.setInt32(at + shift, word, true)
+    }
     for (; at < to; at++) {
       const byte = source[at] as number
       if (escapes[byte] !== PLAIN) break
@@ -200,8 +238,11 @@ export class ItemBuffer {
    * Appends bytes up to one that needs a closer look, and returns where that stands. No call and no field in
    * its loop: with one in it each byte would take three times as long.
    */
-  #plain(source: Uint8Array, from: number, to: number, watch: FieldWatch | null): number {
+  #plain(source: Buffer, from: number, to: number, watch: FieldWatch | null): number {
     const target = this.bytes
+    const view = this.#view
+    const read = this.#viewOf(source)
+    const wideBits = this.#wide ? 0 : HIGHS
     const lengths = watch === null ? 0 : watch.lengths
     const firsts = watch === null ? escapes : watch.firsts
     const plainWide = this.#wide ? WIDE : PLAIN
@@ -209,6 +250,16 @@ export class ItemBuffer {
     let end = this.length
     let at = from
     for (; at < to; at++) {
+      while (at + 4 <= to) {
+        const word = read.getInt32(at, true)
+        const found = specials(word, wideBits)
+        view.setInt32(end, word, true)
+        const plain = found === 0 ? 4 : (31 - Math.clz32(found & -found)) >> 3
+        at += plain
+        end += plain
+        if (found !== 0) break
+      }
+      if (at === to) break
       const byte = source[at] as number
       const escape = escapes[byte] as number
       if (escape !== PLAIN && escape !== plainWide) {
@@ -240,10 +291,35 @@ export class ItemBuffer {
   }
 
   #reserve(bytes: number): void {
-    const needed = this.length + bytes
-    if (needed <= this.bytes.length) return
+    if (this.length + bytes <= this.#room) return
+    const needed = this.length + bytes + SLACK_BYTES
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2))
     this.bytes.copy(larger, 0, 0, this.length)
-    this.bytes = larger
+    this.#use(larger)
   }
+
+  /** All that it reads from lies in a few slabs, one after the other. */
+  #viewOf(source: Buffer): DataView {
+    if (source !== this.#source) {
+      this.#source = source
+      this.#sourceView = viewOf(source)
+    }
+    return this.#sourceView
+  }
+}
+
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
+/**
+ * The highest bit of the first byte of a word that needs an escape, or is among `wideBits`; bits above it say
+ * nothing. A byte is 0 or below a space where taking 1 or a space from it borrows.
+ */
+function specials(word: number, wideBits: number): number {
+  const quotes = word ^ QUOTES
+  const backslashes = word ^ BACKSLASHES
+  const escaped =
+    ((word - SPACES) & ~word) | ((quotes - ONES) & ~quotes) | ((backslashes - ONES) & ~backslashes)
+  return (escaped & HIGHS) | (word & wideBits)
 }

@@ -1,12 +1,12 @@
 /** Times in items. */
 import type { SlabReader } from '../queue/slab-reader.ts'
-import { ascii, type ItemBuffer } from './item-buffer.ts'
+import { literal, type ItemBuffer } from './item-buffer.ts'
 
 const SECOND_CHARS = 20
-const Z = ascii('Z')
+const Z = literal('Z')
 
 let second = -1
-let prefix = ascii('')
+let prefix = literal('')
 
 /** When the head of the answer was seen, or the exchange ended without one; Unix milliseconds. */
 export function answeredAt(record: SlabReader): number {
@@ -19,10 +19,10 @@ export function writeTime(unixMs: number, out: ItemBuffer): void {
   const whole = Math.floor(unixMs)
   const at = Math.floor(whole / 1000)
   if (at !== second) {
-    prefix = ascii(new Date(at * 1000).toISOString().slice(0, SECOND_CHARS))
+    prefix = literal(new Date(at * 1000).toISOString().slice(0, SECOND_CHARS))
     second = at
   }
-  out.ascii(prefix)
+  out.literal(prefix)
   out.digits(whole - at * 1000, 3)
-  out.ascii(Z)
+  out.literal(Z)
 }

@@ -1,14 +1,14 @@
 /** The request line of an item: method, scheme and host, and the target as path and query, redacted. */
 import { stringAt } from '../queue/slab-format.ts'
 import type { SlabReader } from '../queue/slab-reader.ts'
-import { ascii, type ItemBuffer } from './item-buffer.ts'
+import { literal, type ItemBuffer } from './item-buffer.ts'
 import type { Redactor } from './redact.ts'
 
 const QUERY_MARK = 0x3f
-const SCHEME = ascii('","scheme":"')
-const HOST = ascii('","host":"')
-const PATH = ascii('","path":"')
-const QUERY = ascii('","query":"')
+const SCHEME = literal('","scheme":"')
+const HOST = literal('","host":"')
+const PATH = literal('","path":"')
+const QUERY = literal('","query":"')
 
 function pathEnd(record: SlabReader): number {
   const { bytes } = record
@@ -50,12 +50,12 @@ function writeQuery(record: SlabReader, redactor: Redactor, out: ItemBuffer): bo
 /** Appends method to query, inside a string that is open before and after; returns the same. */
 export function writeRequestLine(record: SlabReader, redactor: Redactor, out: ItemBuffer): boolean {
   out.string(record, stringAt.method)
-  out.ascii(SCHEME)
+  out.literal(SCHEME)
   out.string(record, stringAt.scheme)
-  out.ascii(HOST)
+  out.literal(HOST)
   out.string(record, stringAt.host)
-  out.ascii(PATH)
+  out.literal(PATH)
   const path = writePath(record, redactor, out)
-  out.ascii(QUERY)
+  out.literal(QUERY)
   return writeQuery(record, redactor, out) || path
 }
