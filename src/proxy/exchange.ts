@@ -217,9 +217,8 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
 
   onUploadWanted(): void {
     this.#touchedAt = UNSEEN
-    // RFC 9110 §10.1.1: an upstream that was not asked cannot say; one of HTTP/1.0 never is.
-    const asked = this.head.expectAt !== -1 && this.#attempt?.upstream.old === false
-    if (this.#expects && !asked) this.#continue()
+    // RFC 9110 §10.1.1: an upstream that was not asked cannot say.
+    if (this.#expects && this.#attempt?.asked === false) this.#continue()
     this.upload?.read()
   }
 

@@ -52,6 +52,11 @@ export class Attempt {
   answering = false
   /** Anything of the request may have reached the upstream. */
   sent = false
+  /**
+   * It was told that the client waits for a 100; one of HTTP/1.0 never is. What it answers may change how it
+   * is seen, not what it was asked.
+   */
+  asked = false
   /** The socket took the head of an upload: it had not failed when the next piece was written. */
   begunWell = false
   #answered: Answered | null
@@ -91,7 +96,8 @@ export class Attempt {
       answered.onRequestSent()
       return
     }
-    if (request.expectAt !== -1 && !upstream.old) this.#write(connection, head)
+    this.asked = request.expectAt !== -1 && !upstream.old
+    if (this.asked) this.#write(connection, head)
     else this.#held = head
     answered.onUploadWanted()
     // After what the client has sent already, which comes in the same tick.

@@ -12,7 +12,7 @@ const firstSeed = number('MIRRORGATE_FUZZ_SEED') ?? 2000
 const recorded: Readonly<Record<string, readonly number[]>> = {
   requests: [23, 55, 104, 157, 1063, 5138, 504450],
   answers: [],
-  uploads: [59, 5410, 777664, 777822],
+  uploads: [59, 5410, 777664, 777822, 52002095, 52004093],
 }
 /** A run ends with either bound. */
 export const boxMs = (number('MIRRORGATE_FUZZ_SECONDS') ?? 3) * 1000

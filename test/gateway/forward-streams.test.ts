@@ -163,6 +163,25 @@ test('before an HTTP/1.0 upstream the gateway answers 100 itself', async () => {
   expect(heads[1]).toContain('X-A: b')
 })
 
+test('an HTTP/1.0 answer that comes before the body is not interrupted by a 100', async () => {
+  const length = 4_000_000
+  const upstream = await startRawUpstream((socket) => {
+    let bytes = 0
+    socket.on('data', (chunk) => {
+      if (bytes === 0) socket.write('HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nhalf')
+      bytes += chunk.length
+      if (bytes > length) socket.write('half')
+    })
+  })
+  const thread = await startThread(upstream)
+  const client = await RawClient.connect(thread.port)
+  client.send(expecting('/', length))
+  await client.arrives('half')
+  client.send(Buffer.alloc(length))
+  const { status, interim, body } = await client.response()
+  expect([status, interim, body.toString()]).toEqual([200, [], 'halfhalf'])
+})
+
 test('Expect without a body, or from HTTP/1.0, ends at the gateway', async () => {
   const upstream = await startUpstream()
   const thread = await startThread(upstream)
