@@ -5,7 +5,7 @@ import type { Store } from '../../src/store/store.ts'
 import { activity, expectIntact, newStore, openStore, randomFrom } from './rig.ts'
 
 const ENTRIES = 72_000
-const QUERIES = 80
+const QUERIES = 60
 const DAY_MS = 86_400_000
 const begin = Date.parse('2024-06-01T00:00:00Z')
 

@@ -15,12 +15,10 @@ import { type Random, randomOf } from '../support/random.ts'
 
 type Schema = schemas.JsonSchema
 
-const ofDeliveries = deliveryKinds.flatMap((kind) => [
-  ...sinks
-    .filter((sink) => kind === 'mirrors' || schemas.takesEvents(sink))
-    .map((sink): [string, Schema] => [`${kind} ${sink.name}`, schemas.deliverySchema(kind, sink)]),
-  [kind, schemas.openDeliverySchema(kind)] as [string, Schema],
-])
+const ofDeliveries = [
+  ...sinks.map((sink): [string, Schema] => [`sink ${sink.name}`, schemas.deliverySchema('mirrors', sink)]),
+  ...deliveryKinds.map((kind): [string, Schema] => [kind, schemas.openDeliverySchema(kind)]),
+]
 const ofProviders = providers.map((one): [string, Schema] => [`provider ${one.name}`, providerSchema(one)])
 const all: [string, Schema][] = [
   ['the file', schemas.fileSchema()],
@@ -98,7 +96,7 @@ function valueFor(schema: Schema, random: Random): unknown {
   return type === 'boolean' ? random.once(2) : 'a'.repeat(Math.max(0, bound + random.below(3)))
 }
 
-const ROUNDS = 40
+const ROUNDS = 25
 
 test.each(all)('of values for %s it says what ajv says', (_name, schema) => {
   const validate = ajv.compile(schema)

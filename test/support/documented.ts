@@ -158,7 +158,7 @@ export class Documented {
     'audit-log-destinations': () => this.#destination(),
     portals: async () => {
       const portal = randomUUID()
-      const body = { audit_log_destination_id: await this.#destination(), enabled: true }
+      const body = { audit_log_destination_id: this.#destinationId, enabled: true }
       const path = `/v3/portals/${portal}/audit-log-webhook`
       const { status, text } = await this.send({ as: 'admin', method: 'PATCH', path, body })
       expect(status, text).toBe(200)
