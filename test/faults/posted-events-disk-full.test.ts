@@ -71,7 +71,11 @@ mounting('nothing is half stored, and forwarding goes on (needs root to mount)',
   const wanted = idsOf([...first, ...half, ...last])
   for (const name of ['jobs', 'copies']) {
     expectIdentity(await streamed(gateway, name, wanted.length))
-    expect(idsOf(await arrived(receiver, name, wanted.length))).toEqual(wanted)
+    const ids = idsOf(await arrived(receiver, name, wanted.length))
+    // What was delivered within 200 ms of the kill is not noted yet, and comes again: in order, and whole.
+    const repeated = idsOf(first)
+    const twice = ids.slice(0, 2 * repeated.length).join() === [...repeated, ...repeated].join()
+    expect(twice ? ids.slice(repeated.length) : ids).toEqual(wanted)
   }
 
   const after = await countsOf(gateway)
