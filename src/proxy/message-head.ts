@@ -24,6 +24,14 @@ export function initialsOf(names: readonly string[]): Int32Array {
   return initials
 }
 
+/** The name of a line in small letters where it may be one of those; empty for all others. */
+export function namedBy(initials: Int32Array, text: string, { from, colon }: Line): string {
+  const length = colon - from
+  if (length >= initials.length) return ''
+  const bit = ((initials[length] as number) >>> (text.charCodeAt(from) & 31)) & 1
+  return bit === 1 ? text.slice(from, colon).toLowerCase() : ''
+}
+
 export abstract class MessageHead {
   /** HTTP/1.0: no chunks, and its connection ends unless it says otherwise. */
   readonly old: boolean

@@ -5,7 +5,7 @@
 import { limits } from '../contract/limits.ts'
 import { forwardedElement, type Scheme } from './forwarded.ts'
 import { claims, lineOf } from './headers.ts'
-import { initialsOf, type Line, MessageHead, type Taken } from './message-head.ts'
+import { initialsOf, type Line, MessageHead, namedBy, type Taken } from './message-head.ts'
 import { withHost } from './upstream-request.ts'
 
 const saneRequestId = new RegExp(`^[A-Za-z0-9._~:/+=-]{1,${limits.request_id_chars_max}}$`)
@@ -65,16 +65,13 @@ export class RequestHead extends MessageHead {
   }
 
   take(text: string, line: Line): boolean {
-    const { from, colon } = line
-    const length = colon - from
-    const initial = text.charCodeAt(from) & 31
-    let name = ''
-    if (length < initials.length && (((initials[length] as number) >>> initial) & 1) === 1) {
-      name = text.slice(from, colon).toLowerCase()
+    const name = namedBy(initials, text, line)
+    if (name !== '') {
       const taken = this.#take(name, text.slice(line.valueFrom, line.valueTo))
       if (taken !== 'kept') return taken === 'dropped'
     }
-    if (initial === X && !this.trusted && claims(text.slice(from, colon))) return true
+    const { from, colon } = line
+    if (!this.trusted && (text.charCodeAt(from) & 31) === X && claims(text.slice(from, colon))) return true
     const at = this.keep(text, line)
     if (name === 'host') this.hostAt = at
     else if (name === 'expect') this.expectAt = at

@@ -1,5 +1,5 @@
 /** The head of an upstream's answer: what it says of framing and connection, and the lines that go on. */
-import { initialsOf, type Line, MessageHead, type Taken } from './message-head.ts'
+import { initialsOf, type Line, MessageHead, namedBy, type Taken } from './message-head.ts'
 
 /** Which fields need more than being kept: see `#take`. */
 const initials = initialsOf([
@@ -20,14 +20,9 @@ export class ResponseHead extends MessageHead {
   }
 
   take(text: string, line: Line): boolean {
-    const { from, colon } = line
-    const length = colon - from
-    const initial = text.charCodeAt(from) & 31
-    if (length < initials.length && (((initials[length] as number) >>> initial) & 1) === 1) {
-      const taken = this.#take(
-        text.slice(from, colon).toLowerCase(),
-        text.slice(line.valueFrom, line.valueTo),
-      )
+    const name = namedBy(initials, text, line)
+    if (name !== '') {
+      const taken = this.#take(name, text.slice(line.valueFrom, line.valueTo))
       if (taken !== 'kept') return taken === 'dropped'
     }
     this.keep(text, line)

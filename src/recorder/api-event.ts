@@ -40,7 +40,7 @@ const QUOTE = literal('"')
 const agentName = new NameSet(['user-agent'])
 
 /** As they stand in items. */
-export const outcomeBytes = Object.fromEntries(
+export const outcomeTexts = Object.fromEntries(
   outcomes.map((outcome) => [outcome, literal(outcome)]),
 ) as Readonly<Record<Outcome, Literal>>
 
@@ -83,7 +83,7 @@ export class SummaryWriter {
     out.literal(UPSTREAM)
     out.string(record, stringAt.upstream)
     out.literal(OUTCOME)
-    out.literal(outcomeBytes[record.outcome])
+    out.literal(outcomeTexts[record.outcome])
     out.literal(REQUEST_BYTES)
     out.integer(record.requestBody.size)
     out.literal(RESPONSE_BYTES)

@@ -4,7 +4,7 @@ import type { RecordMirror } from '../contract/tasks.ts'
 import { stringAt } from '../queue/slab-format.ts'
 import type { BodyRange, Range, SlabReader } from '../queue/slab-reader.ts'
 import { type ItemRenderer, itemRenderer } from '../render/items.ts'
-import { isApi, outcomeBytes, SummaryWriter } from './api-event.ts'
+import { isApi, outcomeTexts, SummaryWriter } from './api-event.ts'
 import { BodyWriter } from './body.ts'
 import { HeaderReader } from './headers.ts'
 import { ItemBuffer, type Literal, literal } from './item-buffer.ts'
@@ -158,7 +158,7 @@ export class ItemEncoder {
 
   #outcome(record: SlabReader, out: ItemBuffer): void {
     out.literal(OUTCOME)
-    out.literal(outcomeBytes[record.outcome])
+    out.literal(outcomeTexts[record.outcome])
     out.literal(TOTAL)
     out.milliseconds(record.durationMs)
     out.literal(UPSTREAM_MS)

@@ -203,6 +203,16 @@ export class ItemBuffer {
    * when `watch` suspects a field in it: both are found on the way, so that most bodies are read once.
    */
   body(source: Buffer, from: number, to: number, watch: FieldWatch | null): boolean {
+    const known = this.#source
+    const view = this.#sourceView
+    const isWhole = this.#body(source, from, to, watch)
+    // What was decoded may be large, and is not read again: only a slab is worth its view.
+    this.#source = known
+    this.#sourceView = view
+    return isWhole
+  }
+
+  #body(source: Buffer, from: number, to: number, watch: FieldWatch | null): boolean {
     const before = this.length
     this.#quote = to
     this.#wide = false
