@@ -4,7 +4,7 @@ import { NamesSpentError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import { Slots } from '../telemetry/counters.ts'
 import { clientConnectionsMax } from './descriptors.ts'
-import type { DataPlan } from './messages.ts'
+import type { DataPlan } from './thread-messages.ts'
 
 /** Slots of collections, upstreams and mirrors: given out once, kept for the life of the process. */
 export class PlanSlots {

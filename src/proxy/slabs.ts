@@ -15,7 +15,7 @@ import {
   writeRecord,
 } from '../queue/slab.ts'
 import { type Counters, Counters as Cells, mirrorCell, threadCell } from '../telemetry/counters.ts'
-import type { FromThread } from './messages.ts'
+import type { FromThread } from './thread-messages.ts'
 
 type SlabMessage = Extract<FromThread, { type: 'slab' }>
 

@@ -5,7 +5,7 @@
 import { BlockList, isIPv6 } from 'node:net'
 import { Counters as Cells } from '../telemetry/counters.ts'
 import { Balancer, RetryBudget } from './balance.ts'
-import type { DataPlan } from './messages.ts'
+import type { DataPlan } from './thread-messages.ts'
 import { type Routable, Router } from './route.ts'
 import { MirrorRule } from './tap.ts'
 import { Upstream, type UpstreamHost, type UpstreamSpec, poolKey } from './upstream-pool.ts'

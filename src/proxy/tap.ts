@@ -3,7 +3,7 @@
  * bodies, and decides at its end which mirrors do. A piece reaches this file only after it was handed to
  * the writer.
  */
-import type { DataPlan } from './messages.ts'
+import type { DataPlan } from './thread-messages.ts'
 import type { KeptBody } from '../queue/slab.ts'
 import { fieldValue } from './headers.ts'
 import type { Piece } from './pieces.ts'

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Counters } from '../telemetry/counters.ts'
 import { TICK_MS } from './clock.ts'
-import type { FromThread, ThreadData, ToThread } from './messages.ts'
+import type { FromThread, ThreadData, ToThread } from './thread-messages.ts'
 import { ProxyServer } from './server.ts'
 import { SlabPool } from './slabs.ts'
 

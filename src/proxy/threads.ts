@@ -8,7 +8,7 @@ import { StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import { Counters, threadCell, upstreamCell } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { DataPlan, FromThread, ThreadData, ToThread } from './messages.ts'
+import type { DataPlan, FromThread, ThreadData, ToThread } from './thread-messages.ts'
 
 export type SlabMessage = Extract<FromThread, { type: 'slab' }>
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type SecureContext } from 'node:tls'
-import type { DataPlan } from './messages.ts'
+import type { DataPlan } from './thread-messages.ts'
 
 type TlsPlan = NonNullable<DataPlan['collections'][number]['tls']>
 

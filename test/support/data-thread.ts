@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads'
 import { Value } from 'typebox/value'
 import { type GatewayFile, GatewaySchema } from '../../src/config/schema.ts'
 import type { CapturedExchange } from '../../src/contract/exchange.ts'
-import type { DataPlan, FromThread, ThreadData, ToThread } from '../../src/proxy/messages.ts'
+import type { DataPlan, FromThread, ThreadData, ToThread } from '../../src/proxy/thread-messages.ts'
 import {
   Counters,
   collectionCell,
