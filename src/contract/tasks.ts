@@ -131,6 +131,8 @@ export interface IndexTask {
 export interface IndexedFrame extends FrameMeta {
   readonly thread: number
   readonly sequence: number
+  /** Of the batch that began with it when it was sent last, headers included; 0 for none. */
+  readonly batchBytes: number
 }
 
 export interface IndexResult {
@@ -208,10 +210,12 @@ export interface SpoolRange {
   readonly to: number
   readonly itemFrom: number
   readonly itemTo: number
+  /** It is a whole batch: its segment is to say so before it is sent. */
+  readonly mark: boolean
 }
 
 /** A range of ids of the activity log. */
-export interface LogRange extends Omit<SpoolRange, 'path'> {
+export interface LogRange extends Omit<SpoolRange, 'path' | 'mark'> {
   readonly log: { readonly dataDir: string; readonly filter: EntryFilter }
   /** What must be found in it. */
   readonly items: number

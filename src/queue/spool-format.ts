@@ -2,26 +2,34 @@
  * The format of a segment, which is the disk side of a leg: an append-only file of frames.
  *
  *   segment  ┌ header 16 ┐┌───────── frame ──────────┐┌─ frame ─ …     <created>-<pid>.<thread>-<number>.seg
- *            │ MGSEG v1  ││ header 48 │ NDJSON       ││
+ *            │ MGSEG v2  ││ header 48 │ NDJSON       ││
  *            └───────────┘└──────────────────────────┘└────────
  *
  *   frame header, little endian
  *     0 u32 magic "MGFR"     16 u32 CRC-32 of the payload     32 f64 start of the newest exchange, Unix ms
- *     4 u32 data thread      20 u32 slab number               40 u32 reserved
- *     8 u32 items            24 f64 start of the oldest       44 u32 CRC-32 of bytes 0..43
- *    12 u32 payload bytes        exchange, Unix ms
+ *     4 u32 data thread      20 u32 slab number               40 u32 batch mark
+ *     8 u32 items            24 f64 start of the oldest       44 u32 CRC-32 of bytes 0..43, the mark
+ *    12 u32 payload bytes        exchange, Unix ms                as zero
+ *
+ * The batch mark is written over a zero before the batch that begins with this frame is sent for the first
+ * time: its bytes, headers included. After a crash the same frames go out under the same id.
  *
  * A segment has one writer: one recorder thread, or whoever has the turn to write posted events. After a
  * restart it is never appended to again.
  */
+import fs from 'node:fs'
 import { threadId } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
-import type { FrameMeta } from '../contract/tasks.ts'
+import type { FrameMeta, IndexedFrame } from '../contract/tasks.ts'
 
-export const SEGMENT_MAGIC = Buffer.from('MGSEG\0\x01\0')
+const SEGMENT_MAGIC = Buffer.from('MGSEG\0\x02\0')
+/** Version 1 had no marks, and zeros in their place. */
+const SEGMENT_MAGIC_1 = Buffer.from('MGSEG\0\x01\0')
 export const SEGMENT_HEADER = 16
 const FRAME_MAGIC = 0x5246474d
 export const FRAME_HEADER = 48
+const CRC_AT = 44
+const MARK_AT = 40
 export const FRAME_MAGIC_BYTES = Buffer.from('MGFR')
 
 /** What a frame says of itself beside its payload. */
@@ -58,6 +66,26 @@ export function segmentHeader(): Buffer {
   return header
 }
 
+/** Whether what begins a file is the header of a segment that can be read. */
+export function isSegment(bytes: Buffer): boolean {
+  return [SEGMENT_MAGIC, SEGMENT_MAGIC_1].some((magic) => bytes.subarray(0, magic.length).equals(magic))
+}
+
+/**
+ * Writes into a segment that a batch of so many bytes, beginning with the frame at `offset`, is about to be
+ * sent. Throws the file system's error. Synchronous: four bytes over what is in memory, mostly.
+ */
+export function markBatch(file: string, offset: number, bytes: number): void {
+  const mark = Buffer.alloc(4)
+  mark.writeUInt32LE(bytes)
+  const fd = fs.openSync(file, 'r+')
+  try {
+    fs.writeSync(fd, mark, 0, mark.length, offset + MARK_AT)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
 export function writeFrameHeader(header: Buffer, payload: Buffer, info: FrameInfo): void {
   header.writeUInt32LE(FRAME_MAGIC, 0)
   header.writeUInt32LE(info.thread, 4)
@@ -67,17 +95,20 @@ export function writeFrameHeader(header: Buffer, payload: Buffer, info: FrameInf
   header.writeUInt32LE(info.sequence >>> 0, 20)
   header.writeDoubleLE(info.oldest, 24)
   header.writeDoubleLE(info.newest, 32)
-  header.writeUInt32LE(0, 40)
-  header.writeUInt32LE(crc32(header.subarray(0, 44)), 44)
+  header.writeUInt32LE(0, MARK_AT)
+  header.writeUInt32LE(headerCrc(header), CRC_AT)
+}
+
+const noMark = Buffer.alloc(CRC_AT - MARK_AT)
+
+function headerCrc(header: Buffer): number {
+  return crc32(noMark, crc32(header.subarray(0, MARK_AT)))
 }
 
 /** Frame header at an offset, or null when there is none. */
-export function parseFrameHeader(
-  bytes: Buffer,
-  at: number,
-): (FrameMeta & { crc: number; thread: number; sequence: number }) | null {
+export function parseFrameHeader(bytes: Buffer, at: number): (IndexedFrame & { crc: number }) | null {
   if (at + FRAME_HEADER > bytes.length || bytes.readUInt32LE(at) !== FRAME_MAGIC) return null
-  if (crc32(bytes.subarray(at, at + 44)) !== bytes.readUInt32LE(at + 44)) return null
+  if (headerCrc(bytes.subarray(at, at + FRAME_HEADER)) !== bytes.readUInt32LE(at + CRC_AT)) return null
   return {
     offset: at,
     length: FRAME_HEADER + bytes.readUInt32LE(at + 12),
@@ -87,5 +118,6 @@ export function parseFrameHeader(
     crc: bytes.readUInt32LE(at + 16),
     thread: bytes.readUInt32LE(at + 4),
     sequence: bytes.readUInt32LE(at + 20),
+    batchBytes: bytes.readUInt32LE(at + MARK_AT),
   }
 }

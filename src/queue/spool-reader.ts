@@ -7,9 +7,9 @@ import type { FrameMeta, IndexedFrame, IndexResult, IndexTask } from '../contrac
 import {
   FRAME_HEADER,
   FRAME_MAGIC_BYTES,
+  isSegment,
   parseFrameHeader,
   SEGMENT_HEADER,
-  SEGMENT_MAGIC,
 } from './spool-format.ts'
 
 const read = promisify(fs.read)
@@ -26,7 +26,7 @@ export async function indexSegment(task: IndexTask): Promise<IndexResult> {
   })
   const frames: IndexedFrame[] = []
   const corrupt: FrameMeta[] = []
-  const known = bytes.subarray(0, SEGMENT_MAGIC.length).equals(SEGMENT_MAGIC)
+  const known = isSegment(bytes)
   let at = task.from === 0 ? Math.min(SEGMENT_HEADER, bytes.length) : task.from
   let end = known ? at : 0
   let skipped = 0

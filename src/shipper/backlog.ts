@@ -153,20 +153,31 @@ export abstract class Backlog {
     void this.removeFinished()
   }
 
+  /** What only the store can know of a batch: its parts, or its place in the log. */
+  protected storeBatch(batch: Batch): void {
+    batch.stored = true
+    this.ledger.putBatch(batchRecord(batch))
+  }
+
+  /** A batch that is over. */
+  forgetBatch(batch: Batch): void {
+    if (batch.stored) this.ledger.removeBatch(batch.id)
+  }
+
   /** The first part of a batch needs nothing more. */
   protected settlePart(batch: Batch): void {
     const [from, to] = batch.parts.shift() as [number, number]
     this.queue.settleItems(batch.segment, to - from)
     batch.failures = 0
     if (batch.parts.length > 0) {
-      this.ledger.putBatch(batchRecord(batch))
+      this.storeBatch(batch)
       this.noteSegment(batch.segment)
       this.ledger.flushSoon()
       this.batches.fail(batch)
       return
     }
     this.queue.settleRange(batch.segment, batch.from, batch.to, batch.bytes)
-    this.ledger.removeBatch(batch.id)
+    this.forgetBatch(batch)
     this.noteSegment(batch.segment)
     this.ledger.flushSoon()
     if (batch.segment.closed) void this.removeFinished()
@@ -257,7 +268,7 @@ export abstract class Backlog {
       const rest = batch.parts.reduce((sum, [from, to]) => sum + to - from, 0)
       this.queue.settleItems(batch.segment, rest)
       this.queue.settleRange(batch.segment, batch.from, batch.to, batch.bytes)
-      this.ledger.removeBatch(batch.id)
+      this.forgetBatch(batch)
       this.noteSegment(batch.segment)
       items += rest
     }

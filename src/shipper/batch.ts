@@ -14,7 +14,9 @@ export interface Batch {
   readonly id: string
   /** Item ranges still to be delivered, ascending; more than one after a split. */
   parts: [from: number, to: number][]
-  /** Whether the store knows it: then a restart sends it again under this id. */
+  /** Written to the store, or about to be. */
+  stored: boolean
+  /** The store has it. */
   recorded: boolean
   /** Failed tries since its last progress. */
   failures: number
@@ -46,6 +48,7 @@ export function makeBatch(leg: string, run: Run): Batch {
     bytes: run.bytes,
     id: batchId(leg, run.segment.name, from, to),
     parts: [[0, run.items]],
+    stored: false,
     recorded: false,
     failures: 0,
     firstFailedAt: 0,
@@ -53,6 +56,12 @@ export function makeBatch(leg: string, run: Run): Batch {
     unanswered: false,
     unreachable: false,
   }
+}
+
+/** Its segment can say that it was sent; of the log, and of parts of a batch, the store must. */
+export function isMarkable({ segment, parts, items }: Batch): boolean {
+  const [part, ...others] = parts
+  return segment.log === null && others.length === 0 && part?.[0] === 0 && part[1] === items
 }
 
 /** Item ranges that are still to be delivered of each frame, counted from the frame's own first item. */

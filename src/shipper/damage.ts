@@ -29,7 +29,7 @@ export function dissolve(leg: Backlog, batch: Batch, failure: Failure): void {
     else leg.batches.fail(batchOfRest(leg, batch.segment, frame, rest))
   }
   leg.queue.putBack(batch.segment, whole)
-  leg.ledger.removeBatch(batch.id)
+  leg.forgetBatch(batch)
   leg.noteSegment(batch.segment)
   if (batch.segment.closed) void leg.removeFinished()
 }
@@ -41,7 +41,7 @@ function expired(leg: Backlog, batch: Batch, { corrupt }: Failure): readonly Fra
   if (!untouched || standing <= batch.from) return []
   leg.queue.putBack(batch.segment, batch.frames)
   if (leg.expireTo(batch.segment, standing) > 0) {
-    leg.ledger.removeBatch(batch.id)
+    leg.forgetBatch(batch)
     return null
   }
   // Retention took nothing of it: why items are missing nobody knows, and they are given up as a whole.

@@ -9,6 +9,7 @@ import { limits } from '../contract/limits.ts'
 import type { Batch, Sink, SinkDefinition } from '../contract/plugin.ts'
 import { scrubber } from '../contract/scrub.ts'
 import type { FrameMeta, LogRange, ShipResult, ShipTask, SpoolRange, Target } from '../contract/tasks.ts'
+import { markBatch } from '../queue/spool-format.ts'
 import { readRange } from '../queue/spool-reader.ts'
 import { renderEvents } from '../render/events.ts'
 import type { ActivityRuns } from '../store/activity/runs.ts'
@@ -131,8 +132,18 @@ export async function closeSinks(): Promise<void> {
 
 async function read(source: SpoolRange, memory: Buffer): Promise<Payload> {
   const { path, from, to, itemFrom, itemTo } = source
+  if (source.mark) tryToMark(source)
   const range = await readRange(path, from, to, memory)
   return range.corrupt.length > 0 ? range : itemsOf(range, itemFrom, itemTo)
+}
+
+/** A disk that refuses must not stop deliveries: after a crash the batch may then come under another id. */
+function tryToMark({ path, from, to }: SpoolRange): void {
+  try {
+    markBatch(path, from, to - from)
+  } catch {
+    // Whether the file can be read is found out next.
+  }
 }
 
 let runs: ActivityRuns | null = null

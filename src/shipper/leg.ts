@@ -9,7 +9,7 @@ import type { LegState } from '../admin/commands.ts'
 import { limits } from '../contract/limits.ts'
 import type { ShipResult } from '../contract/tasks.ts'
 import { Backlog, type BacklogParts } from './backlog.ts'
-import { type Batch, batchRecord, halve, makeBatch, partId } from './batch.ts'
+import { type Batch, halve, isMarkable, makeBatch, partId } from './batch.ts'
 import { dissolve } from './damage.ts'
 import type { LegNews, LegSettings } from './leg-host.ts'
 import { ownerKey } from './owners.ts'
@@ -150,12 +150,13 @@ export class Leg extends Backlog {
     this.batches.flying.add(batch)
     // Before the first wait: what is pumped meanwhile must see it.
     this.#pace(batch, settings)
-    if (!batch.recorded) {
-      this.ledger.putBatch(batchRecord(batch))
+    if (!batch.recorded && !isMarkable(batch)) {
+      this.storeBatch(batch)
       // A store that refuses (disk full) must not stop deliveries: they are what frees the disk.
       batch.recorded = await this.ledger.flush()
     }
     const part = batch.parts[0] as [number, number]
+    const source = this.sourceOf(batch.segment).range(batch, part)
     this.ledger.attempts += 1
     this.ledger.lastAttemptAt = Date.now()
     const result = await this.host.ship({
@@ -163,7 +164,7 @@ export class Leg extends Backlog {
       leg: this.name,
       batchId: partId(batch),
       timeoutMs: settings.delivery.timeout_ms,
-      source: this.sourceOf(batch.segment).range(batch, part),
+      source,
       keepItem: true,
     })
     this.batches.flying.delete(batch)
@@ -261,7 +262,7 @@ export class Leg extends Backlog {
     const [from, to] = batch.parts[0] as [number, number]
     if (to - from > 1) {
       halve(batch)
-      this.ledger.putBatch(batchRecord(batch))
+      this.storeBatch(batch)
       this.batches.fail(batch)
       return
     }

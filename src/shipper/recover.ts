@@ -43,7 +43,8 @@ export async function recoverLeg(
     const record = stored.segments.get(name)
     const index = await readable(leg, host, name)
     const segment = recoverSegment(leg, name, { record, partlySettled: partlySettled(stored, name) }, index)
-    reopenBatches(leg, segment, stored, reopened)
+    reopenStored(leg, segment, stored, reopened)
+    reopenMarked(leg, segment, index.frames, reopened)
     // Only now: what an open batch has settled stood twice before.
     leg.noteSegment(segment)
     queue.unloadRead(segment)
@@ -51,7 +52,7 @@ export async function recoverLeg(
   for (const [name, { log, ...record }] of stored.segments) {
     if (log === undefined) continue
     const segment = await recoverRun(leg, name, { log, record }, stored)
-    reopenBatches(leg, segment, stored, reopened)
+    reopenStored(leg, segment, stored, reopened)
     leg.noteSegment(segment)
     queue.unloadRead(segment)
   }
@@ -186,8 +187,21 @@ function missingFile(leg: Leg, name: string, record: SegmentRecord): void {
   leg.ledger.putSegment(name, null)
 }
 
-/** Batches that were open: the same ranges under the same ids, less the parts that were already settled. */
-function reopenBatches(leg: Leg, segment: Segment, stored: StoredLeg, reopened: Batch[]): void {
+/** Batches that were on their way, as their segment says: the same ranges under the same ids. */
+function reopenMarked(leg: Leg, segment: Segment, frames: readonly IndexedFrame[], reopened: Batch[]): void {
+  for (const { offset, batchBytes } of frames) {
+    if (batchBytes === 0) continue
+    const run = leg.queue.takeRange(segment, offset, offset + batchBytes)
+    if (run === null) continue
+    // What was damaged since, or is settled, or part of an earlier one, leaves no batch of that range.
+    if (run.frames[0]?.offset === offset && run.bytes === batchBytes)
+      reopened.push(makeBatch(leg.ledger.key, run))
+    else leg.queue.putBack(segment, run.frames)
+  }
+}
+
+/** Batches that the store knows: the same ranges under the same ids, less the parts that were settled. */
+function reopenStored(leg: Leg, segment: Segment, stored: StoredLeg, reopened: Batch[]): void {
   for (const record of stored.batches) {
     if (record.segment !== segment.name) continue
     const run = leg.queue.takeRange(segment, record.from, record.to)
@@ -198,6 +212,7 @@ function reopenBatches(leg: Leg, segment: Segment, stored: StoredLeg, reopened: 
     }
     const batch = makeBatch(leg.ledger.key, run)
     batch.parts = record.parts
+    batch.stored = true
     batch.recorded = true
     reopened.push(batch)
     const settled = settledOf(record)

@@ -6,7 +6,7 @@ import { limits } from '../contract/limits.ts'
 import type { IndexResult, IndexTask, ShipTask } from '../contract/tasks.ts'
 import type { ActivityFeed } from '../store/activity/feed.ts'
 import type { LogRun } from '../store/legs.ts'
-import type { Batch } from './batch.ts'
+import { type Batch, isMarkable } from './batch.ts'
 import { type FrameBounds, indexRun } from './log-frames.ts'
 import type { ReadFrame, Segment } from './segments.ts'
 
@@ -37,9 +37,9 @@ export function spoolSource(folder: string, index: Index): Source {
       const { frames } = await index({ path: file(segment), from: 0, verify: false })
       return frames.map((frame) => ({ ...frame, bytes: frame.length }))
     },
-    range: ({ segment, from, to }, [itemFrom, itemTo]) => ({
-      path: file(segment),
-      ...{ from, to, itemFrom, itemTo },
+    range: (batch, [itemFrom, itemTo]) => ({
+      path: file(batch.segment),
+      ...{ from: batch.from, to: batch.to, itemFrom, itemTo, mark: isMarkable(batch) },
     }),
     async discard(segment) {
       if (segment.damaged) await putAside(folder, segment.name)

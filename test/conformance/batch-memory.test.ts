@@ -66,6 +66,7 @@ function task(letter: string, bytes = 1000, url = 'http://127.0.0.1:9/'): ShipTa
       from: offset,
       to: offset + length,
       itemFrom: 0,
+      mark: false,
       itemTo: 1,
     },
     keepItem: false,

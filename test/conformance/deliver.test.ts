@@ -1,17 +1,20 @@
 /**
  * Delivery of one batch in a shipper thread: where it is read from, what comes back, which sinks stay open.
  */
-import { mkdtemp, open, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { OutcomeError } from '../../src/contract/errors.ts'
 import { type Batch, defineSink, type Sink, type SinkDefinition, Type } from '../../src/contract/plugin.ts'
 import type { RenderRules, ShipTask, Target } from '../../src/contract/tasks.ts'
-import { FRAME_HEADER } from '../../src/queue/spool-format.ts'
+import { FRAME_HEADER, markBatch } from '../../src/queue/spool-format.ts'
+import { indexSegment } from '../../src/queue/spool-reader.ts'
 import { SegmentWriter } from '../../src/queue/spool.ts'
 import { closeSinks, configureSinks, deliver } from '../../src/shipper/deliver.ts'
 import { probe } from '../../src/shipper/probe.ts'
+import { canMount, makeReadOnly } from '../faults/mount.ts'
+import { tempDir } from '../support/files.ts'
 import { startCollector } from './collector.ts'
 import { target } from './target.ts'
 
@@ -99,6 +102,24 @@ const numbers = () =>
   )
 
 describe('what is read', () => {
+  test('is marked in its segment before it is sent', async () => {
+    const { path: file, from, to } = segment()
+    await deliver(task({ source: { path: file, from, to, itemFrom: 0, itemTo: 6, mark: true } }))
+    const { frames } = await indexSegment({ path: file, from: 0, verify: true })
+    expect(frames[0]).toMatchObject({ offset: from, batchBytes: to - from })
+  })
+
+  test.skipIf(!canMount)('is sent even where no mark can be written (needs root to mount)', async () => {
+    const { path: made, from, to } = segment()
+    const readOnly = await tempDir()
+    const file = path.join(readOnly, path.basename(made))
+    await copyFile(made, file)
+    makeReadOnly(readOnly)
+    expect(() => markBatch(file, from, to - from)).toThrow('EROFS')
+    const source = { path: file, from, to, itemFrom: 0, itemTo: 6, mark: true }
+    expect(await deliver(task({ source }))).toMatchObject({ ok: true })
+  })
+
   test.each([
     [0, 6, [0, 1, 2, 3, 4, 5]],
     [0, 3, [0, 1, 2]],
@@ -107,7 +128,7 @@ describe('what is read', () => {
     [5, 6, [5]],
   ])('items %i to %i of a range', async (itemFrom, itemTo, expected) => {
     const { path: file, from, to } = segment()
-    const result = await deliver(task({ source: { path: file, from, to, itemFrom, itemTo } }))
+    const result = await deliver(task({ source: { path: file, from, to, itemFrom, itemTo, mark: false } }))
     expect(result).toMatchObject({ ok: true, bytes: expected.length * 8 })
     expect(numbers()).toEqual([expected])
     expect(written[0]).toMatchObject({
@@ -125,14 +146,23 @@ describe('what is read', () => {
     const handle = await open(file, 'r+')
     await handle.write(Buffer.from('X'), 0, 1, damaged.offset + FRAME_HEADER + 2)
     await handle.close()
-    const result = await deliver(task({ source: { path: file, from, to, itemFrom: 0, itemTo: 6 } }))
+    const result = await deliver(
+      task({ source: { path: file, from, to, itemFrom: 0, itemTo: 6, mark: false } }),
+    )
     const { offset, length, items } = damaged
     expect(result).toMatchObject({ ok: false, kind: 'corrupt', corrupt: [{ offset, length, items }] })
     expect(written).toHaveLength(0)
   })
 
   test('a segment that is gone has lost its items', async () => {
-    const source = { path: path.join(folder, 'gone.seg'), from: 16, to: 100, itemFrom: 0, itemTo: 1 }
+    const source = {
+      path: path.join(folder, 'gone.seg'),
+      from: 16,
+      to: 100,
+      itemFrom: 0,
+      itemTo: 1,
+      mark: false,
+    }
     const result = await deliver(task({ source }))
     expect(result).toMatchObject({
       ok: false,

@@ -4,7 +4,13 @@ import fs from 'node:fs'
 import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { FRAME_HEADER, segmentName, writerOf } from '../../src/queue/spool-format.ts'
+import {
+  FRAME_HEADER,
+  markBatch,
+  type SegmentFrame,
+  segmentName,
+  writerOf,
+} from '../../src/queue/spool-format.ts'
 import { indexSegment, readRange } from '../../src/queue/spool-reader.ts'
 import { SegmentWriter } from '../../src/queue/spool.ts'
 import { tempDir } from '../support/files.ts'
@@ -111,6 +117,47 @@ describe('a segment', () => {
     const index = await indexSegment({ path: file, from: 0, verify: true })
     expect(index.frames.map(({ items }) => items)).toEqual([1, 3])
     expect(index.skipped).toBe(frames[1]?.length)
+  })
+
+  it('says which batch begins with a frame once that is marked, and is as sound as before', async () => {
+    const { file, frames } = await segment()
+    const [first, second] = frames as [SegmentFrame, SegmentFrame]
+    markBatch(file, second.offset, 12_345)
+    markBatch(file, first.offset, 0xffff_ffff)
+    markBatch(file, first.offset, first.length + second.length)
+    const index = await indexSegment({ path: file, from: 0, verify: true })
+    expect(index).toMatchObject({ corrupt: [], skipped: 0 })
+    expect(index.frames.map(({ batchBytes }) => batchBytes)).toEqual([
+      first.length + second.length,
+      12_345,
+      0,
+    ])
+    expect(await readRange(file, first.offset, fs.statSync(file).size)).toMatchObject({
+      items: 6,
+      corrupt: [],
+    })
+  })
+
+  it('of version 1, which had no marks, is read', async () => {
+    const { file } = await segment()
+    const bytes = fs.readFileSync(file)
+    bytes[6] = 1
+    fs.writeFileSync(file, bytes)
+    const index = await indexSegment({ path: file, from: 0, verify: true })
+    expect(index.frames.map(({ items, batchBytes }) => [items, batchBytes])).toEqual([
+      [1, 0],
+      [2, 0],
+      [3, 0],
+    ])
+  })
+
+  it('of a version to come is left alone', async () => {
+    const { file } = await segment()
+    const bytes = fs.readFileSync(file)
+    bytes[6] = 3
+    fs.writeFileSync(file, bytes)
+    const index = await indexSegment({ path: file, from: 0, verify: true })
+    expect(index).toMatchObject({ frames: [], end: 0, skipped: bytes.length })
   })
 
   it('never throws for a file that is no segment', async () => {

@@ -21,10 +21,14 @@ async function threeFrames(over: Parameters<typeof Rig.open>[0] = {}) {
   return { rig, file, offsets }
 }
 
+/** In place: whoever reads the file meanwhile finds the rest of it as it was. */
 function flip(file: string, at: number): void {
-  const bytes = fs.readFileSync(file)
-  bytes[at] = (bytes[at] as number) ^ 0x10
-  fs.writeFileSync(file, bytes)
+  const byte = Buffer.alloc(1)
+  const fd = fs.openSync(file, 'r+')
+  fs.readSync(fd, byte, 0, 1, at)
+  byte[0] = (byte[0] as number) ^ 0x10
+  fs.writeSync(fd, byte, 0, 1, at)
+  fs.closeSync(fd)
 }
 
 function resume(rig: Rig): void {
@@ -56,11 +60,13 @@ test('a flipped bit in a header, found when it is sent: no frame before it is lo
 
 test('a flipped bit in a payload, found at the start', async () => {
   const { rig, file, offsets } = await threeFrames()
+  await rig.collector.stop()
   await rig.restart()
   rig.leg.paused = true
   flip(file, (offsets[1] as number) + FRAME_HEADER + 3)
   await rig.restart()
   rig.check()
+  await rig.collector.start()
   await rig.drained()
   expect(rig.counts()).toMatchObject({ captured: 9, delivered: 6, dropped: { spool_corrupt: 3 } })
   await rig.restart()
@@ -152,11 +158,13 @@ test('a file that is gone, found when it is sent', async () => {
 
 test('a file that is gone, found at the start', async () => {
   const { rig, file } = await threeFrames()
+  await rig.collector.stop()
   await rig.restart()
   rig.leg.paused = true
   fs.rmSync(file)
   await rig.restart()
   rig.check()
+  await rig.collector.start()
   await rig.drained()
   expect(rig.counts()).toMatchObject({ captured: 9, dropped: { spool_corrupt: 9 } })
 })
@@ -185,12 +193,14 @@ test.each(['nothing', 'a few bytes', 'zeros', 'noise'])(
 
 test('an unreadable file at the start is counted as lost, and the others are delivered', async () => {
   const { rig, file } = await threeFrames()
+  await rig.collector.stop()
   await rig.restart()
   rig.leg.paused = true
   fs.rmSync(file)
   fs.mkdirSync(file)
   await rig.restart()
   rig.capture(2)
+  await rig.collector.start()
   await rig.drained()
   expect(rig.counts()).toMatchObject({ captured: 11, delivered: 2, dropped: { spool_corrupt: 9 } })
 })
@@ -211,6 +221,21 @@ test('frames of a kill in the middle of a batch go out again under the same batc
   const again = rig.collector.accepted('requests').find(({ batchId }) => batchId === first?.batchId)
   expect(again?.items.map(({ id }) => id)).toEqual(first?.items.map(({ id }) => id))
   expect(rig.arrived()).toHaveLength(18)
+})
+
+test('after a kill the ids are those of the batches that were sent last, not of one that was dissolved', async () => {
+  const { rig, file, offsets } = await threeFrames({ timeout_ms: 60_000, concurrency: 4 })
+  flip(file, (offsets[1] as number) + FRAME_HEADER + 3)
+  rig.collector.fault = faults.hangBeforeHead
+  resume(rig)
+  await until(() => rig.collector.deliveries.length === 2, { what: 'both of its rests have arrived' })
+  const sent = new Set(rig.collector.deliveries.map(({ batchId }) => batchId))
+  expect(rig.sent).toHaveLength(3)
+  await rig.crash()
+  rig.collector.fault = null
+  await rig.drained()
+  expect(new Set(rig.collector.accepted('requests').map(({ batchId }) => batchId))).toEqual(sent)
+  expect(rig.counts()).toMatchObject({ captured: 9, delivered: 6, dropped: { spool_corrupt: 3 } })
 })
 
 test('a draft of a replay that was never taken over is removed at the start', async () => {
