@@ -118,7 +118,7 @@ function planOf(options: ReturnType<typeof readOptions>): Plan {
     chosen: new Set(chosen),
     rounds: smoke ? 1 : positive('rounds', options.rounds),
     seconds: smoke ? 0.4 : positive('seconds', options.seconds),
-    warmSeconds: smoke ? 0 : 6,
+    warmSeconds: smoke ? 0 : 15,
     soakRequests: smoke ? 3000 : positive('soak', options.soak),
     idleConnections: smoke ? 200 : positive('idle', options.idle),
     loopSeconds: smoke ? 2 : 6,

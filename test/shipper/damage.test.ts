@@ -223,7 +223,7 @@ test('frames of a kill in the middle of a batch go out again under the same batc
   expect(rig.arrived()).toHaveLength(18)
 })
 
-test('after a kill the ids are those of the batches that were sent last, not of one that was dissolved', async () => {
+test('after a kill the ids are those sent last, not of a batch that was dissolved', async () => {
   const { rig, file, offsets } = await threeFrames({ timeout_ms: 60_000, concurrency: 4 })
   flip(file, (offsets[1] as number) + FRAME_HEADER + 3)
   rig.collector.fault = faults.hangBeforeHead
