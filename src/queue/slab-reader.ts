@@ -220,7 +220,8 @@ export class SlabReader {
   }
   /** Of the answer that the gateway made itself; null where the upstream's went out. */
   get errorCode(): GatewayErrorCode | null {
-    return errorCodes[(this.#word(at32.flags) >>> ERROR_CODE_SHIFT) - 1] ?? null
+    const code = this.#word(at32.flags) >>> ERROR_CODE_SHIFT
+    return code === 0 ? null : (errorCodes[code - 1] ?? null)
   }
 }
 

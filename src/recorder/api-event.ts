@@ -19,7 +19,6 @@ export function isApi(format: RecordMirror['format']): format is ApiFormat {
 /** Below it an answer is a success. */
 const ERROR_FROM = 400
 
-const REQUEST_ID = literal('","request_id":"')
 const DATE = literal('","date":"')
 const TIMING = literal('","timing_ms":')
 const DELAY = literal(',"delay_ms":')
@@ -29,14 +28,13 @@ const SPACE = literal(' ')
 const CLIENT = literal('","client":{"ip":"')
 const PORT = literal('","port":')
 const USER_AGENT = literal(',"user_agent":')
+const USER_AGENT_TEXT = literal(',"user_agent":"')
 const METHOD = literal('},"method":"')
+const METHOD_AFTER_TEXT = literal('"},"method":"')
 const UPSTREAM = literal('","upstream":"')
-const OUTCOME = literal('","outcome":"')
-const REQUEST_BYTES = literal('","request_bytes":')
 const RESPONSE_BYTES = literal(',"response_bytes":')
 
 const NOTHING = literal('null')
-const QUOTE = literal('"')
 const agentName = new NameSet(['user-agent'])
 
 /** As they stand in items. */
@@ -48,28 +46,26 @@ export const outcomeTexts = Object.fromEntries(
 export class SummaryWriter {
   readonly #redactor: Redactor
   readonly #event: Literal
-  readonly #environment: Literal
+  readonly #environment: string
   /** Whether user agents are copied as they are. */
   readonly #keepsAgent: boolean
   readonly #line = new HeaderLine()
-  #last: Result = { status: -1, errorCode: null, outcome: 'complete', text: literal('') }
+  #last: Result = { status: -1, errorCode: null, outcome: 'complete', text: NOTHING, ending: NOTHING }
 
   constructor(format: ApiFormat, environment: string, redactor: Redactor) {
     this.#redactor = redactor
     this.#keepsAgent = !redactor.detects && !redactor.headers.has('user-agent')
-    this.#event = literal(`{"event":"${format}`)
-    this.#environment = literal(`","environment":${JSON.stringify(environment)},`)
+    this.#event = literal(`{"event":"${format}","request_id":"`)
+    this.#environment = `","environment":${JSON.stringify(environment)},`
   }
 
   /** Appends one without its closing brace: details follow, or nothing. */
   write(record: SlabReader, out: ItemBuffer): void {
     out.literal(this.#event)
-    out.literal(REQUEST_ID)
     out.string(record, stringAt.id)
     out.literal(DATE)
     writeTime(record.startedAt, out)
-    out.literal(this.#environment)
-    this.#result(record, out)
+    out.literal(this.#result(record).text)
     out.string(record, stringAt.clientIp)
     out.literal(TIMING)
     out.milliseconds(record.durationMs)
@@ -78,24 +74,23 @@ export class SummaryWriter {
     out.literal(COLLECTION)
     out.string(record, stringAt.collection)
     this.#who(record, out)
-    out.literal(METHOD)
     writeRequestLine(record, this.#redactor, out)
     out.literal(UPSTREAM)
     out.string(record, stringAt.upstream)
-    out.literal(OUTCOME)
-    out.literal(outcomeTexts[record.outcome])
-    out.literal(REQUEST_BYTES)
+    out.literal(this.#last.ending)
     out.integer(record.requestBody.size)
     out.literal(RESPONSE_BYTES)
     out.integer(record.responseBody.size)
   }
 
   /** The same as that of the exchange before, mostly. */
-  #result({ status, errorCode, outcome }: SlabReader, out: ItemBuffer): void {
+  #result({ status, errorCode, outcome }: SlabReader): Result {
     const last = this.#last
-    if (last.status !== status || last.errorCode !== errorCode || last.outcome !== outcome)
-      this.#last = { status, errorCode, outcome, text: resultOf(status, errorCode, outcome) }
-    out.literal(this.#last.text)
+    if (last.status === status && last.errorCode === errorCode && last.outcome === outcome) return last
+    const text = literal(this.#environment + resultOf(status, errorCode, outcome))
+    const ending = literal(`","outcome":"${outcome}","request_bytes":`)
+    this.#last = { status, errorCode, outcome, text, ending }
+    return this.#last
   }
 
   #who(record: SlabReader, out: ItemBuffer): void {
@@ -107,19 +102,22 @@ export class SummaryWriter {
     out.string(record, stringAt.clientIp)
     out.literal(PORT)
     out.integer(record.clientPort)
-    out.literal(USER_AGENT)
     this.#agent(record, out)
   }
 
+  /** Up to the method. */
   #agent({ bytes, requestHeaders }: SlabReader, out: ItemBuffer): void {
-    if (!findHeader(bytes, requestHeaders, agentName, this.#line)) return out.literal(NOTHING)
+    const found = findHeader(bytes, requestHeaders, agentName, this.#line)
     const { value: from, valueEnd: to } = this.#line
-    if (this.#keepsAgent) {
-      out.literal(QUOTE)
+    if (found && this.#keepsAgent) {
+      out.literal(USER_AGENT_TEXT)
       out.latin1(bytes, from, to)
-      return out.literal(QUOTE)
+      return out.literal(METHOD_AFTER_TEXT)
     }
-    out.text(JSON.stringify(shownAgent(bytes.toString('latin1', from, to), this.#redactor)))
+    out.literal(USER_AGENT)
+    if (!found) out.literal(NOTHING)
+    else out.text(JSON.stringify(shownAgent(bytes.toString('latin1', from, to), this.#redactor)))
+    out.literal(METHOD)
   }
 }
 
@@ -133,11 +131,14 @@ interface Result {
   readonly status: number | null
   readonly errorCode: GatewayErrorCode | null
   readonly outcome: Outcome
+  /** From the environment to the address of the client. */
   readonly text: Literal
+  /** From the outcome on. */
+  readonly ending: Literal
 }
 
 /** Its type and what follows, up to the address of the client. */
-function resultOf(status: number | null, errorCode: GatewayErrorCode | null, outcome: Outcome): Literal {
+function resultOf(status: number | null, errorCode: GatewayErrorCode | null, outcome: Outcome): string {
   const isError = status === null || status >= ERROR_FROM || outcome !== 'complete'
   const fields = {
     type: isError && outcome !== 'upgraded' ? 'Error' : 'Success',
@@ -146,7 +147,7 @@ function resultOf(status: number | null, errorCode: GatewayErrorCode | null, out
     gateway_code: errorCode,
     status_details: errorCode === null ? detailsOf(outcome) : gatewayErrors[errorCode].message,
   }
-  return literal(`${JSON.stringify(fields).slice(1, -1)},"ip":"`)
+  return `${JSON.stringify(fields).slice(1, -1)},"ip":"`
 }
 
 /** What went wrong although the upstream's own answer went out. */

@@ -4,10 +4,10 @@ import { ItemBuffer, type Literal, literal } from './item-buffer.ts'
 import { NameSet } from './name-set.ts'
 import type { Redactor } from './redact.ts'
 
-const COMMA = literal(',')
-const OPEN = literal('["')
+const FIRST = literal('["')
+const NEXT = literal('"],["')
 const BETWEEN = literal('","')
-const CLOSE = literal('"]')
+const LAST_END = literal('"]')
 
 /** What is to be done with a header, as bits: most have none. */
 const REDACT = 1
@@ -74,13 +74,13 @@ export class HeaderReader {
       else if ((bits & URL_VALUE) !== 0 || detects) this.#show(bytes, bits, line)
       else this.#copy(bytes, line)
     }
+    if (pairs.length > 0) pairs.literal(LAST_END)
   }
 
   #copy(bytes: Buffer, line: HeaderLine): void {
     const { pairs } = this
     begin(pairs, bytes, line)
     pairs.latin1(bytes, line.value, line.valueEnd)
-    pairs.literal(CLOSE)
   }
 
   #note(bytes: Buffer, bits: number, { value, valueEnd }: HeaderLine): void {
@@ -99,7 +99,6 @@ export class HeaderReader {
     begin(pairs, bytes, line)
     if (this.#masked !== null) pairs.literal(this.#masked)
     else pairs.inside(this.#redactor.substitute(bytes.toString('latin1', line.value, line.valueEnd)))
-    pairs.literal(CLOSE)
   }
 
   #show(bytes: Buffer, bits: number, line: HeaderLine): void {
@@ -109,7 +108,6 @@ export class HeaderReader {
     if (shown !== sent) this.redacted = true
     begin(pairs, bytes, line)
     pairs.inside(shown)
-    pairs.literal(CLOSE)
   }
 }
 
@@ -129,10 +127,9 @@ class LastText {
   }
 }
 
-/** Begins a pair, up to its value. */
+/** Ends the pair before, if there is one, and begins another, up to its value. */
 function begin(pairs: ItemBuffer, bytes: Buffer, { name, nameEnd }: HeaderLine): void {
-  if (pairs.length > 0) pairs.literal(COMMA)
-  pairs.literal(OPEN)
+  pairs.literal(pairs.length > 0 ? NEXT : FIRST)
   pairs.latin1(bytes, name, nameEnd)
   pairs.literal(BETWEEN)
 }

@@ -38,25 +38,32 @@ const BACKSLASHES = 0x5c5c_5c5c
 const SPACES = 0x2020_2020
 const ONES = 0x0101_0101
 const HIGHS = 0x8080_8080 | 0
-/** Behind what is written, so that four bytes can be where fewer are meant. */
-const SLACK_BYTES = 4
+/** Behind what is written, so that eight bytes can be where fewer are meant. */
+const SLACK_BYTES = 8
 
 /** Text that is written again and again. */
 export interface Literal {
-  /** Four bytes each, the first one lowest; the last one filled up. */
-  readonly words: Int32Array
+  /**
+   * Eight bytes each, the first one lowest; the last one filled up. No bytes of UTF-8 are those of a NaN,
+   * which might change on its way.
+   */
+  readonly words: Float64Array
   /** Bytes. */
   readonly length: number
 }
 
 export function literal(text: string): Literal {
   const bytes = Buffer.from(text)
-  const filled = Buffer.concat([bytes, Buffer.alloc(-bytes.length & 3)])
-  const words = Int32Array.from({ length: filled.length / 4 }, (_, word) => filled.readInt32LE(word * 4))
+  const filled = Buffer.concat([bytes, Buffer.alloc(-bytes.length & 7)])
+  const words = Float64Array.from({ length: filled.length / 8 }, (_, word) => filled.readDoubleLE(word * 8))
   return { words, length: bytes.length }
 }
 
-const POINT = literal('.')
+const POINT = 0x2e
+/** The three digits of every number below a thousand, the first one lowest. */
+const threeDigits = Int32Array.from({ length: 1000 }, (_, number) =>
+  Buffer.from(`${String(number).padStart(3, '0')}\0`).readInt32LE(),
+)
 
 /** Writes the escape of a byte at `at`, and returns where the next one goes. */
 function writeEscape(target: Uint8Array, start: number, byte: number, escape: number): number {
@@ -105,7 +112,7 @@ export class ItemBuffer {
     this.#reserve(length)
     const view = this.#view
     const at = this.length
-    for (let i = 0; i < words.length; i++) view.setInt32(at + i * 4, words[i] as number, true)
+    for (let i = 0; i < words.length; i++) view.setFloat64(at + i * 8, words[i] as number, true)
     this.length = at + length
   }
 
@@ -123,9 +130,21 @@ export class ItemBuffer {
   /** Appends a whole number. */
   integer(value: number): void {
     if (!(value >= 0 && value <= 0x7fff_ffff)) return this.text(String(value))
-    let digits = 1
-    for (let rest = value; rest >= 10; rest = (rest / 10) | 0) digits++
-    this.digits(value, digits)
+    if (value < 1000) return this.#lastDigits(value, value < 10 ? 1 : value < 100 ? 2 : 3)
+    const thousands = (value / 1000) | 0
+    this.integer(thousands)
+    this.#lastDigits(value - thousands * 1000, 3)
+  }
+
+  /** Appends a number below 1000 with zeros in front. */
+  thousandths(value: number): void {
+    this.#lastDigits(value, 3)
+  }
+
+  #lastDigits(value: number, digits: number): void {
+    this.#reserve(digits)
+    this.#view.setInt32(this.length, (threeDigits[value] as number) >>> (8 * (3 - digits)), true)
+    this.length += digits
   }
 
   /** Appends milliseconds down to microseconds, which keeps noise digits out of every item. */
@@ -133,27 +152,12 @@ export class ItemBuffer {
     const micros = Math.round(value * 1000)
     if (!(micros >= 0 && micros <= 0x7fff_ffff)) return this.text(String(micros / 1000))
     const whole = (micros / 1000) | 0
-    let fraction = micros - whole * 1000
+    const fraction = micros - whole * 1000
     this.integer(whole)
     if (fraction === 0) return
-    let digits = 3
-    for (; fraction % 10 === 0; digits--) fraction /= 10
-    this.literal(POINT)
-    this.digits(fraction, digits)
-  }
-
-  /** Appends a number of so many digits, zeros in front included. */
-  digits(value: number, digits: number): void {
-    this.#reserve(digits)
-    const target = this.bytes
-    const from = this.length
-    this.length += digits
-    let rest = value
-    for (let at = from + digits - 1; at >= from; at--) {
-      const tenth = (rest / 10) | 0
-      target[at] = ZERO + rest - tenth * 10
-      rest = tenth
-    }
+    this.#reserve(4)
+    this.#view.setInt32(this.length, POINT | ((threeDigits[fraction] as number) << 8), true)
+    this.length += fraction % 10 !== 0 ? 4 : fraction % 100 !== 0 ? 3 : 2
   }
 
   /** Appends latin1 as the inside of a JSON string. */

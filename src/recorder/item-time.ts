@@ -23,6 +23,6 @@ export function writeTime(unixMs: number, out: ItemBuffer): void {
     second = at
   }
   out.literal(prefix)
-  out.digits(whole - at * 1000, 3)
+  out.thousandths(whole - at * 1000)
   out.literal(Z)
 }
