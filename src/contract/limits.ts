@@ -70,6 +70,11 @@ export const limits = Object.freeze({
    * much as a hundred items, and what a kill comes before is sent again, under its id.
    */
   ledger_write_ms: 200,
+  /**
+   * So long after it was written a frame is taken to be in memory, and read without another thread: kernels
+   * write what is new to the disk after 5 s at the earliest, and keep it longer than that.
+   */
+  frame_fresh_ms: 5000,
   /** Frames of a large batch: parts that fill batches to the last one, whatever a slab gave. */
   frames_per_batch: 5,
   /** A smaller batch is one frame: every frame costs a write. */

@@ -212,10 +212,12 @@ export interface SpoolRange {
   readonly itemTo: number
   /** It is a whole batch: its segment is to say so before it is sent. */
   readonly mark: boolean
+  /** It was written a moment ago: it stands in memory, so reading it waits for no disk. */
+  readonly fresh: boolean
 }
 
 /** A range of ids of the activity log. */
-export interface LogRange extends Omit<SpoolRange, 'path' | 'mark'> {
+export interface LogRange extends Omit<SpoolRange, 'path' | 'mark' | 'fresh'> {
   readonly log: { readonly dataDir: string; readonly filter: EntryFilter }
   /** What must be found in it. */
   readonly items: number

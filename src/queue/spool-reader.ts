@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
-import type { FrameMeta, IndexedFrame, IndexResult, IndexTask } from '../contract/tasks.ts'
+import type { FrameMeta, IndexedFrame, IndexResult, IndexTask, SpoolRange } from '../contract/tasks.ts'
 import {
   FRAME_HEADER,
   FRAME_MAGIC_BYTES,
@@ -60,19 +60,30 @@ function nextFrame(bytes: Buffer, from: number): number {
   return -1
 }
 
-/** The payload of the frames in a range of a segment, headers taken out, checksums verified; in `bytes`. */
+/** What a range of a segment holds. */
+interface RangeRead {
+  /** The payloads of its frames. */
+  readonly ndjson: Buffer
+  readonly items: number
+  /** Frames that are damaged. */
+  readonly corrupt: FrameMeta[]
+}
+
+/**
+ * The payload of the frames in a range of a segment, headers taken out, checksums verified; in `bytes`.
+ * `fresh`: it was written a moment ago, and stands in memory, so that another thread would cost more.
+ */
 export async function readRange(
-  file: string,
-  from: number,
-  to: number,
+  { path, from, to, fresh }: Pick<SpoolRange, 'path' | 'from' | 'to' | 'fresh'>,
   bytes: Buffer = Buffer.allocUnsafeSlow(to - from),
-): Promise<{ ndjson: Buffer; items: number; corrupt: FrameMeta[] }> {
+): Promise<RangeRead> {
   // Names are looked up in memory, mostly; only what may wait for the disk goes to another thread.
-  const fd = fs.openSync(file, 'r')
+  const fd = fs.openSync(path, 'r')
   try {
     let done = 0
     while (done < bytes.length) {
-      const { bytesRead } = await read(fd, bytes, done, bytes.length - done, from + done)
+      const place = [done, bytes.length - done, from + done] as const
+      const bytesRead = fresh ? fs.readSync(fd, bytes, ...place) : (await read(fd, bytes, ...place)).bytesRead
       if (bytesRead === 0) break
       done += bytesRead
     }
@@ -83,11 +94,7 @@ export async function readRange(
 }
 
 /** Moves payloads together over their headers, in place: no second copy of the batch. */
-function unframe(
-  bytes: Buffer,
-  from: number,
-  to: number,
-): { ndjson: Buffer; items: number; corrupt: FrameMeta[] } {
+function unframe(bytes: Buffer, from: number, to: number): RangeRead {
   const corrupt: FrameMeta[] = []
   let items = 0
   let filled = 0

@@ -131,9 +131,9 @@ export async function closeSinks(): Promise<void> {
 }
 
 async function read(source: SpoolRange, memory: Buffer): Promise<Payload> {
-  const { path, from, to, itemFrom, itemTo } = source
+  const { itemFrom, itemTo } = source
   if (source.mark) tryToMark(source)
-  const range = await readRange(path, from, to, memory)
+  const range = await readRange(source, memory)
   return range.corrupt.length > 0 ? range : itemsOf(range, itemFrom, itemTo)
 }
 
@@ -182,13 +182,16 @@ function afterItems(ndjson: Buffer, from: number, items: number): number {
 async function write(target: Target, batch: Batch, timeoutMs: number): Promise<void> {
   const open = acquire(target)
   open.writes += 1
-  const signal = AbortSignal.timeout(timeoutMs)
+  const timeout = new AbortController()
+  const { signal } = timeout
   const bound = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () =>
-      bound.reject(new OutcomeError('retry', `timed out after ${timeoutMs} ms, and the sink did not stop`)),
-    timeoutMs + limits.sink_grace_ms,
-  )
+  const giveUp = (): void =>
+    bound.reject(new OutcomeError('retry', `timed out after ${timeoutMs} ms, and the sink did not stop`))
+  // Not AbortSignal.timeout: nobody can end that early, and every one of them makes an error at its end.
+  let timer = setTimeout(() => {
+    timer = setTimeout(giveUp, limits.sink_grace_ms)
+    timeout.abort(new DOMException(`timed out after ${timeoutMs} ms`, 'TimeoutError'))
+  }, timeoutMs)
   const writing = open.sink.then((sink) => {
     signal.throwIfAborted()
     return sink.write(batch, signal)

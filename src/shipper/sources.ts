@@ -40,12 +40,18 @@ export function spoolSource(folder: string, index: Index): Source {
     range: (batch, [itemFrom, itemTo]) => ({
       path: file(batch.segment),
       ...{ from: batch.from, to: batch.to, itemFrom, itemTo, mark: isMarkable(batch) },
+      fresh: isFresh(batch),
     }),
     async discard(segment) {
       if (segment.damaged) await putAside(folder, segment.name)
       else await rm(file(segment), { force: true })
     },
   }
+}
+
+function isFresh({ frames }: Batch): boolean {
+  const [first] = frames
+  return first !== undefined && Date.now() - first.arrivedAt < limits.frame_fresh_ms
 }
 
 /** A damaged file is kept for people, as long as there are not too many of them. */

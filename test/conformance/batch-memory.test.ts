@@ -67,6 +67,7 @@ function task(letter: string, bytes = 1000, url = 'http://127.0.0.1:9/'): ShipTa
       to: offset + length,
       itemFrom: 0,
       mark: false,
+      fresh: false,
       itemTo: 1,
     },
     keepItem: false,

@@ -104,7 +104,9 @@ const numbers = () =>
 describe('what is read', () => {
   test('is marked in its segment before it is sent', async () => {
     const { path: file, from, to } = segment()
-    await deliver(task({ source: { path: file, from, to, itemFrom: 0, itemTo: 6, mark: true } }))
+    await deliver(
+      task({ source: { path: file, from, to, itemFrom: 0, itemTo: 6, mark: true, fresh: false } }),
+    )
     const { frames } = await indexSegment({ path: file, from: 0, verify: true })
     expect(frames[0]).toMatchObject({ offset: from, batchBytes: to - from })
   })
@@ -116,7 +118,7 @@ describe('what is read', () => {
     await copyFile(made, file)
     makeReadOnly(readOnly)
     expect(() => markBatch(file, from, to - from)).toThrow('EROFS')
-    const source = { path: file, from, to, itemFrom: 0, itemTo: 6, mark: true }
+    const source = { path: file, from, to, itemFrom: 0, itemTo: 6, mark: true, fresh: false }
     expect(await deliver(task({ source }))).toMatchObject({ ok: true })
   })
 
@@ -128,7 +130,9 @@ describe('what is read', () => {
     [5, 6, [5]],
   ])('items %i to %i of a range', async (itemFrom, itemTo, expected) => {
     const { path: file, from, to } = segment()
-    const result = await deliver(task({ source: { path: file, from, to, itemFrom, itemTo, mark: false } }))
+    const result = await deliver(
+      task({ source: { path: file, from, to, itemFrom, itemTo, mark: false, fresh: itemFrom > 0 } }),
+    )
     expect(result).toMatchObject({ ok: true, bytes: expected.length * 8 })
     expect(numbers()).toEqual([expected])
     expect(written[0]).toMatchObject({
@@ -147,7 +151,7 @@ describe('what is read', () => {
     await handle.write(Buffer.from('X'), 0, 1, damaged.offset + FRAME_HEADER + 2)
     await handle.close()
     const result = await deliver(
-      task({ source: { path: file, from, to, itemFrom: 0, itemTo: 6, mark: false } }),
+      task({ source: { path: file, from, to, itemFrom: 0, itemTo: 6, mark: false, fresh: false } }),
     )
     const { offset, length, items } = damaged
     expect(result).toMatchObject({ ok: false, kind: 'corrupt', corrupt: [{ offset, length, items }] })
@@ -162,6 +166,7 @@ describe('what is read', () => {
       itemFrom: 0,
       itemTo: 1,
       mark: false,
+      fresh: true,
     }
     const result = await deliver(task({ source }))
     expect(result).toMatchObject({

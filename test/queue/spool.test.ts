@@ -74,10 +74,10 @@ describe('a segment', () => {
     expect(index).toMatchObject({ corrupt: [], skipped: 0, end: fs.statSync(file).size })
   })
 
-  it('reads a range as NDJSON without its headers', async () => {
+  it.each([true, false])('reads a range as NDJSON without its headers, fresh: %s', async (fresh) => {
     const { file, frames } = await segment()
     const to = (frames[2]?.offset as number) + (frames[2]?.length as number)
-    const range = await readRange(file, frames[1]?.offset as number, to)
+    const range = await readRange({ path: file, from: frames[1]?.offset as number, to, fresh })
     expect(range.ndjson.toString()).toBe('{"n":2}\n{"n":2}\n{"n":3}\n{"n":3}\n{"n":3}\n')
     expect(range).toMatchObject({ items: 5, corrupt: [] })
   })
@@ -103,7 +103,7 @@ describe('a segment', () => {
     const index = await indexSegment({ path: file, from: 0, verify: true })
     expect(index.frames.map(({ items }) => items)).toEqual([1, 3])
     expect(index.corrupt).toMatchObject([{ items: 2, offset: frames[1]?.offset }])
-    const range = await readRange(file, 16, bytes.length)
+    const range = await readRange({ path: file, from: 16, to: bytes.length, fresh: true })
     expect(range.items).toBe(4)
     expect(range.corrupt).toMatchObject([{ items: 2, offset: frames[1]?.offset }])
   })
@@ -132,7 +132,9 @@ describe('a segment', () => {
       12_345,
       0,
     ])
-    expect(await readRange(file, first.offset, fs.statSync(file).size)).toMatchObject({
+    expect(
+      await readRange({ path: file, from: first.offset, to: fs.statSync(file).size, fresh: true }),
+    ).toMatchObject({
       items: 6,
       corrupt: [],
     })

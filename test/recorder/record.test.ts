@@ -32,7 +32,8 @@ async function framesOf(mirror: RecordMirror, result: RecordResult, leg: number)
   const mine = result.frames.filter((frame) => frame.leg === leg)
   return Promise.all(
     mine.map(async ({ segment, offset, length, items }) => {
-      const read = await readRange(path.join(folderOf(mirror, leg), segment), offset, offset + length)
+      const file = path.join(folderOf(mirror, leg), segment)
+      const read = await readRange({ path: file, from: offset, to: offset + length, fresh: true })
       expect(read).toMatchObject({ items, corrupt: [] })
       expect(read.ndjson.at(-1)).toBe(0x0a)
       return read.ndjson.toString('utf8').trimEnd().split('\n')
