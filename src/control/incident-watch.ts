@@ -58,7 +58,7 @@ export class IncidentWatch {
       book: this.notifier.book,
       config: () => gateway.config,
       view: (owner) => gateway.deliveries.view(owner),
-      disk: () => gateway.deliveries.disk,
+      disk: () => gateway.deliveries.disk.state,
     })
   }
 

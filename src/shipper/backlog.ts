@@ -16,7 +16,8 @@ import { type FrameBounds, frameBounds } from './log-frames.ts'
 import { OpenBatches } from './open-batches.ts'
 import type { Owner } from './owners.ts'
 import type { LegIdentity } from './recover.ts'
-import type { LegQueue, ReadFrame, Segment } from './segments.ts'
+import type { LegQueue } from './leg-queue.ts'
+import type { ReadFrame, Segment } from './segment.ts'
 import { logSource, type Source, spoolSource } from './sources.ts'
 
 interface LegSources {

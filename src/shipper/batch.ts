@@ -1,7 +1,7 @@
 /** A batch: a run of whole frames of one segment, under an id that its range alone decides. */
 import { createHash } from 'node:crypto'
 import type { BatchRecord } from '../store/legs.ts'
-import type { Frame, Run, Segment } from './segments.ts'
+import type { Frame, Run, Segment } from './segment.ts'
 
 export interface Batch {
   readonly segment: Segment

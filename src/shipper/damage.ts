@@ -2,7 +2,7 @@
 import type { FrameMeta, ShipResult } from '../contract/tasks.ts'
 import type { Backlog } from './backlog.ts'
 import { type Batch, makeBatch, restByFrame } from './batch.ts'
-import type { Frame, Segment } from './segments.ts'
+import type { Frame, Segment } from './segment.ts'
 
 type Failure = Extract<ShipResult, { ok: false }>
 

@@ -1,7 +1,10 @@
-/** Items that a destination refused one by one: sent again, or thrown away, by a person or by their bound. */
+/** Items that a destination refused one by one: shown, sent again, or thrown away, by a person or a bound. */
 import { mkdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
+import type { DeadLetterView } from '../admin/commands.ts'
 import type { DropReason } from '../contract/errors.ts'
+import { nestsDeeper } from '../contract/json-depth.ts'
+import { limits } from '../contract/limits.ts'
 import { type FrameInfo, type SegmentFrame, segmentName } from '../queue/spool-format.ts'
 import { writeSegment } from '../queue/spool-file.ts'
 import type { DeadLetter } from '../store/legs.ts'
@@ -11,6 +14,58 @@ import type { Leg } from './leg.ts'
 interface Letter {
   readonly id: number
   readonly letter: DeadLetter
+}
+
+export interface DeadLetterPage {
+  /** Id of the last one of the page before; null for the first page. */
+  readonly after: string | null
+  readonly size: number
+}
+
+export interface DeadLettersFound {
+  readonly data: DeadLetterView[]
+  /** Of all pages. */
+  readonly total: number
+}
+
+/** Dead letters of legs, by their names and then by age. */
+export async function listDeadLetters(
+  legs: readonly Leg[],
+  store: Store,
+  page: DeadLetterPage,
+): Promise<DeadLettersFound> {
+  // The store is the list: what was counted a moment ago must be on it.
+  await Promise.all(legs.map((leg) => leg.ledger.flush()))
+  const [afterLeg = '', afterId = '0'] = (page.after ?? '').split(':')
+  const data: DeadLetterView[] = []
+  for (const leg of legs.toSorted((a, b) => a.name.localeCompare(b.name))) {
+    if (leg.name < afterLeg) continue
+    const from = leg.name === afterLeg ? Number(afterId) : 0
+    for (const { id, letter } of store.legs.deadLetters(leg.ledger.key, from)) {
+      if (data.length === page.size) break
+      data.push({
+        id: `${leg.name}:${id}`,
+        leg: leg.name,
+        at: new Date(letter.at).toISOString(),
+        reason: letter.reason,
+        status: letter.status,
+        answer: letter.answer,
+        batch_id: letter.batch_id,
+        item: parseItem(letter.item),
+      })
+    }
+  }
+  return { data, total: legs.reduce((sum, leg) => sum + leg.ledger.deadLettered, 0) }
+}
+
+/** As text where it is none, or where whoever writes the answer might not get to the bottom of it. */
+function parseItem(item: string): unknown {
+  if (nestsDeeper(item, limits.event_depth_max)) return item
+  try {
+    return JSON.parse(item)
+  } catch {
+    return item
+  }
 }
 
 /** What is asked for twice at a time must not be done twice: one command of a leg waits for the other. */

@@ -2,39 +2,37 @@
  * All mirrors and streams of the gateway on main: their legs, and what people ask of them. One that the
  * configuration no longer names keeps its backlog until it is purged or comes back.
  */
-import { statfs } from 'node:fs/promises'
 import path from 'node:path'
-import type { DeadLetterView, DeliveryView } from '../admin/commands.ts'
+import type { DeliveryView } from '../admin/commands.ts'
 import type { Config, DeliveryConfig, StreamConfig } from '../config/schema.ts'
-import type { EntryFilter, NewActivity } from '../contract/activity.ts'
-import { nestsDeeper } from '../contract/json-depth.ts'
+import type { NewActivity } from '../contract/activity.ts'
 import { limits } from '../contract/limits.ts'
 import type { DeliveryKind } from '../contract/resources.ts'
 import type { EventsResult, PostedBody } from '../contract/tasks.ts'
-import { activityTypes } from '../contract/stream-events.ts'
 import { syncFile } from '../queue/spool.ts'
 import type { Counters } from '../telemetry/counters.ts'
 import { CaptureRoutes, type CaptureSlots } from './capture-routes.ts'
 import { EventPosts } from './event-posts.ts'
-import { deleteDeadLetters, replayDeadLetters } from './dead-letters.ts'
+import {
+  type DeadLetterPage,
+  type DeadLettersFound,
+  deleteDeadLetters,
+  listDeadLetters,
+  replayDeadLetters,
+} from './dead-letters.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { housekeep, purge } from './janitor.ts'
 import type { Leg } from './leg.ts'
 import type { LegHost } from './leg-host.ts'
 import { Legs, ownersOf } from './legs.ts'
+import { filterOf } from './log-filter.ts'
 import { LogLegs } from './log-legs.ts'
 import { isSame, type Owner, ownerKey } from './owners.ts'
 import { renderRules, targetOf } from './targets.ts'
 import { deliveryView } from './views.ts'
 
-interface Disk {
-  readonly freeBytes: number
-  /** Below it nothing is spooled. */
-  readonly floorBytes: number
-}
-
 export class Deliveries {
   readonly #host: LegHost
-  readonly #dataDir: string
   readonly #legs: Legs
   readonly captures: CaptureRoutes
   readonly logLegs: LogLegs
@@ -46,13 +44,11 @@ export class Deliveries {
   /** Keys of those that a person paused. */
   readonly #paused: Set<string>
   readonly #disconnected: Set<string>
-  /** As the last housekeeping found it; null before the first. */
-  disk: Disk | null = null
-  #diskLow = false
+  readonly disk: DiskWatch
 
   constructor(host: LegHost, dataDir: string, counters: () => readonly Counters[]) {
     this.#host = host
-    this.#dataDir = dataDir
+    this.disk = new DiskWatch(dataDir, host.log)
     this.#legs = new Legs(host, dataDir, counters)
     this.captures = new CaptureRoutes(host, this.#legs)
     this.logLegs = new LogLegs(host.feed, host.log)
@@ -138,7 +134,7 @@ export class Deliveries {
 
   /** Takes posted events: all of a body or nothing of it. */
   post(body: PostedBody): Promise<EventsResult> {
-    return this.#posts.take(body, () => ({ streams: this.#streams, diskLow: this.#diskLow }))
+    return this.#posts.take(body, () => ({ streams: this.#streams, diskLow: this.disk.low }))
   }
 
   isDisconnected(connection: string): boolean {
@@ -150,7 +146,7 @@ export class Deliveries {
   }
 
   recorderBounds(): ReturnType<CaptureRoutes['recorderBounds']> {
-    return this.captures.recorderBounds(this.#diskLow)
+    return this.captures.recorderBounds(this.disk.low)
   }
 
   /** Segments of recorders that are no longer alive are never appended to again. */
@@ -162,29 +158,13 @@ export class Deliveries {
   /** Once a second: retention, spool caps, free disk, and what waits to be written to the store. */
   async housekeep(): Promise<void> {
     const now = Date.now()
-    await this.#checkDisk()
+    await this.disk.look()
     this.#posts.housekeep(now)
     for (const leg of this.#legs.list) {
       if (leg.settings !== null) housekeep(leg, leg.settings.delivery, now)
       leg.reportDrops()
       if (leg.ledger.needsFlush) await leg.ledger.flush()
       await this.#boundDeadLetters(leg)
-    }
-  }
-
-  async #checkDisk(): Promise<void> {
-    try {
-      const { bavail, blocks, bsize } = await statfs(this.#dataDir)
-      const freeBytes = bavail * bsize
-      const floorBytes = Math.min(limits.disk_free_min_bytes, blocks * bsize * limits.disk_free_min_share)
-      this.disk = { freeBytes, floorBytes }
-      const low = freeBytes < floorBytes
-      if (low && !this.#diskLow)
-        this.#host.log.error({ free_bytes: freeBytes }, 'disk nearly full: spooling stops')
-      if (!low && this.#diskLow) this.#host.log.info({ free_bytes: freeBytes }, 'disk has room again')
-      this.#diskLow = low
-    } catch (error) {
-      this.#host.log.error({ err: error }, 'free disk space cannot be read')
     }
   }
 
@@ -270,33 +250,8 @@ export class Deliveries {
     return items
   }
 
-  async deadLetters(
-    owner: Owner,
-    page: { after: string | null; size: number },
-  ): Promise<{ data: DeadLetterView[]; total: number }> {
-    const legs = this.#legs.of(owner)
-    // The store is the list: what was counted a moment ago must be on it.
-    await Promise.all(legs.map((leg) => leg.ledger.flush()))
-    const [afterLeg = '', afterId = '0'] = (page.after ?? '').split(':')
-    const data: DeadLetterView[] = []
-    for (const leg of legs.toSorted((a, b) => a.name.localeCompare(b.name))) {
-      if (leg.name < afterLeg) continue
-      const from = leg.name === afterLeg ? Number(afterId) : 0
-      for (const { id, letter } of this.#host.store.legs.deadLetters(leg.ledger.key, from)) {
-        if (data.length === page.size) break
-        data.push({
-          id: `${leg.name}:${id}`,
-          leg: leg.name,
-          at: new Date(letter.at).toISOString(),
-          reason: letter.reason,
-          status: letter.status,
-          answer: letter.answer,
-          batch_id: letter.batch_id,
-          item: parseItem(letter.item),
-        })
-      }
-    }
-    return { data, total: legs.reduce((sum, leg) => sum + leg.ledger.deadLettered, 0) }
+  deadLetters(owner: Owner, page: DeadLetterPage): Promise<DeadLettersFound> {
+    return listDeadLetters(this.#legs.of(owner), this.#host.store, page)
   }
 
   replayDeadLetters(owner: Owner): Promise<number> {
@@ -350,30 +305,4 @@ const DELIVER_REST_POLL_MS = 20
 /** Waiting, on disk or on their way there, or dead-lettered. */
 function holdsItems(leg: Leg): boolean {
   return leg.ledger.deadLettered > 0 || leg.ledger.counts(leg.queue.waitingItems).waiting > 0
-}
-
-/** As text where it is none, or where whoever writes the answer might not get to the bottom of it. */
-function parseItem(item: string): unknown {
-  if (nestsDeeper(item, limits.event_depth_max)) return item
-  try {
-    return JSON.parse(item)
-  } catch {
-    return item
-  }
-}
-
-/** What an activity stream asks the log for. */
-export function filterOf({ events, match }: StreamConfig, environment: Config['environment']): EntryFilter {
-  const kinds = activityTypes(events)
-  const wanted = match.event_types.map((type) => type.toLowerCase())
-  const types =
-    kinds === null ? wanted : wanted.length === 0 ? kinds : kinds.filter((type) => wanted.includes(type))
-  return {
-    environment,
-    ...((kinds !== null || wanted.length > 0) && { includeEventTypes: types }),
-    ...(match.exclude_event_types.length > 0 && { excludeEventTypes: match.exclude_event_types }),
-    ...(match.resource_types.length > 0 && { includeResourceTypes: match.resource_types }),
-    ...(match.exclude_resource_types.length > 0 && { excludeResourceTypes: match.exclude_resource_types }),
-    ...(match.portal_ids.length > 0 && { portals: match.portal_ids }),
-  }
 }

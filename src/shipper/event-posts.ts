@@ -14,7 +14,7 @@ import { legSpoolBytes, roomOf } from './janitor.ts'
 import type { Leg } from './leg.ts'
 import type { LegHost } from './leg-host.ts'
 import type { Legs } from './legs.ts'
-import { type Segment, segmentBytesFor } from './segments.ts'
+import { type Segment, segmentBytesFor } from './segment.ts'
 
 /** What a body finds when its turn comes. */
 interface Situation {

@@ -3,7 +3,7 @@ import type { DeliveryConfig } from '../config/schema.ts'
 import type { DropReason } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import type { Backlog } from './backlog.ts'
-import { segmentBytesFor } from './segments.ts'
+import { segmentBytesFor } from './segment.ts'
 
 /**
  * Deletes the files of finished segments. The record goes after the file, so that a crash between them is

@@ -2,7 +2,8 @@
 import type { ActivityFeed } from '../store/activity/feed.ts'
 import { entryTest } from '../store/activity/stored-entry.ts'
 import { itemBytes } from './log-frames.ts'
-import type { Frame, LegQueue, Segment } from './segments.ts'
+import type { LegQueue } from './leg-queue.ts'
+import type { Frame, Segment } from './segment.ts'
 
 /** Gives up waiting frames below an id. A run that is not in memory is counted when it is read. */
 export function expireRun(queue: LegQueue, feed: ActivityFeed, segment: Segment, id: number): number {

@@ -6,7 +6,7 @@ import type { ActivityFeed } from '../store/activity/feed.ts'
 import { HEAD_BYTES } from '../store/activity/format.ts'
 import { entryTest, type StoredEntry } from '../store/activity/stored-entry.ts'
 import type { LogRun } from '../store/legs.ts'
-import type { ReadFrame } from './segments.ts'
+import type { ReadFrame } from './segment.ts'
 
 /** A frame never exceeds the batches of its stream. */
 export interface FrameBounds {

@@ -18,7 +18,7 @@ import type { LogRun } from '../store/legs.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { FrameBuilder } from './log-frames.ts'
 import type { Leg } from './leg.ts'
-import type { Segment } from './segments.ts'
+import type { Segment } from './segment.ts'
 
 /** Ids after which a run ends: what is read again at a start stays short. */
 const RUN_IDS = 65_536

@@ -1,6 +1,6 @@
 /** The batches of a leg that are not settled: on their way, failed, or left open by an earlier process. */
 import type { Batch } from './batch.ts'
-import type { Segment } from './segments.ts'
+import type { Segment } from './segment.ts'
 
 export class OpenBatches {
   readonly flying = new Set<Batch>()

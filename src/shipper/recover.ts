@@ -11,7 +11,8 @@ import { Leg } from './leg.ts'
 import type { LegHost } from './leg-host.ts'
 import { LegLedger, type MemoryCounts } from './ledger.ts'
 import { type Owner, ownerKey, ownerOf } from './owners.ts'
-import { LegQueue, type Segment } from './segments.ts'
+import { LegQueue } from './leg-queue.ts'
+import type { Segment } from './segment.ts'
 import { spoolFolders } from './targets.ts'
 
 export interface LegIdentity {

@@ -8,7 +8,7 @@ import type { ActivityFeed } from '../store/activity/feed.ts'
 import type { LogRun } from '../store/legs.ts'
 import { type Batch, isMarkable } from './batch.ts'
 import { type FrameBounds, indexRun } from './log-frames.ts'
-import type { ReadFrame, Segment } from './segments.ts'
+import type { ReadFrame, Segment } from './segment.ts'
 
 /** Ranges of a segment that must not be cut through when it is read again. */
 interface Busy {

@@ -14,7 +14,7 @@ import type { RecordMirror, RenderRules, Target } from '../contract/tasks.ts'
 import { signingKeyFile } from '../store/activity/signing.ts'
 import { legSpoolBytes } from './janitor.ts'
 import { type Owner, ownerKey } from './owners.ts'
-import { segmentBytesFor } from './segments.ts'
+import { segmentBytesFor } from './segment.ts'
 
 /**
  * How to reach the destination of a mirror. Holds what was written as a secret: lives in memory, goes to the
