@@ -11,13 +11,12 @@
  *     8 u32 items            24 f64 start of the oldest       44 u32 CRC-32 of bytes 0..43, the mark
  *    12 u32 payload bytes        exchange, Unix ms                as zero
  *
- * The batch mark is written over a zero before the batch that begins with this frame is sent for the first
- * time: its bytes, headers included. After a crash the same frames go out under the same id.
+ * The batch mark is a zero until the batch that begins with this frame is about to be sent, then the bytes of
+ * that, headers included. After a crash the same frames go out under the same id.
  *
  * A segment has one writer: one recorder thread, or whoever has the turn to write posted events. After a
  * restart it is never appended to again.
  */
-import fs from 'node:fs'
 import { threadId } from 'node:worker_threads'
 import { crc32 } from 'node:zlib'
 import type { FrameMeta, IndexedFrame } from '../contract/tasks.ts'
@@ -29,7 +28,7 @@ export const SEGMENT_HEADER = 16
 const FRAME_MAGIC = 0x5246474d
 export const FRAME_HEADER = 48
 const CRC_AT = 44
-const MARK_AT = 40
+export const MARK_AT = 40
 export const FRAME_MAGIC_BYTES = Buffer.from('MGFR')
 
 /** What a frame says of itself beside its payload. */
@@ -69,21 +68,6 @@ export function segmentHeader(): Buffer {
 /** Whether what begins a file is the header of a segment that can be read. */
 export function isSegment(bytes: Buffer): boolean {
   return [SEGMENT_MAGIC, SEGMENT_MAGIC_1].some((magic) => bytes.subarray(0, magic.length).equals(magic))
-}
-
-/**
- * Writes into a segment that a batch of so many bytes, beginning with the frame at `offset`, is about to be
- * sent. Throws the file system's error. Synchronous: four bytes over what is in memory, mostly.
- */
-export function markBatch(file: string, offset: number, bytes: number): void {
-  const mark = Buffer.alloc(4)
-  mark.writeUInt32LE(bytes)
-  const fd = fs.openSync(file, 'r+')
-  try {
-    fs.writeSync(fd, mark, 0, mark.length, offset + MARK_AT)
-  } finally {
-    fs.closeSync(fd)
-  }
 }
 
 export function writeFrameHeader(header: Buffer, payload: Buffer, info: FrameInfo): void {

@@ -7,6 +7,7 @@ import { limits } from '../contract/limits.ts'
 import {
   FRAME_HEADER,
   type FrameInfo,
+  MARK_AT,
   SEGMENT_HEADER,
   type SegmentFrame,
   segmentHeader,
@@ -157,6 +158,21 @@ function writeAll(fd: number, buffers: readonly Buffer[], position: number): voi
       rest = rest.slice(1)
     }
     if (rest[0] !== undefined && written > 0) rest[0] = rest[0].subarray(written)
+  }
+}
+
+/**
+ * Writes into a segment that a batch of so many bytes, beginning with the frame at `offset`, is about to be
+ * sent. Throws the file system's error. Synchronous: four bytes over what is in memory, mostly.
+ */
+export function markBatch(file: string, offset: number, bytes: number): void {
+  const mark = Buffer.alloc(4)
+  mark.writeUInt32LE(bytes)
+  const fd = fs.openSync(file, 'r+')
+  try {
+    fs.writeSync(fd, mark, 0, mark.length, offset + MARK_AT)
+  } finally {
+    fs.closeSync(fd)
   }
 }
 

@@ -156,7 +156,6 @@ export class Leg extends Backlog {
       batch.recorded = await this.ledger.flush()
     }
     const part = batch.parts[0] as [number, number]
-    const source = this.sourceOf(batch.segment).range(batch, part)
     this.ledger.attempts += 1
     this.ledger.lastAttemptAt = Date.now()
     const result = await this.host.ship({
@@ -164,7 +163,7 @@ export class Leg extends Backlog {
       leg: this.name,
       batchId: partId(batch),
       timeoutMs: settings.delivery.timeout_ms,
-      source,
+      source: this.sourceOf(batch.segment).range(batch, part),
       keepItem: true,
     })
     this.batches.flying.delete(batch)

@@ -66,9 +66,9 @@ function task(letter: string, bytes = 1000, url = 'http://127.0.0.1:9/'): ShipTa
       from: offset,
       to: offset + length,
       itemFrom: 0,
+      itemTo: 1,
       mark: false,
       fresh: false,
-      itemTo: 1,
     },
     keepItem: false,
   }
