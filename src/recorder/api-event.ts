@@ -1,6 +1,6 @@
 /** One exchange as a line of an API log: who asked for what, how it went, and how long it took. */
 import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
-import { type Outcome, outcomes } from '../contract/exchange.ts'
+import type { Outcome } from '../contract/exchange.ts'
 import { reasonPhrase } from '../contract/node-http.ts'
 import type { ApiFormat, RecordMirror } from '../contract/tasks.ts'
 import { stringAt } from '../queue/slab-format.ts'
@@ -36,11 +36,6 @@ const RESPONSE_BYTES = literal(',"response_bytes":')
 
 const NOTHING = literal('null')
 const agentName = new NameSet(['user-agent'])
-
-/** As they stand in items. */
-export const outcomeTexts = Object.fromEntries(
-  outcomes.map((outcome) => [outcome, literal(outcome)]),
-) as Readonly<Record<Outcome, Literal>>
 
 /** Writes events of one format. */
 export class SummaryWriter {

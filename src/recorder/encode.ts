@@ -1,10 +1,11 @@
 /** Writes captured exchanges as the items that collectors receive (contract §3). */
+import { type Outcome, outcomes } from '../contract/exchange.ts'
 import type { Half } from '../contract/plugin.ts'
 import type { RecordMirror } from '../contract/tasks.ts'
 import { stringAt } from '../queue/slab-format.ts'
 import type { BodyRange, Range, SlabReader } from '../queue/slab-reader.ts'
 import { type ItemRenderer, itemRenderer } from '../render/items.ts'
-import { isApi, outcomeTexts, SummaryWriter } from './api-event.ts'
+import { isApi, SummaryWriter } from './api-event.ts'
 import { BodyWriter } from './body.ts'
 import { HeaderReader } from './headers.ts'
 import { ItemBuffer, type Literal, literal } from './item-buffer.ts'
@@ -34,8 +35,10 @@ const TIME = literal('","ts":"')
 const CLIENT = literal(',"client":{"ip":"')
 const PORT = literal('","port":')
 const CLIENT_END = literal('}')
-const OUTCOME = literal(',"outcome":"')
-const TOTAL = literal('","duration_ms":{"total":')
+/** Up to how long it took. */
+const outcomeTexts = Object.fromEntries(
+  outcomes.map((outcome) => [outcome, literal(`,"outcome":"${outcome}","duration_ms":{"total":`)]),
+) as Readonly<Record<Outcome, Literal>>
 const UPSTREAM_MS = literal(',"upstream":')
 const UPSTREAM = literal('},"upstream":"')
 const REQUEST = literal(',"request":{"method":"')
@@ -157,9 +160,7 @@ export class ItemEncoder {
   }
 
   #outcome(record: SlabReader, out: ItemBuffer): void {
-    out.literal(OUTCOME)
     out.literal(outcomeTexts[record.outcome])
-    out.literal(TOTAL)
     out.milliseconds(record.durationMs)
     out.literal(UPSTREAM_MS)
     out.milliseconds(record.upstreamMs)
