@@ -108,8 +108,8 @@ export async function measure(
 }
 
 /**
- * After so many requests V8 has compiled what it compiles, in all threads: a tenth of the cost of a mirrored
- * exchange is still compiling after 60,000.
+ * After so many requests V8 has compiled what it compiles, in all threads: after 60,000 a mirrored exchange
+ * still costs up to a tenth more.
  */
 const warmRequests = 200_000
 

@@ -66,13 +66,13 @@ export const limits = Object.freeze({
   plugin_load_ms: 10_000,
 
   /**
-   * What was delivered is noted this much later at most, together with what is sent next: a commit costs as
-   * much as a hundred items, and what a kill comes before is sent again, under its id.
+   * What was delivered is noted this much later at most: a commit costs as much as a hundred items, and what
+   * a kill comes before is sent again, under its id.
    */
   ledger_write_ms: 200,
   /**
-   * So long after it was written a frame is taken to be in memory, and read without another thread: kernels
-   * write what is new to the disk after 5 s at the earliest, and keep it longer than that.
+   * So long after it was written a frame is taken to be in memory, and read without another thread: what was
+   * written last is what a kernel gives up last.
    */
   frame_fresh_ms: 5000,
   /** Frames of a large batch: parts that fill batches to the last one, whatever a slab gave. */

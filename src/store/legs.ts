@@ -45,7 +45,10 @@ export interface SegmentRecord {
   log?: LogRun
 }
 
-/** A batch on its way, written before its first send: after a crash it is sent again under the same id. */
+/**
+ * A batch on its way that its segment cannot tell of, since it was split or is one of the log. Written before
+ * its first send: after a crash it is sent again under the same id.
+ */
 export interface BatchRecord {
   segment: string
   from: number
