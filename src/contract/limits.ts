@@ -53,6 +53,11 @@ export const limits = Object.freeze({
   segment_age_ms: 60_000,
   segment_age_parked_ms: 600_000,
   segments_per_leg_max: 10_000,
+  /**
+   * Full segments of a leg that wait for their flush, with a descriptor each; one more, and a recorder
+   * flushes the oldest before it goes on. Delivered ones wait for nothing.
+   */
+  segments_unflushed_max: 8,
   /** Free disk below this stops spooling (`spool_full`): the store must be able to go on writing. */
   disk_free_min_bytes: 64 * MIB,
   /** The store is not opened with less free disk than this. */

@@ -35,6 +35,8 @@ export class SegmentWriter {
   readonly #segmentBytes: number
   readonly #fsyncMs: number
   #open: OpenSegment | null = null
+  /** Full, and flushed at the next turn of the timer, unless they were delivered and removed by then. */
+  readonly #full: OpenSegment[] = []
   #closed: string[] = []
   #timer: NodeJS.Timeout | null = null
   #header = Buffer.alloc(FRAME_HEADER)
@@ -62,7 +64,7 @@ export class SegmentWriter {
     }
     segment.size = offset + FRAME_HEADER + payload.length
     if (this.#fsyncMs === 0) segment.durable = segment.size
-    else this.#timer ??= setInterval(() => this.#syncOpen(), this.#fsyncMs).unref()
+    else this.#timer ??= setInterval(() => this.#flushDue(), this.#fsyncMs).unref()
     const { items, oldest, newest } = info
     return { segment: segment.name, offset, length: FRAME_HEADER + payload.length, items, oldest, newest }
   }
@@ -74,18 +76,35 @@ export class SegmentWriter {
     return closed
   }
 
-  /** Flushes and closes the open segment. */
+  /** Flushes what it wrote, and closes the open segment. */
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer)
     this.#timer = null
+    this.#endOpen()
+    while (this.#full.length > 0) this.#flushOldest()
+  }
+
+  #endOpen(): void {
     const segment = this.#open
     if (segment === null) return
     this.#open = null
     this.#closed.push(segment.name)
+    this.#full.push(segment)
+  }
+
+  /** Closes what need not be flushed, and what there is no room for. */
+  #letGo(): void {
+    const full = this.#full
+    while (full[0] !== undefined && (full.length > limits.segments_unflushed_max || isSettled(full[0])))
+      this.#flushOldest()
+  }
+
+  #flushOldest(): void {
+    const segment = this.#full.shift()
+    if (segment === undefined) return
     segment.closed = true
     try {
-      if (segment.durable < segment.size) fs.fdatasyncSync(segment.fd)
-      segment.durable = segment.size
+      if (!isSettled(segment)) fs.fdatasyncSync(segment.fd)
     } finally {
       // Under a sync that runs, the number could become that of another file.
       if (segment.syncing === null) fs.closeSync(segment.fd)
@@ -98,7 +117,8 @@ export class SegmentWriter {
       const ageMax = parked ? limits.segment_age_parked_ms : limits.segment_age_ms
       const full = open.size > SEGMENT_HEADER && open.size + bytes > this.#segmentBytes
       if (!full && Date.now() - open.openedAt < ageMax) return open
-      this.close()
+      this.#endOpen()
+      this.#letGo()
     }
     const now = Date.now()
     const name = segmentName(now)
@@ -121,15 +141,22 @@ export class SegmentWriter {
       fs.ftruncateSync(segment.fd, size)
     } catch {
       // The torn tail stays; the next start cuts it. Nothing may follow it, so this segment ends here.
-      this.close()
+      this.#endOpen()
     }
   }
 
-  #syncOpen(): void {
-    const segment = this.#open
-    // An error leaves it as it is: the next turn tries again.
-    if (segment !== null && segment.durable < segment.size) syncOf(segment).catch(() => undefined)
+  #flushDue(): void {
+    this.#letGo()
+    for (const segment of this.#open === null ? this.#full : [...this.#full, this.#open]) {
+      // An error leaves it as it is: the next turn tries again.
+      if (segment.durable < segment.size) syncOf(segment).catch(() => undefined)
+    }
   }
+}
+
+/** Whether it need not be flushed: it was, or it is delivered and removed, and nobody will read it. */
+function isSettled({ fd, durable, size }: OpenSegment): boolean {
+  return durable === size || fs.fstatSync(fd).nlink === 0
 }
 
 /** The sync that runs, or a new one; it may not hold what was appended after it began. */

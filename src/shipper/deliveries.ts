@@ -265,8 +265,9 @@ export class Deliveries {
   /** The recorders have ended: their segments are flushed to the disk and closed for good. */
   async closeSegments(): Promise<void> {
     for (const leg of this.#legs.list) {
-      for (const { name, closed, log } of leg.queue.segments)
-        if (!closed && log === null) await this.#sync(path.join(leg.folder, name))
+      // A closed one may have been full only a moment ago.
+      for (const { name, log } of leg.queue.segments)
+        if (log === null) await this.#sync(path.join(leg.folder, name))
       leg.closeSegments(() => true)
     }
   }
