@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import { open } from 'node:fs/promises'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { limits } from '../../src/contract/limits.ts'
 import { FRAME_HEADER, type SegmentFrame, segmentName, writerOf } from '../../src/queue/spool-format.ts'
 import { indexSegment, readRange } from '../../src/queue/spool-reader.ts'
 import { markBatch, SegmentWriter } from '../../src/queue/spool.ts'
@@ -30,15 +31,17 @@ function blockedThreads(folder: string): () => Promise<void> {
   }
 }
 
-function openFiles(): (string | null)[] {
-  return fs.readdirSync('/proc/self/fd').map((fd) => {
+/** Those in a folder, removed ones included. */
+function openFiles(folder: string): string[] {
+  const files = fs.readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
-      return fs.readlinkSync(`/proc/self/fd/${fd}`)
+      return [fs.readlinkSync(`/proc/self/fd/${fd}`)]
     } catch {
       // The one of the folder that was listed.
-      return null
+      return []
     }
   })
+  return files.filter((file) => file.startsWith(folder)).toSorted()
 }
 
 /** A segment of three frames with 1, 2 and 3 items. */
@@ -97,9 +100,11 @@ describe('a segment', () => {
     const index = await indexSegment({ path: file, from: 0, verify: true })
     expect(index.frames.map(({ items }) => items)).toEqual([1, 3])
     expect(index.corrupt).toMatchObject([{ items: 2, offset: frames[1]?.offset }])
-    const range = await readRange({ path: file, from: 16, to: bytes.length, fresh: true })
+    const range = await readRange({ path: file, from: 16, to: bytes.length, fresh: false })
     expect(range.items).toBe(4)
     expect(range.corrupt).toMatchObject([{ items: 2, offset: frames[1]?.offset }])
+    const fresh = await readRange({ path: file, from: 16, to: bytes.length, fresh: true })
+    expect(fresh, 'what no disk can have changed is not checked').toMatchObject({ items: 6, corrupt: [] })
   })
 
   it('steps over a frame whose header has a flipped bit', async () => {
@@ -196,11 +201,36 @@ describe('a segment writer', () => {
     await new Promise((resolve) => setTimeout(resolve, 5))
     try {
       writer.close()
-      expect(openFiles()).toContain(file)
+      expect(openFiles(folder)).toContain(file)
     } finally {
       await release()
     }
-    await until(() => !openFiles().includes(file), { what: 'the descriptor is closed' })
+    await until(() => !openFiles(folder).includes(file), { what: 'the descriptor is closed' })
+  })
+
+  it('keeps full segments open until they are flushed, or removed because they were delivered', async () => {
+    const folder = await tempDir()
+    const writer = new SegmentWriter(folder, { segmentBytes: 200, fsyncMs: 3_600_000 })
+    const append = () => path.join(folder, writer.append(Buffer.alloc(100, 0x20), info(1), leg).segment)
+    const files = Array.from({ length: limits.segments_unflushed_max + 1 }, append)
+    expect(openFiles(folder)).toEqual(files)
+    files.push(append())
+    expect(openFiles(folder), 'the oldest had to be flushed').toEqual(files.slice(1))
+    for (const file of files.slice(1, 4)) fs.rmSync(file)
+    files.push(append())
+    expect(openFiles(folder)).toEqual(files.slice(4))
+    writer.close()
+    expect(openFiles(folder)).toEqual([])
+  })
+
+  it('flushes and closes full segments in its own time', async () => {
+    const folder = await tempDir()
+    const writer = new SegmentWriter(folder, { segmentBytes: 200, fsyncMs: 1 })
+    const full = [1, 2, 3].map((n) => writer.append(Buffer.alloc(100, 0x20), info(1, n), leg).segment)
+    const last = path.join(folder, full.pop() as string)
+    await until(() => openFiles(folder).length === 1, { what: 'the full ones are closed' })
+    expect(openFiles(folder)).toEqual([last])
+    writer.close()
   })
 
   it('makes files that only their owner can read', async () => {

@@ -12,7 +12,7 @@ const patient = { attempts: 3, min_wait_ms: 3_600_000, max_wait_ms: 3_600_000, p
 
 /** A leg that holds three frames of 2, 3 and 4 items in one closed segment, delivering nothing yet. */
 async function threeFrames(over: Parameters<typeof Rig.open>[0] = {}) {
-  const rig = await Rig.open({ segment_bytes: 1 << 20, concurrency: 1, ...over })
+  const rig = await Rig.open({ segment_bytes: 1 << 20, concurrency: 1, aged: true, ...over })
   rig.leg.paused = true
   for (const items of [2, 3, 4]) rig.capture(items)
   rig.roll()

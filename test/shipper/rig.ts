@@ -50,6 +50,8 @@ export interface MirrorChanges {
 export interface RigOptions extends MirrorChanges {
   /** Bytes after which its segments roll. */
   readonly segment_bytes?: number
+  /** Whatever is sent counts as written long ago: damage takes a disk, and time. */
+  readonly aged?: boolean
 }
 
 const legName = 'requests'
@@ -109,7 +111,7 @@ export class Rig {
     // Not once for all: another file in this process may have named sinks of its own.
     configureSinks(sinks)
     const collector = await startCollector()
-    const { segment_bytes: _, ...changes } = options
+    const { segment_bytes: _bytes, aged: _aged, ...changes } = options
     const rig = new Rig(await tempDir(), collector, await mirrorOf(collector, changes), options)
     await rig.#start()
     onEnd(() => rig.#end())
@@ -159,7 +161,9 @@ export class Rig {
       log: createLog({ level: 'silent', format: 'json' }),
       ship: async (task) => {
         life.sent.push(task)
-        const result = await deliver(task)
+        const { source } = task
+        const aged = this.#options.aged === true && 'path' in source
+        const result = await deliver(aged ? { ...task, source: { ...source, fresh: false } } : task)
         return life.dead ? never : result
       },
       index: indexSegment,
