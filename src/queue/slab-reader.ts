@@ -72,6 +72,7 @@ function broken(at: number, rule: string, value: number): Error {
 /** Stands on one record at a time; what it says holds until `next` is called. */
 export class SlabReader {
   readonly bytes: Buffer
+  readonly view: DataView
   readonly #words: Uint32Array
   readonly #doubles: Float64Array
   readonly #used: number
@@ -93,6 +94,7 @@ export class SlabReader {
     }
     const view = new SlabView(slab)
     this.bytes = view.bytes
+    this.view = new DataView(slab)
     this.#words = view.words
     this.#doubles = view.doubles
     this.#used = used

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import type { BodyRange } from '../queue/slab-reader.ts'
 import { codingsOf, decodeBody } from './decode.ts'
 import { literal, type ItemBuffer } from './item-buffer.ts'
+import { appendText } from './json-escape.ts'
 import type { Redactor } from './redact.ts'
 
 export interface BodyRules {
@@ -81,7 +82,7 @@ export class BodyWriter {
     if (watch !== undefined) {
       const before = out.length
       out.literal(TEXT_OPEN)
-      if (out.body(bytes, from, to, watch)) return out.literal(TEXT_CLOSE)
+      if (appendText(out, bytes, from, to, watch)) return out.literal(TEXT_CLOSE)
       out.length = before
     }
     this.#readWhole(out, bytes.subarray(from, to), head.contentType)
@@ -98,7 +99,7 @@ export class BodyWriter {
       out.text(`,"body":${JSON.stringify(result.text)},"body_encoding":"utf8"`)
     } else if (utf8) {
       out.literal(TEXT_OPEN)
-      out.body(bytes, 0, bytes.length, null)
+      appendText(out, bytes, 0, bytes.length, null)
       out.literal(TEXT_CLOSE)
     } else {
       out.text(`,"body":"${bytes.toString('base64')}","body_encoding":"base64"`)

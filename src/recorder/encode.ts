@@ -57,7 +57,8 @@ export class ItemEncoder {
   readonly #rules: ItemRules
   readonly #render: ItemRenderer | null
   readonly #redactor: Redactor
-  readonly #headers: HeaderReader
+  readonly #requestHeaders: HeaderReader
+  readonly #responseHeaders: HeaderReader
   readonly #trailers: HeaderReader
   readonly #body: BodyWriter
   readonly #summary: SummaryWriter | null
@@ -81,7 +82,8 @@ export class ItemEncoder {
     const redactor = new Redactor(rules.redact)
     this.#summary = isApi(rules.format) ? new SummaryWriter(rules.format, environment, redactor) : null
     this.#redactor = redactor
-    this.#headers = new HeaderReader(redactor)
+    this.#requestHeaders = new HeaderReader(redactor)
+    this.#responseHeaders = new HeaderReader(redactor)
     this.#trailers = new HeaderReader(redactor)
     this.#body = new BodyWriter({ bodyBytes, decode, redactor })
     const name = JSON.stringify(environment)
@@ -131,7 +133,7 @@ export class ItemEncoder {
   #api(record: SlabReader, summary: SummaryWriter, out: ItemBuffer): void {
     summary.write(record, out)
     if (this.#rules.format === 'api_summary') return
-    this.#headers.read(record.bytes, record.requestHeaders)
+    this.#requestHeaders.read(record, record.requestHeaders)
     this.#requestPart(record, out)
     this.#responsePart(record, out)
   }
@@ -149,13 +151,13 @@ export class ItemEncoder {
 
   /** The trace stands before the request that it came with. */
   #client(record: SlabReader, out: ItemBuffer): void {
-    this.#headers.read(record.bytes, record.requestHeaders)
+    this.#requestHeaders.read(record, record.requestHeaders)
     out.literal(CLIENT)
     out.string(record, stringAt.clientIp)
     out.literal(PORT)
     out.integer(record.clientPort)
     out.literal(CLIENT_END)
-    const { traceparent } = this.#headers
+    const { traceparent } = this.#requestHeaders
     if (traceparent !== null) out.text(`,"traceparent":${JSON.stringify(traceparent)}`)
   }
 
@@ -176,39 +178,46 @@ export class ItemEncoder {
     out.literal(VERSION)
     out.string(record, stringAt.requestVersion)
     out.literal(HEADERS)
-    out.append(this.#headers.pairs)
+    out.append(this.#requestHeaders.pairs)
     out.literal(HEADERS_END)
-    const { requestBody } = this.#rules
-    this.#bodyPart(record, record.requestBody, record.requestTrailers, requestBody, redacted, out)
+    const headers = this.#requestHeaders
+    headers.redacted ||= redacted
+    this.#bodyPart(record, record.requestBody, headers, record.requestTrailers, this.#rules.requestBody, out)
   }
 
   #responsePart(record: SlabReader, out: ItemBuffer): void {
     const { status } = record
-    this.#headers.read(record.bytes, record.responseHeaders)
+    this.#responseHeaders.read(record, record.responseHeaders)
     out.literal(RESPONSE)
     if (status === null) out.literal(NOTHING)
     else out.integer(status)
     out.literal(STATUS_VERSION)
     out.string(record, stringAt.responseVersion)
     out.literal(HEADERS)
-    out.append(this.#headers.pairs)
+    out.append(this.#responseHeaders.pairs)
     out.literal(HEADERS_END)
     const { responseBody } = this.#rules
-    this.#bodyPart(record, record.responseBody, record.responseTrailers, responseBody, false, out)
+    this.#bodyPart(
+      record,
+      record.responseBody,
+      this.#responseHeaders,
+      record.responseTrailers,
+      responseBody,
+      out,
+    )
   }
 
-  /** The end of a part: its body, and its trailers. `redacted`: something that its headers do not know of. */
+  /** The end of a part: its body, and its trailers. */
   #bodyPart(
     record: SlabReader,
     body: BodyRange,
+    headers: HeaderReader,
     trailers: Range,
     wanted: boolean,
-    redacted: boolean,
     out: ItemBuffer,
   ): void {
-    const headers = this.#headers
-    this.#trailers.read(record.bytes, trailers)
-    headers.redacted = headers.redacted || redacted || this.#trailers.redacted
+    this.#trailers.read(record, trailers)
+    headers.redacted ||= this.#trailers.redacted
     if (this.#body.write(out, record.bytes, body, headers, wanted)) this.notRedactable++
     if (this.#trailers.pairs.length > 0) {
       out.literal(TRAILERS)

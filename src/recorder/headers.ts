@@ -1,6 +1,7 @@
 /** Header lists of a slab as the pairs of an item, redacted; and what the recorder itself needs of them. */
-import { HeaderLine, type Range } from '../queue/slab-reader.ts'
+import { HeaderLine, type Range, type SlabReader } from '../queue/slab-reader.ts'
 import { ItemBuffer, type Literal, literal } from './item-buffer.ts'
+import { LineMemo } from './line-memo.ts'
 import { NameSet } from './name-set.ts'
 import type { Redactor } from './redact.ts'
 
@@ -22,13 +23,24 @@ const noted: ReadonlyMap<string, number> = new Map([
   ['traceparent', TRACEPARENT],
 ])
 
+/** What a line says beside its pair. */
+interface Note {
+  readonly redacted: boolean
+  /** Null: it is another header. */
+  readonly contentType: string | null
+  readonly contentEncoding: string | null
+  readonly traceparent: string | null
+}
+
+const REDACTED: Note = { redacted: true, contentType: null, contentEncoding: null, traceparent: null }
+
 /** Reads one list at a time; what it says of it holds until the next. */
 export class HeaderReader {
   readonly #redactor: Redactor
   readonly #special: NameSet
   /** What is to be done with each of `#special`. */
   readonly #bits: readonly number[]
-  readonly #types = new LastText()
+  readonly #memo = new LineMemo<Note>()
   readonly #line = new HeaderLine()
   readonly #masked: Literal | null
   /** The pairs, without the brackets around them: case, order and duplicates as sent. */
@@ -52,86 +64,84 @@ export class HeaderReader {
     this.#masked = redactor.mode === 'mask' ? literal(redactor.substitute('')) : null
   }
 
-  read(bytes: Buffer, { from, to }: Range): void {
+  read({ bytes, view }: SlabReader, { from, to }: Range): void {
     const { pairs } = this
+    const memo = this.#memo
+    const line = this.#line
     pairs.reset()
     this.redacted = false
     this.contentType = ''
     this.contentEncoding = ''
     this.traceparent = null
-    const line = this.#line
-    const { detects } = this.#redactor
-    for (let at = from; at < to; at = line.next) {
-      line.read(bytes, at, to)
-      const found = this.#special.find(bytes, at, line.nameEnd)
-      if (found === -1 && !detects) {
-        this.#copy(bytes, line)
+    let at = from
+    for (let place = 0; at < to; place++) {
+      const known = memo.match(place, view, at, to)
+      if (known > 0) {
+        this.#repeat(place)
+        at += known
         continue
       }
-      const bits = found === -1 ? 0 : (this.#bits[found] as number)
-      this.#note(bytes, bits, line)
-      if ((bits & REDACT) !== 0) this.#redact(bytes, line)
-      else if ((bits & URL_VALUE) !== 0 || detects) this.#show(bytes, bits, line)
-      else this.#copy(bytes, line)
+      line.read(bytes, at, to)
+      const separator = pairs.length > 0 ? NEXT : FIRST
+      const pairAt = pairs.length + separator.length
+      const note = this.#write(bytes, line, separator)
+      if (note !== null) this.#take(note)
+      memo.keep(place, view, at, line.next, pairs, pairAt, note)
+      at = line.next
     }
     if (pairs.length > 0) pairs.literal(LAST_END)
   }
 
-  #copy(bytes: Buffer, line: HeaderLine): void {
+  #repeat(place: number): void {
     const { pairs } = this
-    begin(pairs, bytes, line)
-    pairs.latin1(bytes, line.value, line.valueEnd)
+    const memo = this.#memo
+    if (memo.pairBytes(place) > 0) {
+      pairs.literal(pairs.length > 0 ? NEXT : FIRST)
+      memo.append(place, pairs)
+    }
+    const note = memo.note(place)
+    if (note !== null) this.#take(note)
   }
 
-  #note(bytes: Buffer, bits: number, { value, valueEnd }: HeaderLine): void {
-    if ((bits & CONTENT_TYPE) !== 0)
-      this.contentType = joined(this.contentType, this.#types.read(bytes, value, valueEnd))
-    if ((bits & CONTENT_ENCODING) !== 0)
-      this.contentEncoding = joined(this.contentEncoding, bytes.toString('latin1', value, valueEnd))
-    if ((bits & (TRACEPARENT | REDACT)) === TRACEPARENT)
-      this.traceparent ??= this.#redactor.header(bytes.toString('latin1', value, valueEnd))
+  #take({ redacted, contentType, contentEncoding, traceparent }: Note): void {
+    if (redacted) this.redacted = true
+    if (contentType !== null) this.contentType = joined(this.contentType, contentType)
+    if (contentEncoding !== null) this.contentEncoding = joined(this.contentEncoding, contentEncoding)
+    if (traceparent !== null) this.traceparent ??= traceparent
   }
 
-  #redact(bytes: Buffer, line: HeaderLine): void {
+  /** Writes the pair of a line, if it may be there, and returns what is to be noted of the line. */
+  #write(bytes: Buffer, line: HeaderLine, separator: Literal): Note | null {
     const { pairs } = this
-    this.redacted = true
-    if (this.#redactor.mode === 'remove') return
-    begin(pairs, bytes, line)
-    if (this.#masked !== null) pairs.literal(this.#masked)
-    else pairs.inside(this.#redactor.substitute(bytes.toString('latin1', line.value, line.valueEnd)))
+    const redactor = this.#redactor
+    const { name, nameEnd, value, valueEnd } = line
+    const found = this.#special.find(bytes, name, nameEnd)
+    const bits = found === -1 ? 0 : (this.#bits[found] as number)
+    const redacts = (bits & REDACT) !== 0
+    if (!redacts || redactor.mode !== 'remove') {
+      pairs.literal(separator)
+      pairs.latin1(bytes, name, nameEnd)
+      pairs.literal(BETWEEN)
+    }
+    if (bits === 0 && !redactor.detects) {
+      pairs.latin1(bytes, value, valueEnd)
+      return null
+    }
+    if (bits === REDACT && this.#masked !== null) {
+      pairs.literal(this.#masked)
+      return REDACTED
+    }
+    const sent = bytes.toString('latin1', value, valueEnd)
+    const shown = redacts ? null : (bits & URL_VALUE) === 0 ? redactor.header(sent) : redactor.url(sent)
+    if (shown !== null) pairs.inside(shown)
+    else if (redactor.mode !== 'remove') pairs.inside(redactor.substitute(sent))
+    return {
+      redacted: shown !== sent,
+      contentType: (bits & CONTENT_TYPE) === 0 ? null : sent,
+      contentEncoding: (bits & CONTENT_ENCODING) === 0 ? null : sent,
+      traceparent: (bits & TRACEPARENT) === 0 ? null : shown,
+    }
   }
-
-  #show(bytes: Buffer, bits: number, line: HeaderLine): void {
-    const { pairs } = this
-    const sent = bytes.toString('latin1', line.value, line.valueEnd)
-    const shown = (bits & URL_VALUE) === 0 ? this.#redactor.header(sent) : this.#redactor.url(sent)
-    if (shown !== sent) this.redacted = true
-    begin(pairs, bytes, line)
-    pairs.inside(shown)
-  }
-}
-
-/** Makes a string of bytes once as long as they do not change. */
-class LastText {
-  #bytes: Uint8Array = new Uint8Array(0)
-  #text = ''
-
-  read(bytes: Buffer, from: number, to: number): string {
-    const last = this.#bytes
-    let same = last.length === to - from
-    for (let at = 0; same && at < last.length; at++) same = last[at] === bytes[from + at]
-    if (same) return this.#text
-    this.#bytes = new Uint8Array(bytes.subarray(from, to))
-    this.#text = bytes.toString('latin1', from, to)
-    return this.#text
-  }
-}
-
-/** Ends the pair before, if there is one, and begins another, up to its value. */
-function begin(pairs: ItemBuffer, bytes: Buffer, { name, nameEnd }: HeaderLine): void {
-  pairs.literal(pairs.length > 0 ? NEXT : FIRST)
-  pairs.latin1(bytes, name, nameEnd)
-  pairs.literal(BETWEEN)
 }
 
 /** RFC 9110 §5.3: several fields of one name are one list. */

@@ -1,18 +1,15 @@
 /** The bytes of one item while it is written: what was captured becomes JSON without becoming strings. */
-import { isUtf8 } from 'node:buffer'
 import type { SlabReader } from '../queue/slab-reader.ts'
-import type { FieldWatch } from './field-watch.ts'
-import { LENGTH_MAX } from './name-set.ts'
 
 const BYTES_MIN = 16_384
 /** A buffer that grew beyond this for one large item is given up afterwards. */
 const BYTES_KEPT = 1_048_576
-/** Of a body, so many bytes at a time: room for the worst case of all of it would be six times its size. */
-const STEP_BYTES = 16_384
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const ZERO = 0x30
+/** `\u001f`. */
+const ESCAPE_BYTES_MAX = 6
 const hexDigits = Buffer.from('0123456789abcdef', 'latin1')
 
 /** What a byte needs in a JSON string (RFC 8259 §7); anything else is the letter of its short escape. */
@@ -90,10 +87,6 @@ export class ItemBuffer {
   /** What was copied from last. */
   #source = this.bytes
   #sourceView = this.#view
-  /** Of a body: its last quote so far, or behind its end. */
-  #quote = 0
-  /** Of a body: whether it is known to be UTF-8. */
-  #wide = false
 
   /** Begins a new item. */
   reset(): void {
@@ -114,6 +107,24 @@ export class ItemBuffer {
     const at = this.length
     for (let i = 0; i < words.length; i++) view.setFloat64(at + i * 8, words[i] as number, true)
     this.length = at + length
+  }
+
+  /** Appends UTF-8 as it is, eight bytes at a time: `view` has to have as many behind its end. */
+  copy(view: DataView, from: number, length: number): void {
+    this.#reserve(length)
+    const target = this.#view
+    const shift = this.length - from
+    for (let at = from; at < from + length; at += 8)
+      target.setFloat64(at + shift, view.getFloat64(at, true), true)
+    this.length += length
+  }
+
+  /** Copies what it holds from `from` on, and up to seven bytes more. */
+  copyTo(view: DataView, start: number, from: number): void {
+    const source = this.#view
+    const shift = start - from
+    for (let at = from; at < this.length; at += 8)
+      view.setFloat64(at + shift, source.getFloat64(at, true), true)
   }
 
   /** Appends text as UTF-8, as it is. */
@@ -162,7 +173,7 @@ export class ItemBuffer {
 
   /** Appends latin1 as the inside of a JSON string. */
   latin1(source: Buffer, from: number, to: number): void {
-    this.#reserve((to - from) * 6)
+    this.#reserve((to - from) * ESCAPE_BYTES_MAX)
     const target = this.bytes
     const shift = this.length - from
     const view = this.#view
@@ -170,7 +181,7 @@ export class ItemBuffer {
     let at = from
     for (; at + 4 <= to; at += 4) {
       const word = read.getInt32(at, true)
-      if (specials(word, HIGHS) !== 0) break
+      if (hasSpecial(word)) break
       view.setInt32(at + shift, word, true)
     }
     for (; at < to; at++) {
@@ -185,6 +196,12 @@ export class ItemBuffer {
   /** Appends a string of `stringAt` as the inside of a JSON string. */
   string(record: SlabReader, string: number): void {
     this.latin1(record.bytes, record.from(string), record.to(string))
+  }
+
+  /** Appends the escape of a byte that has to have one. */
+  escape(byte: number): void {
+    this.#reserve(ESCAPE_BYTES_MAX)
+    this.length = writeEscape(this.bytes, this.length, byte, escapes[byte] as number)
   }
 
   #escaped(source: Uint8Array, from: number, to: number): void {
@@ -202,106 +219,16 @@ export class ItemBuffer {
     this.length = end
   }
 
-  /**
-   * Appends a body as the inside of a JSON string. False, with nothing appended, when it is not UTF-8, or
-   * when `watch` suspects a field in it: both are found on the way, so that most bodies are read once.
-   */
-  body(source: Buffer, from: number, to: number, watch: FieldWatch | null): boolean {
-    const known = this.#source
-    const view = this.#sourceView
-    const isWhole = this.#body(source, from, to, watch)
-    // What was decoded may be large, and is not read again: only a slab is worth its view.
-    this.#source = known
-    this.#sourceView = view
-    return isWhole
-  }
-
-  #body(source: Buffer, from: number, to: number, watch: FieldWatch | null): boolean {
-    const before = this.length
-    this.#quote = to
-    this.#wide = false
-    for (let at = from; at < to; at++) {
-      const stop = Math.min(to, at + STEP_BYTES)
-      this.#reserve((stop - at) * 6)
-      at = this.#plain(source, at, stop, watch)
-      if (at === stop) {
-        at--
-        continue
-      }
-      const byte = source[at] as number
-      const escape = escapes[byte] as number
-      if (escape === WIDE) {
-        if (!isUtf8(source.subarray(from, to))) return this.#undo(before)
-        this.#wide = true
-        at--
-        continue
-      }
-      if (watch !== null) {
-        if (byte === 0 || (byte === BACKSLASH && watch.escape(source[at + 1]))) return this.#undo(before)
-        if (byte === QUOTE) {
-          if (watch.name(source, this.#quote + 1, at)) return this.#undo(before)
-          this.#quote = at
-        }
-      }
-      this.length = writeEscape(this.bytes, this.length, byte, escape)
-    }
-    return true
-  }
-
-  /**
-   * Appends bytes up to one that needs a closer look, and returns where that stands. No call and no field in
-   * its loop: with one in it each byte would take three times as long.
-   */
-  #plain(source: Buffer, from: number, to: number, watch: FieldWatch | null): number {
-    const target = this.bytes
-    const view = this.#view
-    const read = this.#viewOf(source)
-    const wideBits = this.#wide ? 0 : HIGHS
-    const lengths = watch === null ? 0 : watch.lengths
-    const firsts = watch === null ? escapes : watch.firsts
-    const plainWide = this.#wide ? WIDE : PLAIN
-    let quote = this.#quote
-    let end = this.length
-    let at = from
-    for (; at < to; at++) {
-      while (at + 4 <= to) {
-        const word = read.getInt32(at, true)
-        const found = specials(word, wideBits)
-        view.setInt32(end, word, true)
-        const plain = found === 0 ? 4 : (31 - Math.clz32(found & -found)) >> 3
-        at += plain
-        end += plain
-        if (found !== 0) break
-      }
-      if (at === to) break
-      const byte = source[at] as number
-      const escape = escapes[byte] as number
-      if (escape !== PLAIN && escape !== plainWide) {
-        if (escape !== QUOTE) break
-        const between = at - quote - 1
-        const bit = Math.min(between, LENGTH_MAX)
-        // Of the first quote of all there is none before: then it is negative.
-        if (between >= 0 && ((lengths >>> bit) & 1) === 1 && firsts[source[quote + 1] as number] === 1) break
-        quote = at
-        target[end++] = BACKSLASH
-      }
-      target[end++] = byte
-    }
-    this.#quote = quote
-    this.length = end
-    return at
-  }
-
-  #undo(length: number): boolean {
-    this.length = length
-    return false
-  }
-
   /** Appends what another one holds. */
   append(other: ItemBuffer): void {
-    this.#reserve(other.length)
-    other.bytes.copy(this.bytes, this.length, 0, other.length)
-    this.length += other.length
+    this.raw(other.bytes, 0, other.length)
+  }
+
+  /** Appends bytes as they are: the way for more than a few. */
+  raw(source: Buffer, from: number, to: number): void {
+    this.#reserve(to - from)
+    source.copy(this.bytes, this.length, from, to)
+    this.length += to - from
   }
 
   #reserve(bytes: number): void {
@@ -327,13 +254,13 @@ function viewOf(bytes: Buffer): DataView {
 }
 
 /**
- * The highest bit of the first byte of a word that needs an escape, or is among `wideBits`; bits above it say
- * nothing. A byte is 0 or below a space where taking 1 or a space from it borrows.
+ * Whether a byte of a word needs an escape, or is not ASCII. A byte is 0 or below a space where taking 1 or a
+ * space from it borrows.
  */
-function specials(word: number, wideBits: number): number {
+function hasSpecial(word: number): boolean {
   const quotes = word ^ QUOTES
   const backslashes = word ^ BACKSLASHES
   const escaped =
     ((word - SPACES) & ~word) | ((quotes - ONES) & ~quotes) | ((backslashes - ONES) & ~backslashes)
-  return (escaped & HIGHS) | (word & wideBits)
+  return ((escaped | word) & HIGHS) !== 0
 }

@@ -24,8 +24,6 @@ export class NameSet {
   readonly #mask: number
   /** A bit for each length. */
   readonly lengths: number
-  /** 1 for each byte that one of them begins with. */
-  readonly firsts = new Uint8Array(256)
 
   constructor(names: readonly string[]) {
     this.#names = names.map((name) => Buffer.from(name, 'latin1').map((byte) => small[byte] as number))
@@ -38,7 +36,6 @@ export class NameSet {
       while (this.#table[place] !== 0) place = (place + 1) & this.#mask
       this.#table[place] = index + 1
       lengths |= 1 << Math.min(name.length, LENGTH_MAX)
-      for (let byte = 0; byte < 256; byte++) if (small[byte] === name[0]) this.firsts[byte] = 1
     }
     this.lengths = lengths
   }

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { Ajv } from 'ajv'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { assemble } from '../../build/assemble.ts'
 import { activityEventsPage } from '../../docs/activity-events-page.ts'
 import { configurationPage } from '../../src/config/reference-page.ts'
 import { editorSchemaText } from '../../src/config/editor-schema.ts'
@@ -29,6 +30,12 @@ test('docs/configuration.md equals its regeneration: npm run docs', () => {
 
 test('docs/activity-events.md equals its regeneration: npm run docs', () => {
   expect(read('docs/activity-events.md')).toBe(activityEventsPage())
+})
+
+test('the WebAssembly of the recorder equals its source: npm run wasm', async () => {
+  const source = new URL('../../src/recorder/json-escape.wat', import.meta.url)
+  const compiled = readFileSync(new URL('../../src/recorder/json-escape.wasm', import.meta.url))
+  expect(Buffer.from(await assemble(source)).equals(compiled)).toBe(true)
 })
 
 test('the page names every sink and its options', () => {
