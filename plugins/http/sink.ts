@@ -1,5 +1,5 @@
 /** Sends whole exchanges to any URL, as one JSON document or as NDJSON. */
-import { aktoBatch, defineSink, harLog, jsonArray, publicUrl, Type } from 'mirrorgate/plugin'
+import { aktoBatch, defineSink, harLog, intoJsonArray, publicUrl, Type } from 'mirrorgate/plugin'
 
 const MIB = 1024 * 1024
 
@@ -30,7 +30,7 @@ export default defineSink({
   create: ({ options, format, http }) => ({
     async write(batch, signal) {
       const lines = format === 'ndjson'
-      const body = lines ? batch.ndjson : (documents.get(format) ?? jsonArray)(batch.ndjson)
+      const body = lines ? batch.ndjson : (documents.get(format) ?? intoJsonArray)(batch.ndjson)
       const headers = { 'content-type': lines ? 'application/x-ndjson' : 'application/json' }
       await http.post(options.url, { body, headers, batch }, signal)
     },

@@ -1,5 +1,5 @@
 /** Sends requests and responses to a SALT-style collector: two URLs, a JSON array each. */
-import { defineSink, jsonArray, publicUrl, Type } from 'mirrorgate/plugin'
+import { defineSink, intoJsonArray, publicUrl, Type } from 'mirrorgate/plugin'
 
 const MIB = 1024 * 1024
 
@@ -32,7 +32,7 @@ export default defineSink({
     async write(batch, signal) {
       const url = batch.leg === 'requests' ? options.request_url : options.response_url
       const headers = { 'content-type': 'application/json' }
-      await http.post(url, { body: jsonArray(batch.ndjson), headers, batch }, signal)
+      await http.post(url, { body: intoJsonArray(batch.ndjson), headers, batch }, signal)
     },
     close() {},
   }),

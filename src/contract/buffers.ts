@@ -9,6 +9,8 @@ interface Lease {
   readonly memory: ArrayBuffer[]
   /** Somebody may read it after its end. */
   held: boolean
+  /** What it holds is still needed as it is. */
+  preserved: boolean
 }
 
 export class BufferPool {
@@ -22,7 +24,7 @@ export class BufferPool {
   /** `bytes` of memory with arbitrary content; `end` must be called for it. */
   lend(bytes: number): Buffer {
     const memory = this.#take(bytes)
-    this.#leases.set(memory, { memory: [memory], held: false })
+    this.#leases.set(memory, { memory: [memory], held: false, preserved: false })
     return Buffer.from(memory, 0, bytes)
   }
 
@@ -34,6 +36,24 @@ export class BufferPool {
     lease.memory.push(memory)
     this.#leases.set(memory, lease)
     return Buffer.from(memory, 0, bytes)
+  }
+
+  /** What this is a part of stays as it is until the end of its lease. */
+  preserve(part: Buffer): void {
+    const lease = this.#leases.get(part.buffer)
+    if (lease !== undefined) lease.preserved = true
+  }
+
+  /**
+   * This part of lent memory with so many bytes more before and after it, all to be written over. Null where
+   * there is no room for them, where it is preserved, or where nobody lent it.
+   */
+  spend(part: Buffer, before: number, after: number): Buffer | null {
+    const from = part.byteOffset - before
+    const to = part.byteOffset + part.length + after
+    const lease = this.#leases.get(part.buffer)
+    if (lease === undefined || lease.preserved || from < 0 || to > part.buffer.byteLength) return null
+    return Buffer.from(part.buffer, from, to - from)
   }
 
   /** What this is a part of may be read after its lease: nothing of that is used again. */

@@ -16,6 +16,12 @@ export function jsonArray(ndjson: Buffer): Buffer {
   return between(ndjson, '[', ']')
 }
 
+/** The same in the batch's own memory, where that may be: what was given is no NDJSON then any more. */
+export function intoJsonArray(ndjson: Buffer): Buffer {
+  const body = batchBuffers.spend(ndjson, 1, 0)
+  return body === null ? jsonArray(ndjson) : joined(body, '[', ']')
+}
+
 /** A HAR 1.2 log with the items of a batch of format `har` as its entries. */
 export function harLog(ndjson: Buffer): Buffer {
   return between(ndjson, harHead, harTail)
@@ -35,11 +41,15 @@ export function aktoBatch(ndjson: Buffer): Buffer {
 /** `head` and `tail` are ASCII. */
 function between(ndjson: Buffer, head: string, tail: string): Buffer {
   // The last newline gives way to the tail.
-  const end = head.length + ndjson.length - 1
-  const body = batchBuffers.derive(ndjson, end + tail.length)
-  body.write(head, 0, 'latin1')
+  const body = batchBuffers.derive(ndjson, head.length + ndjson.length - 1 + tail.length)
   ndjson.copy(body, head.length)
-  body.write(tail, end, 'latin1')
+  return joined(body, head, tail)
+}
+
+/** `body` has the items where they belong; what else it has is written over. */
+function joined(body: Buffer, head: string, tail: string): Buffer {
+  body.write(head, 0, 'latin1')
+  body.write(tail, body.length - tail.length, 'latin1')
   for (let at = body.indexOf(NEWLINE, head.length); at !== -1; at = body.indexOf(NEWLINE, at + 1))
     body[at] = COMMA
   return body

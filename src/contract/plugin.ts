@@ -9,7 +9,7 @@ import type { OutcomeError } from './errors.ts'
 
 export type { Static } from 'typebox'
 export { Type } from './schema.ts'
-export { aktoBatch, harLines, harLog, jsonArray } from './envelopes.ts'
+export { aktoBatch, harLines, harLog, intoJsonArray, jsonArray } from './envelopes.ts'
 export { OutcomeError } from './errors.ts'
 export { eventLines, eventStatus, eventTime } from './event-lines.ts'
 export type { EventLine } from './event-lines.ts'

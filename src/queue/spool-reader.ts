@@ -94,18 +94,21 @@ export async function readRange(
   }
 }
 
-/** Moves payloads together over their headers, in place: no second copy of the batch. */
+/**
+ * Moves payloads together over their headers, in place: no second copy of the batch. The first one stays where
+ * it is, and what is made of the batch has room before it.
+ */
 function unframe(bytes: Buffer, from: number, to: number, verify: boolean): RangeRead {
   const corrupt: FrameMeta[] = []
   let items = 0
-  let filled = 0
+  let filled = FRAME_HEADER
   let at = 0
   while (at < bytes.length) {
     const frame = parseFrameHeader(bytes, at)
     if (frame === null || at + frame.length > bytes.length) break
     const payload = bytes.subarray(at + FRAME_HEADER, at + frame.length)
     if (!verify || crc32(payload) === frame.crc) {
-      bytes.copyWithin(filled, at + FRAME_HEADER, at + frame.length)
+      if (filled !== at + FRAME_HEADER) bytes.copyWithin(filled, at + FRAME_HEADER, at + frame.length)
       filled += payload.length
       items += frame.items
     } else {
@@ -117,5 +120,5 @@ function unframe(bytes: Buffer, from: number, to: number, verify: boolean): Rang
   // Without a header nobody can say how many items the rest held: main knows from its own index.
   if (at < to - from)
     corrupt.push({ offset: from + at, length: to - from - at, items: -1, oldest: 0, newest: 0 })
-  return { ndjson: bytes.subarray(0, filled), items, corrupt }
+  return { ndjson: bytes.subarray(FRAME_HEADER, filled), items, corrupt }
 }

@@ -104,6 +104,8 @@ function rendered(events: Buffer, { render }: Target): Buffer {
 async function send(task: ShipTask, { ndjson: raw, items }: Payload): Promise<Delivered> {
   const { target } = task
   const started = performance.now()
+  const keeps = task.keepItem && items === 1
+  if (keeps) batchBuffers.preserve(raw)
   try {
     const ndjson = rendered(raw, target)
     const batch: Batch = Object.freeze({
@@ -120,7 +122,7 @@ async function send(task: ShipTask, { ndjson: raw, items }: Payload): Promise<De
     return { result, sent: answer?.sent ?? true }
   } catch (error) {
     // As it was before it was rendered: it is again when it is sent again.
-    const item = task.keepItem && items === 1 ? raw.toString().trimEnd() : null
+    const item = keeps ? raw.toString().trimEnd() : null
     return unsent({ ...explain(error, scrubber(target)), latencyMs: performance.now() - started, item })
   }
 }

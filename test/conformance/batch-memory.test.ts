@@ -8,7 +8,14 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { BufferPool } from '../../src/contract/buffers.ts'
 import { OutcomeError } from '../../src/contract/errors.ts'
 import { limits } from '../../src/contract/limits.ts'
-import { type Batch, defineSink, jsonArray, type SinkDefinition, Type } from '../../src/contract/plugin.ts'
+import {
+  type Batch,
+  defineSink,
+  intoJsonArray,
+  jsonArray,
+  type SinkDefinition,
+  Type,
+} from '../../src/contract/plugin.ts'
 import type { ShipTask } from '../../src/contract/tasks.ts'
 import { SegmentWriter } from '../../src/queue/spool.ts'
 import { closeSinks, configureSinks, deliver } from '../../src/shipper/deliver.ts'
@@ -146,6 +153,40 @@ test.each(['post', 'send'])(
     collector.close()
   },
 )
+
+test('a batch that is sent as one array becomes it where it lies', async () => {
+  let made: Buffer = Buffer.alloc(0)
+  write = async ({ ndjson }) => {
+    made = intoJsonArray(ndjson)
+    expect(made.buffer).toBe(ndjson.buffer)
+    expect(made.toString()).toBe('["aaaaa"]')
+    throw new OutcomeError('retry', 'not now')
+  }
+  expect(await deliver(task('a', 5))).toMatchObject({ ok: false, kind: 'retry', item: null })
+})
+
+test('an item that may have to be kept stays what it is', async () => {
+  write = async ({ ndjson }) => {
+    const made = intoJsonArray(ndjson)
+    expect(made.buffer).not.toBe(ndjson.buffer)
+    expect(made.toString()).toBe('["aaaaa"]')
+    throw new OutcomeError('rejected', 'never')
+  }
+  const kept = { ...task('a', 5), keepItem: true }
+  expect(await deliver(kept)).toMatchObject({ kind: 'rejected', item: '"aaaaa"' })
+})
+
+test('memory is written over only with room on both sides', () => {
+  const pool = new BufferPool()
+  const lent = pool.lend(100)
+  expect(pool.spend(lent, 1, 0)).toBeNull()
+  expect(pool.spend(lent.subarray(1), 1, 0)?.byteLength).toBe(100)
+  const end = lent.buffer.byteLength - 100
+  expect(pool.spend(lent, 0, end)?.byteLength).toBe(100 + end)
+  expect(pool.spend(lent, 0, end + 1)).toBeNull()
+  pool.end(lent, true)
+  expect(pool.spend(lent.subarray(1), 1, 0)).toBeNull()
+})
 
 test('spare memory is bounded', () => {
   const pool = new BufferPool()
