@@ -7,14 +7,14 @@
  *           └──────────┴──────────┴─────┘
  *   record  ┌────────┬──────────────┬──────┬──────────────┬───────────────┬─────┐
  *           │ fields │ mirror slots │ text │ request body │ response body │ pad │
- *           │ 104 B  │ 4 B each     │      │              │               │     │
+ *           │ 144 B  │ 4 B each     │      │              │               │     │
  *           └────────┴──────────────┴──────┴──────────────┴───────────────┴─────┘
  *   text    ┌────────────────────────────────┬─────────────────┬──────────────────┬───────────┐
- *           │ strings of `stringAt`, with LF │ request headers │ request trailers │ response… │
- *           │ between them                   │ lines as on the wire: name, colon, value, CRLF │
+ *           │ strings of `stringAt`          │ request headers │ request trailers │ response… │
+ *           │                                │ lines as on the wire: name, colon, value, CRLF │
  *           └────────────────────────────────┴─────────────────┴──────────────────┴───────────┘
  *
- * Text is latin1: nothing that HTTP lets into a head holds an LF. One write of one string costs a tenth of
+ * Text is latin1: a character is a byte. One write of one string costs a tenth of
  * forty, and lines that are copied as they came cost less than lists of them. Numbers are in the byte order
  * of the machine: a slab never leaves it.
  */
@@ -22,7 +22,7 @@ import { type GatewayErrorCode, gatewayErrors } from '../contract/errors.ts'
 
 export const RECORD_MAGIC = 0x3247_4d58
 /** Bytes of the fields, which are all that every record has. */
-export const FIELDS_BYTES = 104
+export const FIELDS_BYTES = 144
 
 /** Positions in `Float64Array` units from the start of the record. */
 export const at64 = {
@@ -33,7 +33,7 @@ export const at64 = {
   requestSize: 5,
   responseSize: 6,
 } as const
-/** Positions in `Uint32Array` units from the start of the record. Of headers and trailers: their bytes. */
+/** Positions in `Uint32Array` units from the start of the record. Of headers and trailers: their bytes; so of strings. */
 export const at32 = {
   magic: 0,
   length: 1,
@@ -49,6 +49,8 @@ export const at32 = {
   responseHeaders: 23,
   responseTrailers: 24,
   mirrors: 25,
+  /** And the others of `stringAt` behind it. */
+  strings: 26,
 } as const
 
 export const REQUEST_LIMITED = 1

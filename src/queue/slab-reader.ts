@@ -15,7 +15,6 @@ import {
 } from './slab-format.ts'
 import { SlabView } from './slab.ts'
 
-const LF = 0x0a
 const CR = 0x0d
 const COLON = 0x3a
 const SPACE = 0x20
@@ -78,7 +77,7 @@ export class SlabReader {
   readonly #used: number
   #start = 0
   #next = 0
-  /** Where each string begins; the one behind the last is where the header lists do, one further. */
+  /** Where each string begins; behind the last, where the header lists do. */
   readonly #strings = new Int32Array(STRINGS + 1)
   readonly requestHeaders: Range = { from: 0, to: 0 }
   readonly requestTrailers: Range = { from: 0, to: 0 }
@@ -114,7 +113,7 @@ export class SlabReader {
       this.#word(at32.responseHeaders) +
       this.#word(at32.responseTrailers)
     if (textAt + lists > textEnd) throw broken(this.#start, 'header lists must fit its text', lists)
-    this.#findStrings(textAt, textEnd - lists)
+    this.#placeStrings(textAt, textEnd - lists)
     let at = textEnd - lists
     at = setRange(this.requestHeaders, at, this.#word(at32.requestHeaders))
     at = setRange(this.requestTrailers, at, this.#word(at32.requestTrailers))
@@ -131,18 +130,15 @@ export class SlabReader {
     return true
   }
 
-  #findStrings(from: number, to: number): void {
-    const { bytes } = this
+  #placeStrings(from: number, to: number): void {
     const strings = this.#strings
-    let found = 0
-    strings[found++] = from
-    for (let at = from; at < to; at++) {
-      if (bytes[at] !== LF) continue
-      if (found === STRINGS) throw broken(this.#start, `must hold ${STRINGS} strings`, found + 1)
-      strings[found++] = at + 1
+    let at = from
+    for (let string = 0; string < STRINGS; string++) {
+      strings[string] = at
+      at += this.#word(at32.strings + string)
     }
-    if (found < STRINGS) throw broken(this.#start, `must hold ${STRINGS} strings`, found)
-    strings[STRINGS] = to + 1
+    strings[STRINGS] = at
+    if (at !== to) throw broken(this.#start, `strings must end at byte ${to}`, at)
   }
 
   /** Checks every length of the record against the end of what is used, and returns its own length. */
@@ -181,7 +177,7 @@ export class SlabReader {
 
   /** Where it ends. */
   to(string: number): number {
-    return (this.#strings[string + 1] as number) - 1
+    return this.#strings[string + 1] as number
   }
 
   string(string: number): string {

@@ -10,6 +10,7 @@ import {
   RECORD_MAGIC,
   REQUEST_LIMITED,
   RESPONSE_LIMITED,
+  stringAt,
 } from './slab-format.ts'
 
 /** A body on its way into a slab: the pieces that were kept, in order. */
@@ -56,12 +57,19 @@ export class SlabView {
   }
 }
 
-/** Every string of an exchange in one. */
+/** Every string of an exchange in one, in the order of `stringAt`. */
 export function recordText(exchange: SealedExchange): string {
   return (
-    `${exchange.id}\n${exchange.collection}\n${exchange.upstream}\n${exchange.clientIp}\n` +
-    `${exchange.scheme}\n${exchange.method}\n${exchange.host}\n${exchange.target}\n` +
-    `${exchange.requestVersion}\n${exchange.responseVersion}` +
+    exchange.id +
+    exchange.collection +
+    exchange.upstream +
+    exchange.clientIp +
+    exchange.scheme +
+    exchange.method +
+    exchange.host +
+    exchange.target +
+    exchange.requestVersion +
+    exchange.responseVersion +
     exchange.requestLines +
     exchange.requestTrailers +
     exchange.responseLines +
@@ -128,6 +136,17 @@ export function writeRecord(
   words[w + at32.responseHeaders] = exchange.responseLines.length
   words[w + at32.responseTrailers] = exchange.responseTrailers.length
   words[w + at32.mirrors] = mirrors.length
+  const s = w + at32.strings
+  words[s + stringAt.id] = exchange.id.length
+  words[s + stringAt.collection] = exchange.collection.length
+  words[s + stringAt.upstream] = exchange.upstream.length
+  words[s + stringAt.clientIp] = exchange.clientIp.length
+  words[s + stringAt.scheme] = exchange.scheme.length
+  words[s + stringAt.method] = exchange.method.length
+  words[s + stringAt.host] = exchange.host.length
+  words[s + stringAt.target] = exchange.target.length
+  words[s + stringAt.requestVersion] = exchange.requestVersion.length
+  words[s + stringAt.responseVersion] = exchange.responseVersion.length
   const slotsAt = w + FIELDS_BYTES / 4
   for (let i = 0; i < mirrors.length; i++) words[slotsAt + i] = mirrors[i] as number
   let at = start + FIELDS_BYTES + mirrors.length * 4

@@ -95,8 +95,8 @@ export async function readRange(
 }
 
 /**
- * Moves payloads together over their headers, in place: no second copy of the batch. The first one stays where
- * it is, and what is made of the batch has room before it.
+ * Moves payloads together over their headers, in place: no second copy of the batch. The first one stays
+ * where it is, and what is made of the batch has room before it.
  */
 function unframe(bytes: Buffer, from: number, to: number, verify: boolean): RangeRead {
   const corrupt: FrameMeta[] = []

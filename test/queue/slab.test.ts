@@ -84,9 +84,9 @@ test('a slab that claims more than it has is refused', () => {
   const { slab, used } = slabWith([exchange], 4096)
   expect(() => read(slab, 8192)).toThrow('used must be a multiple of 8 up to 4096, got 8192')
   expect(() => read(slab, used + 8)).toThrow(
-    `slab record at byte ${used}: must have at least 104 bytes, got 8`,
+    `slab record at byte ${used}: must have at least 144 bytes, got 8`,
   )
-  expect(() => read(slab, used + 104)).toThrow(`slab record at byte ${used}: must begin with`)
+  expect(() => read(slab, used + 144)).toThrow(`slab record at byte ${used}: must begin with`)
 })
 
 test('records before a broken one are read', () => {
