@@ -94,11 +94,11 @@ export abstract class Backlog {
     return oldest === Number.POSITIVE_INFINITY ? null : oldest
   }
 
+  /** A frame of captured items; whoever has no more of them has them sent by `pump`. */
   frame(recorded: RecordedFrame): void {
     this.ledger.recorded += recorded.items
     const segment = this.queue.segment(recorded.segment)
     this.queue.add(segment, { ...recorded, bytes: recorded.length, arrivedAt: Date.now() })
-    this.pump()
   }
 
   /** A frame of posted events. */

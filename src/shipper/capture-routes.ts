@@ -104,6 +104,7 @@ export class CaptureRoutes {
     // A slab that could not be read to its end: what the recorder did not account for is lost.
     for (const [leg, items] of missing) if (items > 0) leg.ledger.dropBeforeDisk('capture_error', items)
     for (const { leg, segment } of result.closed) list[leg]?.segmentClosed(segment)
+    for (const leg of missing.keys()) leg.pump()
     // At once, not with the next housekeeping: until there is room the newest would be dropped instead.
     for (const { leg } of result.closed) makeRoomFor(list[leg])
   }

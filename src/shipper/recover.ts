@@ -240,6 +240,7 @@ export async function takeOver(
       leg.frame({ ...frame, leg: 0, segment: name })
     }
   }
+  leg.pump()
   return items
 }
 

@@ -208,6 +208,7 @@ export class Rig {
     const info = { items: count, oldest: now, newest: now, thread: 0, sequence: this.#sequence }
     const frame = writer.append(Buffer.from(payload), info, { parked: false })
     leg.frame({ leg: 0, ...frame })
+    leg.pump()
     for (const segment of writer.takeClosed()) leg.segmentClosed(segment)
     return ids
   }
