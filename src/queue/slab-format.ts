@@ -33,7 +33,7 @@ export const at64 = {
   requestSize: 5,
   responseSize: 6,
 } as const
-/** Positions in `Uint32Array` units from the start of the record. Of headers and trailers: their bytes; so of strings. */
+/** Positions in `Uint32Array` units from the start of the record. Of lists and strings: their bytes. */
 export const at32 = {
   magic: 0,
   length: 1,
