@@ -55,9 +55,10 @@ export const limits = Object.freeze({
   segments_per_leg_max: 10_000,
   /**
    * Full segments of a leg that wait for their flush, with a descriptor each; one more, and a recorder
-   * flushes the oldest before it goes on. Delivered ones wait for nothing.
+   * flushes the oldest before it goes on. Few: where all is well the first is delivered, and waits for
+   * nothing, before the third is full.
    */
-  segments_unflushed_max: 8,
+  segments_unflushed_max: 2,
   /** Free disk below this stops spooling (`spool_full`): the store must be able to go on writing. */
   disk_free_min_bytes: 64 * MIB,
   /** The store is not opened with less free disk than this. */
