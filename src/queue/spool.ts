@@ -38,6 +38,7 @@ export class SegmentWriter {
   /** Full, and flushed at the next turn of the timer, unless they were delivered and removed by then. */
   readonly #full: OpenSegment[] = []
   #closed: string[] = []
+  #syncError: unknown = null
   #timer: NodeJS.Timeout | null = null
   #header = Buffer.alloc(FRAME_HEADER)
 
@@ -76,6 +77,13 @@ export class SegmentWriter {
     return closed
   }
 
+  /** The first error of a flush since the last call; null when there was none. */
+  takeSyncError(): unknown {
+    const error = this.#syncError
+    this.#syncError = null
+    return error
+  }
+
   /** Flushes what it wrote, and closes the open segment. */
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer)
@@ -105,6 +113,9 @@ export class SegmentWriter {
     segment.closed = true
     try {
       if (!isSettled(segment)) fs.fdatasyncSync(segment.fd)
+    } catch (error) {
+      // What is appended next is not to be lost for it.
+      this.#syncError ??= error
     } finally {
       // Under a sync that runs, the number could become that of another file.
       if (segment.syncing === null) fs.closeSync(segment.fd)
@@ -148,8 +159,11 @@ export class SegmentWriter {
   #flushDue(): void {
     this.#letGo()
     for (const segment of this.#open === null ? this.#full : [...this.#full, this.#open]) {
-      // An error leaves it as it is: the next turn tries again.
-      if (segment.durable < segment.size) syncOf(segment).catch(() => undefined)
+      if (segment.durable === segment.size) continue
+      // It stays as it is: the next turn tries again.
+      syncOf(segment).catch((error: unknown) => {
+        this.#syncError ??= error
+      })
     }
   }
 }

@@ -50,7 +50,7 @@ export class Writers {
     try {
       return entry.writer.append(payload, info, { parked })
     } catch (error) {
-      this.#note(error)
+      this.#note('appending to', error)
       return null
     }
   }
@@ -71,20 +71,18 @@ export class Writers {
   }
 
   #close(entry: Entry): void {
-    try {
-      entry.writer.close()
-    } catch (error) {
-      this.#note(error)
-    }
+    entry.writer.close()
     this.#collect(entry)
   }
 
   #collect({ writer, leg }: Entry): void {
     for (const segment of writer.takeClosed()) this.#closed.push({ leg, segment })
+    const error = writer.takeSyncError()
+    if (error !== null) this.#note('flushing', error)
   }
 
-  #note(error: unknown): void {
-    this.#error ??= `appending to the spool: ${error instanceof Error ? error.message : String(error)}`
+  #note(doing: string, error: unknown): void {
+    this.#error ??= `${doing} the spool: ${error instanceof Error ? error.message : String(error)}`
   }
 }
 

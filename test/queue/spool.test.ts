@@ -31,16 +31,18 @@ function blockedThreads(folder: string): () => Promise<void> {
   }
 }
 
+function linkOf(fd: string): string | null {
+  try {
+    return fs.readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    // The one of the folder that was listed.
+    return null
+  }
+}
+
 /** Those in a folder, removed ones included. */
 function openFiles(folder: string): string[] {
-  const files = fs.readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      return [fs.readlinkSync(`/proc/self/fd/${fd}`)]
-    } catch {
-      // The one of the folder that was listed.
-      return []
-    }
-  })
+  const files = fs.readdirSync('/proc/self/fd').flatMap((fd) => linkOf(fd) ?? [])
   return files.filter((file) => file.startsWith(folder)).toSorted()
 }
 
@@ -222,6 +224,24 @@ describe('a segment writer', () => {
     expect(openFiles(folder), 'the last two').toEqual(files.slice(-2))
     writer.close()
     expect(openFiles(folder)).toEqual([])
+  })
+
+  it('says why it cannot flush, and goes on', async () => {
+    const folder = await tempDir()
+    const writer = new SegmentWriter(folder, { segmentBytes: 200, fsyncMs: 3_600_000 })
+    const append = () => writer.append(Buffer.alloc(100, 0x20), info(1), leg)
+    append()
+    // In its place a file that no disk stands behind.
+    const fds = fs.readdirSync('/proc/self/fd').filter((fd) => linkOf(fd)?.startsWith(folder))
+    const [fd] = fds.map(Number)
+    fs.closeSync(fd as number)
+    const others: number[] = []
+    for (let next = -1; next !== fd; others.push(next)) next = fs.openSync('/proc/self/status', 'r')
+    for (const other of others) if (other !== fd) fs.closeSync(other)
+    for (let full = 0; full <= limits.segments_unflushed_max; full++) append()
+    expect(writer.takeSyncError()).toMatchObject({ code: 'EINVAL', syscall: 'fdatasync' })
+    expect(writer.takeSyncError()).toBeNull()
+    writer.close()
   })
 
   it('flushes and closes full segments in its own time', async () => {
