@@ -50,8 +50,9 @@ export function spoolSource(folder: string, index: Index): Source {
 }
 
 function isFresh({ frames }: Batch): boolean {
-  const [first] = frames
-  return first !== undefined && Date.now() - first.arrivedAt < limits.frame_fresh_ms
+  const age = Date.now() - (frames[0]?.arrivedAt ?? 0)
+  // Below zero the clock was set back, and nobody knows how old it is.
+  return age >= 0 && age < limits.frame_fresh_ms
 }
 
 /** A damaged file is kept for people, as long as there are not too many of them. */

@@ -18,6 +18,7 @@ function batchAged(ms: number) {
 test('what arrived a moment ago is fresh, what is older than its bound is not', () => {
   expect(source.range(batchAged(0), [0, 4])).toMatchObject({ from: 16, to: 164, fresh: true })
   expect(source.range(batchAged(limits.frame_fresh_ms), [0, 4])).toMatchObject({ fresh: false })
+  expect(source.range(batchAged(-1000), [0, 4]), 'the clock was set back').toMatchObject({ fresh: false })
 })
 
 test('a whole batch is marked in its segment, a part of one is not', () => {
