@@ -2,8 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { assemble } from './assemble.ts'
 
-for (const name of ['../src/recorder/json-escape']) {
-  const bytes = await assemble(new URL(`${name}.wat`, import.meta.url))
-  writeFileSync(new URL(`${name}.wasm`, import.meta.url), bytes)
-  console.log(`${name.replace('../', '')}.wasm: ${bytes.length} bytes`)
-}
+const name = 'src/recorder/json-escape'
+const bytes = await assemble(new URL(`../${name}.wat`, import.meta.url))
+writeFileSync(new URL(`../${name}.wasm`, import.meta.url), bytes)
+console.log(`${name}.wasm: ${bytes.length} bytes`)

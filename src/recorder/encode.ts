@@ -173,38 +173,32 @@ export class ItemEncoder {
 
   /** After the headers were read. */
   #requestPart(record: SlabReader, out: ItemBuffer): void {
+    const headers = this.#requestHeaders
     out.literal(REQUEST)
     const redacted = writeRequestLine(record, this.#redactor, out)
     out.literal(VERSION)
     out.string(record, stringAt.requestVersion)
     out.literal(HEADERS)
-    out.append(this.#requestHeaders.pairs)
+    out.append(headers.pairs)
     out.literal(HEADERS_END)
-    const headers = this.#requestHeaders
     headers.redacted ||= redacted
     this.#bodyPart(record, record.requestBody, headers, record.requestTrailers, this.#rules.requestBody, out)
   }
 
   #responsePart(record: SlabReader, out: ItemBuffer): void {
+    const headers = this.#responseHeaders
     const { status } = record
-    this.#responseHeaders.read(record, record.responseHeaders)
+    headers.read(record, record.responseHeaders)
     out.literal(RESPONSE)
     if (status === null) out.literal(NOTHING)
     else out.integer(status)
     out.literal(STATUS_VERSION)
     out.string(record, stringAt.responseVersion)
     out.literal(HEADERS)
-    out.append(this.#responseHeaders.pairs)
+    out.append(headers.pairs)
     out.literal(HEADERS_END)
-    const { responseBody } = this.#rules
-    this.#bodyPart(
-      record,
-      record.responseBody,
-      this.#responseHeaders,
-      record.responseTrailers,
-      responseBody,
-      out,
-    )
+    const { responseBody: wanted } = this.#rules
+    this.#bodyPart(record, record.responseBody, headers, record.responseTrailers, wanted, out)
   }
 
   /** The end of a part: its body, and its trailers. */
