@@ -57,6 +57,7 @@ export abstract class Backlog {
   /** Failed reads of the segment at the head, one after the other. */
   #loadFailures = 0
   #removal: Promise<void> = Promise.resolve()
+  readonly #removeFinished = () => void this.removeFinished()
 
   constructor(identity: LegIdentity, { queue, ledger, host, reopened }: BacklogParts) {
     this.owner = identity.owner
@@ -181,7 +182,7 @@ export abstract class Backlog {
     this.forgetBatch(batch)
     this.noteSegment(batch.segment)
     this.ledger.flushSoon()
-    if (batch.segment.closed) void this.removeFinished()
+    if (batch.segment.closed) this.host.store.withNextLegs(this.#removeFinished)
   }
 
   protected async load(segment: Segment): Promise<void> {
@@ -248,7 +249,7 @@ export abstract class Backlog {
     }
   }
 
-  /** Resolves when the files of what is finished now are gone. */
+  /** Resolves when the files of what is finished now are gone. Begins with a commit. */
   removeFinished(): Promise<void> {
     this.#removal = this.#removal.then(() => discardFinished(this))
     return this.#removal

@@ -32,7 +32,7 @@ export async function discardFinished(leg: Backlog): Promise<void> {
     leg.ledger.putSegment(segment.name, null)
     leg.queue.forget(segment)
   }
-  await leg.ledger.flush()
+  leg.ledger.flushSoon()
 }
 
 /** Bytes that the recorder may still append to a leg. */

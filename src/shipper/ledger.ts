@@ -8,7 +8,6 @@
  *   delivered, dead_lettered, dropped: here, when the leg settles items, and in the shared cells
  */
 import type { DropReason } from '../contract/errors.ts'
-import { limits } from '../contract/limits.ts'
 import type { BatchRecord, DeadLetter, LegCommand, LegRecord, SegmentRecord } from '../store/legs.ts'
 import type { Store } from '../store/store.ts'
 
@@ -57,7 +56,7 @@ export class LegLedger {
   /** The write that is to begin, and the one before it. */
   #next: Promise<boolean> | null = null
   #last: Promise<boolean> | null = null
-  #timer: NodeJS.Timeout | null = null
+  readonly #flush = () => void this.flush()
   #persistedDrops = 0
   /** Drops that the log has told of. */
   readonly #reported: Map<DropReason, number>
@@ -170,9 +169,9 @@ export class LegLedger {
     return this.#next
   }
 
-  /** Writes it with what is written next, or a moment later: what it says can be found out again. */
+  /** Writes it with what is written next of any leg, or a moment later: what it says can be found out again. */
   flushSoon(): void {
-    this.#timer ??= setTimeout(() => void this.flush(), limits.ledger_write_ms)
+    this.#store.withNextLegs(this.#flush)
   }
 
   async #write(): Promise<boolean> {
@@ -203,8 +202,6 @@ export class LegLedger {
       batches: [...this.#batches],
       dead: [...this.#dead],
     }
-    if (this.#timer !== null) clearTimeout(this.#timer)
-    this.#timer = null
     this.#segments.clear()
     this.#batches.clear()
     this.#dead.clear()

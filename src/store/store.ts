@@ -59,6 +59,9 @@ export class Store {
   #legChanges: (() => LegCommand)[] = []
   #legGroup: Promise<void> | null = null
   #legCommit: Promise<void> = Promise.resolve()
+  /** What legs do for the next transaction, and the timer that begins it where nothing else does. */
+  readonly #soon = new Set<() => void>()
+  #soonTimer: NodeJS.Timeout | null = null
 
   constructor(dataDir: string) {
     assertRoom(dataDir)
@@ -119,9 +122,27 @@ export class Store {
    * called then, so that nothing waits for a commit of its own.
    */
   applyLeg(take: () => LegCommand): Promise<void> {
+    this.#callSoon()
     this.#legChanges.push(take)
     this.#legGroup ??= this.#applyLegs()
     return this.#legGroup
+  }
+
+  /**
+   * Calls it when the next transaction of legs begins, `ledger_write_ms` later at most: what it has applied
+   * then is part of that. Of the same function more than one call is one.
+   */
+  withNextLegs(change: () => void): void {
+    this.#soon.add(change)
+    this.#soonTimer ??= setTimeout(() => this.#callSoon(), limits.ledger_write_ms)
+  }
+
+  #callSoon(): void {
+    if (this.#soonTimer !== null) clearTimeout(this.#soonTimer)
+    this.#soonTimer = null
+    const changes = [...this.#soon]
+    this.#soon.clear()
+    for (const change of changes) change()
   }
 
   async #applyLegs(): Promise<void> {
@@ -178,6 +199,7 @@ export class Store {
 
   /** Resolves when everything committed is on the disk, and the files are closed. */
   async close(): Promise<void> {
+    if (this.#soonTimer !== null) clearTimeout(this.#soonTimer)
     await within(this.activity.close(), FLUSH_MS)
     // After a commit that failed, lmdb's promise for its flush never settles.
     await within(this.#env.flushed, FLUSH_MS)

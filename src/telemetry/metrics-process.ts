@@ -2,8 +2,11 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Families } from './family.ts'
 
-/** How often the delay of main's event loop is sampled; the samples include this wait. */
-const RESOLUTION_MS = 20
+/**
+ * How often the delay of main's event loop is sampled; the samples include this wait. Each time main wakes up
+ * for it, and takes the core from a data thread where there is no other.
+ */
+const RESOLUTION_MS = 100
 
 /** Returns what stops the sampling. */
 export function addProcessFamilies(families: Families): () => void {

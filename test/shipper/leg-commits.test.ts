@@ -78,6 +78,28 @@ test('a delivery is written a moment later, or with what is written before', asy
   expect(store.commits).toEqual([1, 1])
 })
 
+test('deliveries of several legs are one commit, and go with the first change that cannot wait', async () => {
+  const { store, ledgers } = await open(['a', 'b', 'c'])
+  const [a, b, c] = ledgers as [LegLedger, LegLedger, LegLedger]
+  const deliver = (ledger: LegLedger): void => {
+    ledger.delivered += 1
+    ledger.touch()
+    ledger.flushSoon()
+  }
+  const delivered = (): unknown[] => ['a', 'b'].map((leg) => store.legs.get(leg).record?.delivered)
+  deliver(a)
+  deliver(b)
+  deliver(a)
+  await until(() => store.commits.length === 1, { what: 'the commit of both' })
+  await until(() => delivered().join() === '2,1', { what: 'both in the store' })
+  deliver(a)
+  deliver(b)
+  c.putBatch(batch('1'))
+  expect(await c.flush()).toBe(true)
+  expect(delivered()).toEqual([3, 2])
+  expect(store.commits).toEqual([2, 3])
+})
+
 test('after a commit that failed nothing older overwrites what is newer', async () => {
   const { store, ledgers } = await open(['a', 'b'])
   const [a, b] = ledgers as [LegLedger, LegLedger]
