@@ -169,7 +169,7 @@ export class LegLedger {
     return this.#next
   }
 
-  /** Writes it with what is written next of any leg, or a moment later: what it says can be found out again. */
+  /** Writes it with what is written next of any leg, or a moment later: it can be found out again. */
   flushSoon(): void {
     this.#store.withNextLegs(this.#flush)
   }
