@@ -8,6 +8,7 @@ import { recordBytes, recordText, SlabView, writeRecord } from '../../src/queue/
 import { SlabReader } from '../../src/queue/slab-reader.ts'
 import { decodeBody } from '../../src/recorder/decode.ts'
 import { ItemEncoder, type ItemRules } from '../../src/recorder/encode.ts'
+import { ItemBuffer } from '../../src/recorder/item-buffer.ts'
 import { record } from '../../src/recorder/record.ts'
 import { Redactor } from '../../src/recorder/redact.ts'
 import { sealed } from './exchange.ts'
@@ -64,6 +65,7 @@ function encode(): Step {
   const { slab, used } = fullSlab()
   const record = new SlabReader(slab, used)
   record.next()
+  const item = new ItemBuffer()
   let turn = 0
   return {
     name: 'encode',
@@ -72,8 +74,9 @@ function encode(): Step {
     run: (times) => {
       for (let done = 0; done < times; done += 1) {
         turn += 1
-        encoder.item(record, 'request', turn)
-        encoder.item(record, 'response', turn)
+        item.reset()
+        encoder.item(record, 'request', turn, item)
+        encoder.item(record, 'response', turn, item)
       }
     },
   }

@@ -53,6 +53,14 @@ const ITEM_END = literal('}\n')
 const QUOTE = literal('"')
 const NOTHING = literal('null')
 
+/** An item where it was written. */
+interface Made {
+  turn: number
+  buffer: ItemBuffer
+  from: number
+  to: number
+}
+
 export class ItemEncoder {
   readonly #rules: ItemRules
   readonly #render: ItemRenderer | null
@@ -60,14 +68,13 @@ export class ItemEncoder {
   readonly #requestHeaders: HeaderReader
   readonly #responseHeaders: HeaderReader
   readonly #trailers: HeaderReader
+  /** Pairs that are read before their place is reached, or may be none. */
+  readonly #requestPairs = new ItemBuffer()
+  readonly #trailerPairs = new ItemBuffer()
   readonly #body: BodyWriter
   readonly #summary: SummaryWriter | null
   readonly #environment: Literal
-  readonly #made: Record<Half, { readonly buffer: ItemBuffer; turn: number }> = {
-    request: { buffer: new ItemBuffer(), turn: -1 },
-    response: { buffer: new ItemBuffer(), turn: -1 },
-    exchange: { buffer: new ItemBuffer(), turn: -1 },
-  }
+  readonly #made: Record<Half, Made | null> = { request: null, response: null, exchange: null }
   /** Bodies left out so far because they could not be redacted. */
   notRedactable = 0
 
@@ -91,23 +98,24 @@ export class ItemEncoder {
   }
 
   /**
-   * The item and its newline. `turn` counts exchanges: the second leg that asks within a turn gets the
-   * same bytes.
+   * Appends the item and its newline. `turn` counts exchanges: the second leg that asks within a turn gets the
+   * same bytes, which until then have to stay where they were written.
    */
-  item(record: SlabReader, half: Half, turn: number): ItemBuffer {
-    const made = this.#made[half]
-    const { buffer } = made
-    if (made.turn === turn) return buffer
+  item(record: SlabReader, half: Half, turn: number, out: ItemBuffer): void {
+    const made = (this.#made[half] ??= { turn: -1, buffer: out, from: 0, to: 0 })
+    if (made.turn === turn) return out.raw(made.buffer.bytes, made.from, made.to)
     made.turn = -1
-    buffer.reset()
-    if (half === 'request') this.#request(record, buffer)
-    else if (half === 'response') this.#response(record, buffer)
-    else if (this.#summary !== null) this.#api(record, this.#summary, buffer)
-    else this.#exchange(record, buffer)
-    buffer.literal(ITEM_END)
-    if (this.#render !== null) rewrite(buffer, this.#render)
+    const from = out.length
+    if (half === 'request') this.#request(record, out)
+    else if (half === 'response') this.#response(record, out)
+    else if (this.#summary !== null) this.#api(record, this.#summary, out)
+    else this.#exchange(record, out)
+    out.literal(ITEM_END)
+    if (this.#render !== null) rewrite(out, from, this.#render)
     made.turn = turn
-    return buffer
+    made.buffer = out
+    made.from = from
+    made.to = out.length
   }
 
   #request(record: SlabReader, out: ItemBuffer): void {
@@ -133,9 +141,14 @@ export class ItemEncoder {
   #api(record: SlabReader, summary: SummaryWriter, out: ItemBuffer): void {
     summary.write(record, out)
     if (this.#rules.format === 'api_summary') return
-    this.#requestHeaders.read(record, record.requestHeaders)
+    this.#readRequestHeaders(record)
     this.#requestPart(record, out)
     this.#responsePart(record, out)
+  }
+
+  #readRequestHeaders(record: SlabReader): void {
+    this.#requestPairs.reset()
+    this.#requestHeaders.read(record, record.requestHeaders, this.#requestPairs)
   }
 
   /** Up to the collection. */
@@ -151,7 +164,7 @@ export class ItemEncoder {
 
   /** The trace stands before the request that it came with. */
   #client(record: SlabReader, out: ItemBuffer): void {
-    this.#requestHeaders.read(record, record.requestHeaders)
+    this.#readRequestHeaders(record)
     out.literal(CLIENT)
     out.string(record, stringAt.clientIp)
     out.literal(PORT)
@@ -179,7 +192,7 @@ export class ItemEncoder {
     out.literal(VERSION)
     out.string(record, stringAt.requestVersion)
     out.literal(HEADERS)
-    out.append(headers.pairs)
+    out.append(this.#requestPairs)
     out.literal(HEADERS_END)
     headers.redacted ||= redacted
     this.#bodyPart(record, record.requestBody, headers, record.requestTrailers, this.#rules.requestBody, out)
@@ -188,14 +201,13 @@ export class ItemEncoder {
   #responsePart(record: SlabReader, out: ItemBuffer): void {
     const headers = this.#responseHeaders
     const { status } = record
-    headers.read(record, record.responseHeaders)
     out.literal(RESPONSE)
     if (status === null) out.literal(NOTHING)
     else out.integer(status)
     out.literal(STATUS_VERSION)
     out.string(record, stringAt.responseVersion)
     out.literal(HEADERS)
-    out.append(headers.pairs)
+    headers.read(record, record.responseHeaders, out)
     out.literal(HEADERS_END)
     const { responseBody: wanted } = this.#rules
     this.#bodyPart(record, record.responseBody, headers, record.responseTrailers, wanted, out)
@@ -210,22 +222,24 @@ export class ItemEncoder {
     wanted: boolean,
     out: ItemBuffer,
   ): void {
-    this.#trailers.read(record, trailers)
+    const pairs = this.#trailerPairs
+    pairs.reset()
+    this.#trailers.read(record, trailers, pairs)
     headers.redacted ||= this.#trailers.redacted
     if (this.#body.write(out, record.bytes, body, headers, wanted)) this.notRedactable++
-    if (this.#trailers.pairs.length > 0) {
+    if (pairs.length > 0) {
       out.literal(TRAILERS)
-      out.append(this.#trailers.pairs)
+      out.append(pairs)
       out.literal(HEADERS_END)
     }
     out.literal(PART_END)
   }
 }
 
-/** Redaction is done by then, so no format can miss it. */
-function rewrite(buffer: ItemBuffer, render: ItemRenderer): void {
-  const item = render(buffer.bytes.toString('utf8', 0, buffer.length - 1))
-  buffer.reset()
-  buffer.text(item)
-  buffer.text('\n')
+/** Redaction is done by then, so no format can miss it. The item begins at `from`. */
+function rewrite(out: ItemBuffer, from: number, render: ItemRenderer): void {
+  const item = render(out.bytes.toString('utf8', from, out.length - 1))
+  out.length = from
+  out.text(item)
+  out.text('\n')
 }

@@ -1,6 +1,6 @@
 /** Header lists of a slab as the pairs of an item, redacted; and what the recorder itself needs of them. */
 import { HeaderLine, type Range, type SlabReader } from '../queue/slab-reader.ts'
-import { ItemBuffer, type Literal, literal } from './item-buffer.ts'
+import { type ItemBuffer, type Literal, literal } from './item-buffer.ts'
 import { LineMemo } from './line-memo.ts'
 import { NameSet } from './name-set.ts'
 import type { Redactor } from './redact.ts'
@@ -43,8 +43,6 @@ export class HeaderReader {
   readonly #memo = new LineMemo<Note>()
   readonly #line = new HeaderLine()
   readonly #masked: Literal | null
-  /** The pairs, without the brackets around them: case, order and duplicates as sent. */
-  readonly pairs = new ItemBuffer()
   redacted = false
   /** All of its fields joined with commas; empty when there is none. */
   contentType = ''
@@ -64,40 +62,39 @@ export class HeaderReader {
     this.#masked = redactor.mode === 'mask' ? literal(redactor.substitute('')) : null
   }
 
-  read({ bytes, view }: SlabReader, { from, to }: Range): void {
-    const { pairs } = this
+  /** Appends the pairs, without the brackets around them: case, order and duplicates as sent. */
+  read({ bytes, view }: SlabReader, { from, to }: Range, out: ItemBuffer): void {
     const memo = this.#memo
     const line = this.#line
-    pairs.reset()
+    const start = out.length
     this.redacted = false
     this.contentType = ''
     this.contentEncoding = ''
     this.traceparent = null
     let at = from
     for (let place = 0; at < to; place++) {
+      const separator = out.length > start ? NEXT : FIRST
       const known = memo.match(place, view, at, to)
       if (known > 0) {
-        this.#repeat(place)
+        this.#repeat(place, separator, out)
         at += known
         continue
       }
       line.read(bytes, at, to)
-      const separator = pairs.length > 0 ? NEXT : FIRST
-      const pairAt = pairs.length + separator.length
-      const note = this.#write(bytes, line, separator)
+      const pairAt = out.length + separator.length
+      const note = this.#write(bytes, line, separator, out)
       if (note !== null) this.#take(note)
-      memo.keep(place, view, at, line.next, pairs, pairAt, note)
+      memo.keep(place, view, at, line.next, out, pairAt, note)
       at = line.next
     }
-    if (pairs.length > 0) pairs.literal(LAST_END)
+    if (out.length > start) out.literal(LAST_END)
   }
 
-  #repeat(place: number): void {
-    const { pairs } = this
+  #repeat(place: number, separator: Literal, out: ItemBuffer): void {
     const memo = this.#memo
     if (memo.pairBytes(place) > 0) {
-      pairs.literal(pairs.length > 0 ? NEXT : FIRST)
-      memo.append(place, pairs)
+      out.literal(separator)
+      memo.append(place, out)
     }
     const note = memo.note(place)
     if (note !== null) this.#take(note)
@@ -111,30 +108,29 @@ export class HeaderReader {
   }
 
   /** Writes the pair of a line, if it may be there, and returns what is to be noted of the line. */
-  #write(bytes: Buffer, line: HeaderLine, separator: Literal): Note | null {
-    const { pairs } = this
+  #write(bytes: Buffer, line: HeaderLine, separator: Literal, out: ItemBuffer): Note | null {
     const redactor = this.#redactor
     const { name, nameEnd, value, valueEnd } = line
     const found = this.#special.find(bytes, name, nameEnd)
     const bits = found === -1 ? 0 : (this.#bits[found] as number)
     const redacts = (bits & REDACT) !== 0
     if (!redacts || redactor.mode !== 'remove') {
-      pairs.literal(separator)
-      pairs.latin1(bytes, name, nameEnd)
-      pairs.literal(BETWEEN)
+      out.literal(separator)
+      out.latin1(bytes, name, nameEnd)
+      out.literal(BETWEEN)
     }
     if (bits === 0 && !redactor.detects) {
-      pairs.latin1(bytes, value, valueEnd)
+      out.latin1(bytes, value, valueEnd)
       return null
     }
     if (bits === REDACT && this.#masked !== null) {
-      pairs.literal(this.#masked)
+      out.literal(this.#masked)
       return REDACTED
     }
     const sent = bytes.toString('latin1', value, valueEnd)
     const shown = redacts ? null : (bits & URL_VALUE) === 0 ? redactor.header(sent) : redactor.url(sent)
-    if (shown !== null) pairs.inside(shown)
-    else if (redactor.mode !== 'remove') pairs.inside(redactor.substitute(sent))
+    if (shown !== null) out.inside(shown)
+    else if (redactor.mode !== 'remove') out.inside(redactor.substitute(sent))
     return {
       redacted: shown !== sent,
       contentType: (bits & CONTENT_TYPE) === 0 ? null : sent,

@@ -1,9 +1,9 @@
-/** The bytes of one item while it is written: what was captured becomes JSON without becoming strings. */
+/** The bytes of items while they are written: what was captured becomes JSON without becoming strings. */
 import type { SlabReader } from '../queue/slab-reader.ts'
 
 const BYTES_MIN = 16_384
-/** A buffer that grew beyond this for one large item is given up afterwards. */
-const BYTES_KEPT = 1_048_576
+/** A buffer that grew beyond this is given up when it is forgotten. */
+const BYTES_KEPT = 4_194_304
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -88,10 +88,16 @@ export class ItemBuffer {
   #source = this.bytes
   #sourceView = this.#view
 
-  /** Begins a new item. */
+  /** Forgets what it holds. */
   reset(): void {
     this.length = 0
     if (this.bytes.length > BYTES_KEPT) this.#use(Buffer.allocUnsafeSlow(BYTES_MIN))
+  }
+
+  /** Forgets what lies before `from`. */
+  dropFirst(from: number): void {
+    this.bytes.copyWithin(0, from, this.length)
+    this.length -= from
   }
 
   #use(bytes: Buffer): void {

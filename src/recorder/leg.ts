@@ -6,14 +6,14 @@ import type { DropReason } from '../contract/errors.ts'
 import type { Half } from '../contract/plugin.ts'
 import type { RecordDrop, RecordedFrame, RecordLeg, RecordMirror, RecordTask } from '../contract/tasks.ts'
 import { FRAME_HEADER } from '../queue/spool-format.ts'
-import type { ItemBuffer } from './item-buffer.ts'
+import type { SlabReader } from '../queue/slab-reader.ts'
+import type { ItemEncoder } from './encode.ts'
+import { ItemBuffer } from './item-buffer.ts'
 import type { Writers } from './writers.ts'
 
-const FRAME_BYTES_MIN = 65_536
-/** Frame buffers wait here between slabs, so that memory follows the legs of one slab, not all legs. */
-const spareFrames: Buffer[] = []
+/** Frames wait here between slabs, so that memory follows the legs of one slab, not all legs. */
+const spareFrames: ItemBuffer[] = []
 const SPARE_FRAMES_MAX = 8
-const SPARE_BYTES_MAX = 4_194_304
 
 export class LegRecorder {
   readonly leg: number
@@ -24,8 +24,10 @@ export class LegRecorder {
   readonly #dropped = new Map<DropReason, number>()
   #task: RecordTask | null = null
   #room = 0
-  #frame: Buffer | null = null
-  #length = 0
+  /** Items are written where they are sent to the disk from. */
+  #frame: ItemBuffer | null = null
+  /** Where the frame begins in it: after an item that was too much for the one before, at that. */
+  #from = 0
   #items = 0
   #oldest = 0
   #newest = 0
@@ -57,21 +59,38 @@ export class LegRecorder {
     this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1)
   }
 
-  /** Takes one item with its newline; `startedAt` of its exchange in Unix milliseconds. */
-  add(item: ItemBuffer, startedAt: number): void {
+  /** Takes the item of an exchange; `turn` counts those. What its encoder throws leaves no trace. */
+  add(encoder: ItemEncoder, record: SlabReader, turn: number): void {
     const { frameItems, frameBytes, itemBytes } = this.#mirror
-    const bytes = item.length
-    if (bytes - 1 > itemBytes) return this.drop('item_too_large')
-    if (this.#items > 0 && (this.#items >= frameItems || this.#length + bytes > frameBytes)) this.#append()
-    const needed = this.#items === 0 ? bytes + FRAME_HEADER : bytes
-    if (needed > this.#room) return this.drop('spool_full')
+    if (this.#items >= frameItems) this.#append()
+    const frame = (this.#frame ??= spareFrames.pop() ?? new ItemBuffer())
+    if (this.#from > 0) {
+      frame.dropFirst(this.#from)
+      this.#from = 0
+    }
+    const start = frame.length
+    try {
+      encoder.item(record, this.half, turn, frame)
+    } catch (thrown) {
+      frame.length = start
+      throw thrown
+    }
+    const bytes = frame.length - start
+    if (bytes - 1 > itemBytes) return this.#refuse(start, 'item_too_large')
+    const follows = this.#items > 0 && frame.length <= frameBytes
+    const needed = follows ? bytes : bytes + FRAME_HEADER
+    if (needed > this.#room) return this.#refuse(start, 'spool_full')
+    if (this.#items > 0 && !follows) this.#append(start)
     this.#room -= needed
-    const frame = this.#reserve(bytes)
-    item.bytes.copy(frame, this.#length, 0, bytes)
-    this.#length += bytes
+    const { startedAt } = record
     this.#oldest = this.#items === 0 ? startedAt : Math.min(this.#oldest, startedAt)
     this.#newest = this.#items === 0 ? startedAt : Math.max(this.#newest, startedAt)
     this.#items++
+  }
+
+  #refuse(start: number, reason: DropReason): void {
+    ;(this.#frame as ItemBuffer).length = start
+    this.drop(reason)
   }
 
   /** Appends what is left and hands over what came of this slab. */
@@ -81,14 +100,17 @@ export class LegRecorder {
     for (const [reason, items] of this.#dropped) drops.push({ leg: this.leg, reason, items })
     this.#frames = []
     this.#dropped.clear()
-    if (this.#frame !== null) giveBack(this.#frame)
+    this.#frame?.reset()
+    if (this.#frame !== null && spareFrames.length < SPARE_FRAMES_MAX) spareFrames.push(this.#frame)
     this.#frame = null
     this.#task = null
   }
 
-  #append(): void {
+  /** Appends the items before `end`; the one behind it, if any, stays where it is. */
+  #append(end = (this.#frame as ItemBuffer).length): void {
     const task = this.#task as RecordTask
-    const payload = (this.#frame as Buffer).subarray(0, this.#length)
+    const frame = this.#frame as ItemBuffer
+    const payload = frame.bytes.subarray(this.#from, end)
     const items = this.#items
     const info = {
       items,
@@ -97,24 +119,13 @@ export class LegRecorder {
       thread: task.thread,
       sequence: task.sequence,
     }
-    this.#length = 0
     this.#items = 0
-    const frame = this.#writers.append(this.#folder, payload, info, task.parked.includes(this.leg))
-    if (frame !== null) this.#frames.push({ leg: this.leg, ...frame })
+    const recorded = this.#writers.append(this.#folder, payload, info, task.parked.includes(this.leg))
+    if (recorded !== null) this.#frames.push({ leg: this.leg, ...recorded })
     else this.#dropped.set('spool_error', (this.#dropped.get('spool_error') ?? 0) + items)
+    this.#from = end
+    if (end < frame.length) return
+    this.#from = 0
+    frame.reset()
   }
-
-  #reserve(bytes: number): Buffer {
-    this.#frame ??= spareFrames.pop() ?? Buffer.allocUnsafeSlow(FRAME_BYTES_MIN)
-    const needed = this.#length + bytes
-    if (needed <= this.#frame.length) return this.#frame
-    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#frame.length * 2))
-    this.#frame.copy(larger, 0, 0, this.#length)
-    this.#frame = larger
-    return larger
-  }
-}
-
-function giveBack(frame: Buffer): void {
-  if (spareFrames.length < SPARE_FRAMES_MAX && frame.length <= SPARE_BYTES_MAX) spareFrames.push(frame)
 }

@@ -84,7 +84,7 @@ export class Recorder {
           continue
         }
         try {
-          leg.add(mirror.encoder.item(record, leg.half, this.#turn), record.startedAt)
+          leg.add(mirror.encoder, record, this.#turn)
         } catch (thrown) {
           leg.drop('capture_error')
           error ??= messageOf('encoding an item', thrown)

@@ -4,6 +4,7 @@ import type { CapturedExchange } from '../../src/contract/exchange.ts'
 import type { RecordMirror } from '../../src/contract/tasks.ts'
 import { SlabReader } from '../../src/queue/slab-reader.ts'
 import { ItemEncoder } from '../../src/recorder/encode.ts'
+import { ItemBuffer } from '../../src/recorder/item-buffer.ts'
 import { type Random, randomOf } from '../support/random.ts'
 import { sealedOf, slabWith } from '../support/slab.ts'
 import { exchangeOf, itemText, mirrorOf, redactOf } from './sample.ts'
@@ -17,7 +18,8 @@ function inTurn(exchanges: readonly CapturedExchange[], rules: Rules): string[] 
   const encoder = new ItemEncoder(mirrorOf(rules))
   return exchanges.map((_, turn) => {
     record.next()
-    const item = encoder.item(record, 'exchange', turn)
+    const item = new ItemBuffer()
+    encoder.item(record, 'exchange', turn, item)
     return item.bytes.toString('utf8', 0, item.length)
   })
 }

@@ -16,6 +16,7 @@ import type { Half } from '../../src/contract/plugin.ts'
 import type { RecordMirror, RecordPlan, RecordResult, RecordTask } from '../../src/contract/tasks.ts'
 import { SlabReader } from '../../src/queue/slab-reader.ts'
 import { ItemEncoder } from '../../src/recorder/encode.ts'
+import { ItemBuffer } from '../../src/recorder/item-buffer.ts'
 import type { Recorder } from '../../src/recorder/record.ts'
 import { onEnd } from '../support/cleanup.ts'
 import { sealedOf, slabWith } from '../support/slab.ts'
@@ -93,7 +94,8 @@ export function itemText(half: Half, exchange: CapturedExchange, mirror: Partial
   const { slab, used } = slabWith([sealedOf(exchange)])
   const record = new SlabReader(slab, used)
   record.next()
-  const item = new ItemEncoder(mirrorOf(mirror)).item(record, half, 0)
+  const item = new ItemBuffer()
+  new ItemEncoder(mirrorOf(mirror)).item(record, half, 0, item)
   return item.bytes.toString('utf8', 0, item.length)
 }
 
