@@ -111,6 +111,21 @@ describe('several mirrors', () => {
     expect(result.frames.map(({ leg }) => leg)).toEqual([0, 1, 2, 3, 4, 5, 6])
   })
 
+  test('formats that are made of items hold nothing else', async () => {
+    const list = exchanges(3, { mirrors: [0, 1] })
+    const mirrors = (['akto', 'har'] as const).map((format, slot) => {
+      const mirror = pairMirror(slot)
+      return { ...mirror, format, legs: mirror.legs.map((leg) => ({ ...leg, half: 'exchange' as const })) }
+    })
+    const [akto, har] = mirrors as [RecordMirror, RecordMirror]
+    const result = recordAll(new Recorder(), taskOf(mirrors), list)
+    const paths = (await framesOf(akto, result, 0)).flat().map((line) => JSON.parse(line).path)
+    expect(paths).toEqual(list.map(({ target }) => target))
+    const entries = (await framesOf(har, result, 2)).flat().map((line) => JSON.parse(line))
+    expect(entries.map((entry) => entry.request.method)).toEqual(list.map(({ method }) => method))
+    expect(await framesOf(har, result, 3)).toEqual(await framesOf(har, result, 2))
+  })
+
   test('an exchange goes to the mirrors it names', () => {
     const result = recordAll(new Recorder(), taskOf([pairMirror(0), pairMirror(1)]), [
       ...exchanges(2, { mirrors: [0] }),
@@ -199,19 +214,23 @@ describe('failures', () => {
     expect(recordAll(recorder, taskOf([mirror]), []).error).toBeNull()
   })
 
-  test('one exchange that cannot be encoded is dropped for every leg of its mirrors; the slab is not', () => {
+  test('one exchange that cannot be encoded is dropped for every leg of its mirrors; the slab is not', async () => {
     const bad = exchangeOf({ id: 'bad', mirrors: [0, 1] })
     const { item } = ItemEncoder.prototype
-    vi.spyOn(ItemEncoder.prototype, 'item').mockImplementation(function (this: ItemEncoder, record, ...rest) {
-      if (record.string(stringAt.id) === 'bad') throw new Error('a bug')
-      return item.call(this, record, ...rest)
+    vi.spyOn(ItemEncoder.prototype, 'item').mockImplementation(function (this: ItemEncoder, ...all) {
+      const [record, , , out] = all
+      if (record.string(stringAt.id) !== 'bad') return item.call(this, ...all)
+      out.text('{"half":')
+      throw new Error('a bug')
     })
     onTestFinished(() => void vi.restoreAllMocks())
     const list = [...exchanges(2, { mirrors: [0] }), bad, ...exchanges(2, { mirrors: [0, 1] })]
-    const result = recordAll(new Recorder(), taskOf([pairMirror(0), pairMirror(1)]), list)
+    const mirror = pairMirror(0)
+    const result = recordAll(new Recorder(), taskOf([mirror, pairMirror(1)]), list)
     expect(result.drops).toEqual([0, 1, 2, 3].map((leg) => ({ leg, reason: 'capture_error', items: 1 })))
     expect([0, 1, 2, 3].map((leg) => total(result, leg))).toEqual([5, 5, 3, 3])
     expect(result.error).toMatch(/^encoding an item: /)
+    expect((await framesOf(mirror, result, 1)).flat().map(idOf)).toEqual(['id-0', 'id-1', 'id-0', 'id-1'])
   })
 
   test('a damaged slab gives what stands before the damage', () => {
