@@ -21,7 +21,7 @@ import { ClientResponse, type ResponseOwner } from './response.ts'
 import { upstreamTarget } from './route.ts'
 import { countUpstreamError, type Ended, seal } from './seal.ts'
 import type { Collection, Snapshot } from './snapshot.ts'
-import { openTap, slotsOf, type Tap } from './tap.ts'
+import { openTap, type Tap } from './tap.ts'
 import { Upload, type UploadOwner } from './upload.ts'
 import type { Upstream } from './upstream-pool.ts'
 import type { ForwardRequest } from './upstream-request.ts'
@@ -151,7 +151,6 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
   }
 
   #openTap(collection: Collection): void {
-    if (collection.mirrors.length === 0) return
     try {
       this.tap = openTap(collection.mirrors, this, this.connection.shared.slabs)
     } catch (error) {
@@ -438,8 +437,8 @@ export class Exchange implements Answered, Ended, ResponseOwner, UploadOwner {
 
   #captureFailed(error: unknown): void {
     const { shared } = this.connection
-    const rules = this.tap?.rules ?? (this.collection as Collection).mirrors
-    shared.slabs.failed(slotsOf(rules))
+    const { slots } = this.tap?.mirrors ?? (this.collection as Collection).mirrors
+    shared.slabs.failed(slots)
     shared.warn('capture_error', error)
     this.tap?.release()
     this.tap = null

@@ -12,7 +12,7 @@ import { unixTime } from './clock.ts'
 import { fieldLines } from './headers.ts'
 import type { Collection, Snapshot } from './snapshot.ts'
 import type { Shared } from './shared.ts'
-import { slotsOf, type Tap } from './tap.ts'
+import type { Tap } from './tap.ts'
 
 /**
  * What an exchange says of itself when it is over. Times are monotonic milliseconds; 0 = it did not come
@@ -110,10 +110,10 @@ export function seal(ended: Ended, shared: Shared): void {
   if (tap === null) return
   let mirrors: readonly number[] | null = null
   try {
-    mirrors = tap.takers(ended.status, ended.answerLines, endedAt - ended.startedAt)
+    mirrors = tap.mirrors.takers(ended.status, ended.answerLines, endedAt - ended.startedAt)
     if (mirrors.length > 0) capture(ended, tap, mirrors, shared, endedAt)
   } catch (error) {
-    shared.slabs.failed(mirrors ?? slotsOf(tap.rules))
+    shared.slabs.failed(mirrors ?? tap.mirrors.slots)
     shared.warn('capture_error', error)
   }
   tap.release()

@@ -5,9 +5,9 @@
 import { BlockList, isIPv6 } from 'node:net'
 import { Counters as Cells } from '../telemetry/counters.ts'
 import { Balancer, RetryBudget } from './balance.ts'
+import { MirrorRule, RuleSet } from './mirror-rules.ts'
 import type { DataPlan } from './thread-messages.ts'
 import { type Routable, Router } from './route.ts'
-import { MirrorRule } from './tap.ts'
 import { Upstream, type UpstreamHost, type UpstreamSpec, poolKey } from './upstream-pool.ts'
 import { readTls } from './upstream-tls.ts'
 
@@ -56,7 +56,7 @@ export class Collection implements Routable {
   readonly balancer: Balancer<Upstream>
   readonly retryBudget: RetryBudget
   readonly retryAttempts: number
-  readonly mirrors: readonly MirrorRule[]
+  readonly mirrors: RuleSet
   readonly hostFromClient: boolean
   readonly timeouts: CollectionPlan['timeouts']
   /** 0 = no limit. */
@@ -64,7 +64,7 @@ export class Collection implements Routable {
   /** First of its counter cells. */
   readonly cell: number
 
-  constructor(plan: CollectionPlan, mirrors: readonly MirrorRule[], upstreams: readonly Upstream[]) {
+  constructor(plan: CollectionPlan, mirrors: RuleSet, upstreams: readonly Upstream[]) {
     this.name = plan.name
     this.hosts = plan.hosts
     this.prefix = plan.prefix
@@ -136,11 +136,7 @@ export class Snapshot {
       const own = specs(plan, data.listen).map((spec) => registry.use(spec))
       upstreams.push(...own)
       const mirrors = data.capturing ? plan.mirrors.map((name) => rules.get(name)) : []
-      return new Collection(
-        plan,
-        mirrors.filter((rule) => rule !== undefined),
-        own,
-      )
+      return new Collection(plan, new RuleSet(mirrors.filter((rule) => rule !== undefined)), own)
     })
     this.#upstreams = upstreams
     this.router = new Router(collections)

@@ -1,8 +1,8 @@
 /** A capture that breaks: the client notices nothing, and every mirror counts what it lost. */
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { RuleSet } from '../../src/proxy/mirror-rules.ts'
 import { ProxyServer } from '../../src/proxy/server.ts'
 import { SlabPool } from '../../src/proxy/slabs.ts'
-import type { MirrorRule } from '../../src/proxy/tap.ts'
 import { Counters, threadCell } from '../../src/telemetry/counters.ts'
 import { onEnd } from '../support/cleanup.ts'
 import { RawClient } from '../support/client.ts'
@@ -76,11 +76,6 @@ test.each([
   expect(counters.cells[threadCell.exchangesOpen]).toBe(0)
 })
 
-function rulesOf({ shared }: ProxyServer): readonly MirrorRule[] {
-  const collection = shared.snapshot.router.route('a', '/')
-  return collection === null || collection === 'ambiguous' ? [] : collection.mirrors
-}
-
 test("in the gateway's own answer", async () => {
   const { slabs, port, mirrorOf, warnings } = await startServer()
   slabs.broken = true
@@ -94,11 +89,12 @@ test("in the gateway's own answer", async () => {
 
 test.each(['the decision', 'the record'])('at the end, in %s', async (where) => {
   const { server, port, mirrorOf, warnings } = await startServer()
-  const broken = () => {
+  const broken = (): never => {
     throw new Error('no such record')
   }
   if (where === 'the record') Object.assign(server.shared.slabs, { seal: broken })
-  else for (const rule of rulesOf(server)) Object.assign(rule, { takes: broken })
+  else vi.spyOn(RuleSet.prototype, 'takers').mockImplementation(broken)
+  onTestFinished(() => void vi.restoreAllMocks())
   const client = await RawClient.connect(port)
   expect((await client.request('GET /whole HTTP/1.1\r\nHost: a\r\n\r\n')).status).toBe(200)
   await until(() => mirrorOf('one').captured === 1, { what: 'the exchange is counted' })

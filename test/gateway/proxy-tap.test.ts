@@ -1,7 +1,8 @@
 /** What is kept of a body, for which mirrors, and at what cost. */
 import { expect, test } from 'vitest'
+import { globMatches, shareOf } from '../../src/proxy/mirror-rules.ts'
 import { SlabPool } from '../../src/proxy/slabs.ts'
-import { BodyKeep, globMatches, shareOf } from '../../src/proxy/tap.ts'
+import { BodyKeep } from '../../src/proxy/tap.ts'
 import { Counters, threadCell } from '../../src/telemetry/counters.ts'
 
 const MIB = 1024 * 1024

@@ -113,12 +113,12 @@ describe('several mirrors', () => {
 
   test('formats that are made of items hold nothing else', async () => {
     const list = exchanges(3, { mirrors: [0, 1] })
-    const mirrors = (['akto', 'har'] as const).map((format, slot) => {
+    const made = (slot: number, format: RecordMirror['format']): RecordMirror => {
       const mirror = pairMirror(slot)
-      return { ...mirror, format, legs: mirror.legs.map((leg) => ({ ...leg, half: 'exchange' as const })) }
-    })
-    const [akto, har] = mirrors as [RecordMirror, RecordMirror]
-    const result = recordAll(new Recorder(), taskOf(mirrors), list)
+      return { ...mirror, format, legs: mirror.legs.map((leg) => ({ ...leg, half: 'exchange' })) }
+    }
+    const [akto, har] = [made(0, 'akto'), made(1, 'har')]
+    const result = recordAll(new Recorder(), taskOf([akto, har]), list)
     const paths = (await framesOf(akto, result, 0)).flat().map((line) => JSON.parse(line).path)
     expect(paths).toEqual(list.map(({ target }) => target))
     const entries = (await framesOf(har, result, 2)).flat().map((line) => JSON.parse(line))
@@ -214,7 +214,7 @@ describe('failures', () => {
     expect(recordAll(recorder, taskOf([mirror]), []).error).toBeNull()
   })
 
-  test('one exchange that cannot be encoded is dropped for every leg of its mirrors; the slab is not', async () => {
+  test('what cannot be encoded is dropped for every leg of its mirrors; the slab is not', async () => {
     const bad = exchangeOf({ id: 'bad', mirrors: [0, 1] })
     const { item } = ItemEncoder.prototype
     vi.spyOn(ItemEncoder.prototype, 'item').mockImplementation(function (this: ItemEncoder, ...all) {
