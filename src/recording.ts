@@ -69,7 +69,8 @@ export class Recording {
       this.#error ??= result.error
     } catch (error) {
       log.error({ err: error }, 'recorder failed')
-      threads.slabLost(thread, slabBytes)
+      if (slab instanceof ArrayBuffer) threads.slabLost(thread, slabBytes)
+      else threads.returnSlab(thread, slab)
       this.#settling += 1
       try {
         await deliveries.captures.settleCrash({ thread, sequence, counts })

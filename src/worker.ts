@@ -38,6 +38,8 @@ async function openRecorder(): Promise<(task: RecordTask) => unknown> {
   ])
   return (task) => {
     const result: RecordResult = record(task)
+    // A slab of its own goes back by transfer, never by copy; the others are shared.
+    if (!(result.slab instanceof ArrayBuffer)) return result
     return move({
       [transferableSymbol]: result.slab,
       [valueSymbol]: result,
@@ -85,7 +87,7 @@ const recorder = once(openRecorder)
 const shipper = once(openShipper)
 const reader = once(openReader)
 
-/** Records one slab; the slab goes back by transfer, never by copy. */
+/** Records one slab. */
 export async function record(task: RecordTask): Promise<unknown> {
   const run = await recorder()
   return run(task)

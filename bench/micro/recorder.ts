@@ -82,11 +82,11 @@ function encode(): Step {
   }
 }
 
-function fullSlab(): { slab: ArrayBuffer; used: number; exchanges: number } {
-  const view = new SlabView(new ArrayBuffer(limits.slab_bytes))
+function fullSlab(): { slab: ArrayBufferLike; used: number; exchanges: number } {
+  const view = new SlabView(new SharedArrayBuffer(limits.slab_bytes_max))
   const text = recordText(sealed)
   const bytes = recordBytes(sealed, text)
-  const exchanges = Math.floor(limits.slab_bytes / bytes)
+  const exchanges = Math.floor(limits.slab_bytes_max / bytes)
   for (let at = 0; at < exchanges; at += 1) writeRecord(view, at * bytes, bytes, sealed, text)
   return { slab: view.slab, used: exchanges * bytes, exchanges }
 }

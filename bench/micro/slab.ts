@@ -15,7 +15,7 @@ function write(view: SlabView, start: number): number {
 }
 
 export function slabWrite(): Step {
-  const view = new SlabView(new ArrayBuffer(limits.slab_bytes))
+  const view = new SlabView(new SharedArrayBuffer(limits.slab_bytes_max))
   let at = 0
   return {
     name: 'slab write',
@@ -31,7 +31,7 @@ export function slabWrite(): Step {
 }
 
 export function slabRead(): Step {
-  const view = new SlabView(new ArrayBuffer(limits.slab_bytes))
+  const view = new SlabView(new SharedArrayBuffer(limits.slab_bytes_max))
   let used = 0
   for (let next = write(view, 0); next >= 0; next = write(view, used)) used = next
   return {

@@ -7,8 +7,14 @@ const KIB = 1024
 const MIB = 1024 * KIB
 
 export const limits = Object.freeze({
-  /** Bytes of one slab: large enough that hand-over costs nothing per exchange, small enough to recycle. */
-  slab_bytes: MIB,
+  /**
+   * Bytes of one slab. Each wakes main and a recorder up, which costs caches of everybody on the core: large
+   * enough that this is rare, small enough that a thread has several of them.
+   */
+  slab_bytes_max: 4 * MIB,
+  slab_bytes_min: MIB,
+  /** Slabs that a data thread wants: it gets smaller ones before it gets fewer. */
+  slabs_per_thread: 8,
   /** Slabs a data thread has at least, so that one can fill while another is being recorded. */
   slabs_per_thread_min: 2,
   /** Part of `capture.buffer_bytes` that goes to slabs; the rest belongs to open exchanges. */
@@ -351,7 +357,7 @@ export const limits = Object.freeze({
 export function assertLimits(): void {
   const broken = (
     [
-      ['a segment holds at least one slab', limits.segment_bytes >= limits.slab_bytes],
+      ['a segment holds at least one slab', limits.segment_bytes >= limits.slab_bytes_max],
       ['kept part of an answer is within what is read', limits.answer_kept_bytes <= limits.answer_read_bytes],
       [
         'parked segments live at least as long as others',

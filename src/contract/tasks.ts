@@ -65,7 +65,7 @@ export interface RecordPlan {
 }
 
 export interface RecordTask {
-  readonly slab: ArrayBuffer
+  readonly slab: ArrayBufferLike
   /** Bytes in use. */
   readonly used: number
   /**
@@ -107,7 +107,7 @@ export interface RecordDrop {
 }
 
 export interface RecordResult {
-  readonly slab: ArrayBuffer
+  readonly slab: ArrayBufferLike
   readonly frames: readonly RecordedFrame[]
   readonly drops: readonly RecordDrop[]
   /** Segments that this thread will not append to any more. */

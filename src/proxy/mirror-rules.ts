@@ -1,4 +1,4 @@
-/** Which mirrors take an exchange: what its request decides up front, and what its answer decides at the end. */
+/** Which mirrors take an exchange: what its request decides up front, and its answer at the end. */
 import { fieldValue } from './headers.ts'
 import type { DataPlan } from './thread-messages.ts'
 

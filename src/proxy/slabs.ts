@@ -1,9 +1,8 @@
 /**
  * The memory of captures in one data thread: a budget for the bodies of open exchanges, and a fixed number
- * of slabs that
- * are filled here, handed to main by transfer, and come back to be filled again. Nothing here ever waits:
- * no memory
- * means a shorter body, no slab means a dropped capture, and both are counted.
+ * of slabs that are filled here, handed to main, and come back to be filled again; nobody here looks at one
+ * meanwhile. Nothing here ever waits: no memory means a shorter body, no slab means a dropped capture, and
+ * both are counted.
  */
 import { limits } from '../contract/limits.ts'
 import {
@@ -27,7 +26,7 @@ class OpenSlab {
   /** Flat: mirror slot, exchanges. */
   readonly counts: number[] = []
 
-  constructor(slab: ArrayBuffer, generation: number) {
+  constructor(slab: ArrayBufferLike, generation: number) {
     this.view = new SlabView(slab)
     this.generation = generation
   }
@@ -47,12 +46,13 @@ export class SlabPool {
   /** How long a record may lie in a slab before it is handed over. */
   flushAfterMs = 200
   readonly slabsMax: number
+  readonly slabBytes: number
   readonly #openBytesMax: number
   readonly #cells: Float64Array
   readonly #counters: Counters
-  readonly #send: (message: SlabMessage, slab: ArrayBuffer) => void
-  readonly #free: ArrayBuffer[] = []
-  /** Slabs that exist: free, being filled, or with main. */
+  readonly #send: (message: SlabMessage) => void
+  readonly #free: SharedArrayBuffer[] = []
+  /** Slabs that exist: free, being filled, or with main. Shared, none of them is ever lost. */
   #slabs = 0
   /** Bytes of bodies of open exchanges, and of records too large for a slab that are with main. */
   #openBytes = 0
@@ -62,15 +62,13 @@ export class SlabPool {
   #timer: NodeJS.Timeout | null = null
   #sequence = 0
 
-  constructor(
-    bufferBytes: number,
-    counters: Counters,
-    send: (message: SlabMessage, slab: ArrayBuffer) => void,
-  ) {
-    const wanted = Math.floor((bufferBytes * limits.slab_share) / limits.slab_bytes)
-    this.slabsMax = Math.max(limits.slabs_per_thread_min, wanted)
+  constructor(bufferBytes: number, counters: Counters, send: (message: SlabMessage) => void) {
+    const { slab_bytes_min: least, slab_bytes_max: most } = limits
+    const bytes = bufferBytes * limits.slab_share
+    this.slabBytes = Math.max(least, Math.min(most, Math.floor(bytes / limits.slabs_per_thread)))
+    this.slabsMax = Math.max(limits.slabs_per_thread_min, Math.floor(bytes / this.slabBytes))
     this.#openBytesMax = Math.max(
-      bufferBytes - this.slabsMax * limits.slab_bytes,
+      bufferBytes - this.slabsMax * this.slabBytes,
       Math.floor(bufferBytes * (1 - limits.slab_share)),
     )
     this.#counters = counters
@@ -94,7 +92,7 @@ export class SlabPool {
 
   #show(): void {
     const inUse = this.#slabs - this.#free.length
-    this.#cells[threadCell.captureBytes] = this.#openBytes + inUse * limits.slab_bytes
+    this.#cells[threadCell.captureBytes] = this.#openBytes + inUse * this.slabBytes
     this.#cells[threadCell.slabsInUse] = inUse
   }
 
@@ -125,9 +123,9 @@ export class SlabPool {
   #write(exchange: SealedExchange, generation: number): boolean {
     const text = recordText(exchange)
     const length = recordBytes(exchange, text)
-    if (length <= limits.slab_bytes) return this.#writeInto(exchange, text, length, generation)
+    if (length <= this.slabBytes) return this.#writeInto(exchange, text, length, generation)
     if (this.#writeAlone(exchange, text, length, generation)) return true
-    const cut = cutToSlab(exchange, text)
+    const cut = cutTo(this.slabBytes, exchange, text)
     return cut !== null && this.#writeInto(cut, text, recordBytes(cut, text), generation)
   }
 
@@ -152,7 +150,7 @@ export class SlabPool {
       } else return this.#roomAside(length, generation)
       slab = null
     }
-    if (slab !== null && slab.used + length <= limits.slab_bytes) return slab
+    if (slab !== null && slab.used + length <= this.slabBytes) return slab
     this.#handOver(slab)
     this.#current = this.#open(generation)
     return this.#current
@@ -160,7 +158,7 @@ export class SlabPool {
 
   #roomAside(length: number, generation: number): OpenSlab | null {
     const slab = this.#older
-    if (slab !== null && slab.generation === generation && slab.used + length <= limits.slab_bytes)
+    if (slab !== null && slab.generation === generation && slab.used + length <= this.slabBytes)
       return slab
     this.#handOver(slab)
     this.#older = this.#open(generation)
@@ -172,7 +170,7 @@ export class SlabPool {
     if (slab === undefined) {
       if (this.#slabs >= this.slabsMax) return null
       this.#slabs++
-      slab = new ArrayBuffer(limits.slab_bytes)
+      slab = new SharedArrayBuffer(this.slabBytes)
     }
     this.#show()
     this.#timer ??= setTimeout(flushSlabs, this.flushAfterMs, this)
@@ -203,7 +201,7 @@ export class SlabPool {
       counts: slab.counts,
       sealedAt: Date.now(),
     }
-    this.#send(message, slab.view.slab)
+    this.#send(message)
   }
 
   /** Hands over what there is. */
@@ -225,16 +223,9 @@ export class SlabPool {
     if (this.#current !== null) this.#timer = setTimeout(flushSlabs, this.flushAfterMs, this)
   }
 
-  returned(slab: ArrayBuffer): void {
-    if (slab.byteLength !== limits.slab_bytes) return this.release(slab.byteLength)
+  returned(slab: ArrayBufferLike): void {
+    if (slab instanceof ArrayBuffer) return this.release(slab.byteLength)
     this.#free.push(slab)
-    this.#show()
-  }
-
-  /** A slab that will not come back. */
-  lost(bytes: number): void {
-    if (bytes !== limits.slab_bytes) return this.release(bytes)
-    this.#slabs--
     this.#show()
   }
 }
@@ -242,9 +233,9 @@ export class SlabPool {
 /**
  * Without memory for all of it a large record gives up the ends of its bodies; null: its head is too large.
  */
-function cutToSlab(exchange: SealedExchange, text: string): SealedExchange | null {
+function cutTo(bytes: number, exchange: SealedExchange, text: string): SealedExchange | null {
   const none = { pieces: [], kept: 0, size: 0, limited: false }
-  const room = limits.slab_bytes - recordBytes({ ...exchange, requestBody: none, responseBody: none }, text)
+  const room = bytes - recordBytes({ ...exchange, requestBody: none, responseBody: none }, text)
   if (room < 0) return null
   const { requestBody, responseBody } = exchange
   const forRequest = Math.min(requestBody.kept, Math.max(room >> 1, room - responseBody.kept))

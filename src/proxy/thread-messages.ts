@@ -53,11 +53,8 @@ export interface ThreadData {
 export type ToThread =
   | { readonly type: 'listen'; readonly host: string; readonly port: number }
   | { readonly type: 'plan'; readonly plan: DataPlan }
-  | { readonly type: 'slab_return'; readonly slab: ArrayBuffer }
-  /**
-   * A slab that died with its recorder: the thread may allocate another. `bytes`: its size, where it was no
-   * common one.
-   */
+  | { readonly type: 'slab_return'; readonly slab: ArrayBufferLike }
+  /** Memory of its own that a record had, of so many bytes, which died with its recorder. */
   | { readonly type: 'slab_lost'; readonly bytes: number }
   /** Hand over what is in the slab now. */
   | { readonly type: 'flush' }
@@ -74,7 +71,7 @@ export type FromThread =
   | { readonly type: 'plan_applied'; readonly generation: number }
   | {
       readonly type: 'slab'
-      readonly slab: ArrayBuffer
+      readonly slab: ArrayBufferLike
       /** Bytes in use. */
       readonly used: number
       readonly sequence: number

@@ -5,6 +5,7 @@ import { TICK_MS } from './clock.ts'
 import type { FromThread, ThreadData, ToThread } from './thread-messages.ts'
 import { ProxyServer } from './server.ts'
 import { SlabPool } from './slabs.ts'
+import { transferOf } from '../queue/slab.ts'
 
 const data = workerData as ThreadData
 const port = parentPort
@@ -42,7 +43,9 @@ class Warnings {
 
 const counters = new Counters(data.counters)
 const warnings = new Warnings()
-const slabs = new SlabPool(data.bufferBytes, counters, (message, slab) => port.postMessage(message, [slab]))
+const slabs = new SlabPool(data.bufferBytes, counters, (message) =>
+  port.postMessage(message, transferOf(message.slab)),
+)
 slabs.flushAfterMs = data.plan.capture.flush_after_ms
 const proxy = new ProxyServer({
   plan: data.plan,
@@ -87,7 +90,7 @@ port.on('message', (message: ToThread) => {
     case 'slab_return':
       return slabs.returned(message.slab)
     case 'slab_lost':
-      return slabs.lost(message.bytes)
+      return slabs.release(message.bytes)
     case 'flush':
       slabs.flush()
       return post({ type: 'flushed' })

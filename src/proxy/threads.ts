@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads'
 import { StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
 import { Counters, threadCell, upstreamCell } from '../telemetry/counters.ts'
+import { transferOf } from '../queue/slab.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { DataPlan, FromThread, ThreadData, ToThread } from './thread-messages.ts'
 
@@ -225,12 +226,12 @@ export class DataThreads {
   }
 
   /** Gives a slab back to its thread. A thread that was replaced meanwhile simply has one more. */
-  returnSlab(index: number, slab: ArrayBuffer): void {
+  returnSlab(index: number, slab: ArrayBufferLike): void {
     const thread = this.#threads[index]
-    if (thread !== undefined) this.#post(thread, { type: 'slab_return', slab }, [slab])
+    if (thread !== undefined) this.#post(thread, { type: 'slab_return', slab }, transferOf(slab))
   }
 
-  /** `bytes`: the size of the slab. */
+  /** What was not shared died with its recorder; `bytes`: its size. */
   slabLost(index: number, bytes: number): void {
     const thread = this.#threads[index]
     if (thread !== undefined) this.#post(thread, { type: 'slab_lost', bytes })

@@ -1,6 +1,7 @@
 /**
- * The format of a slab: captured exchanges as binary records, one after the other, in an ArrayBuffer of their
- * own that travels from a data thread to a recorder by transfer.
+ * The format of a slab: captured exchanges as binary records, one after the other, in memory that a data
+ * thread and a recorder share, and that only one of them uses at a time. A record that is too large for it
+ * travels alone, in memory of its own.
  *
  *   slab    ┌──────────┬──────────┬─────┐
  *           │ record 0 │ record 1 │ …   │ unused          each record begins at a multiple of 8

@@ -87,7 +87,7 @@ export class SlabReader {
   readonly responseBody: BodyRange = { from: 0, to: 0, size: 0, limited: false }
 
   /** `used` in bytes. Throws when a slab cannot have it. */
-  constructor(slab: ArrayBuffer, used: number) {
+  constructor(slab: ArrayBufferLike, used: number) {
     if (!Number.isInteger(used) || used < 0 || used > slab.byteLength || used % 8 !== 0) {
       throw new Error(`slab: used must be a multiple of 8 up to ${slab.byteLength}, got ${used}`)
     }

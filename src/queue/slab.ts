@@ -44,17 +44,22 @@ export type SealedExchange = Omit<
 
 /** The views through which one slab is written and read. */
 export class SlabView {
-  readonly slab: ArrayBuffer
+  readonly slab: ArrayBufferLike
   readonly bytes: Buffer
   readonly words: Uint32Array
   readonly doubles: Float64Array
 
-  constructor(slab: ArrayBuffer) {
+  constructor(slab: ArrayBufferLike) {
     this.slab = slab
     this.bytes = Buffer.from(slab)
     this.words = new Uint32Array(slab, 0, slab.byteLength >> 2)
     this.doubles = new Float64Array(slab, 0, slab.byteLength >> 3)
   }
+}
+
+/** What goes along when a slab is posted: its memory, where that is not shared. */
+export function transferOf(slab: ArrayBufferLike): ArrayBuffer[] {
+  return slab instanceof ArrayBuffer ? [slab] : []
 }
 
 /** Every string of an exchange in one, in the order of `stringAt`. */

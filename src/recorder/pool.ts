@@ -2,6 +2,7 @@
 import os from 'node:os'
 import { Piscina } from 'piscina'
 import type { RecordResult, RecordTask } from '../contract/tasks.ts'
+import { transferOf } from '../queue/slab.ts'
 
 /** A few threads record for many: one does about a quarter of the work of a data thread. */
 const CORES_PER_RECORDER = 2
@@ -54,7 +55,7 @@ export class RecorderPool {
   /** Rejects when its thread died or threw: the slab is gone, what it wrote is on disk. */
   record(task: RecordTask): Promise<RecordResult> {
     // The cast: piscina's type asks for the options of structuredClone where it takes the list.
-    return this.#pool.run(task, { transferList: [task.slab] as never }) as Promise<RecordResult>
+    return this.#pool.run(task, { transferList: transferOf(task.slab) as never }) as Promise<RecordResult>
   }
 
   /** Ids of the living threads: segments of others are closed. */

@@ -8,7 +8,7 @@ import { resourceNouns } from '../contract/resources.ts'
 import type { RecordedFrame } from '../contract/tasks.ts'
 import { writerOf } from '../queue/spool-format.ts'
 import { type Batch, batchRecord } from './batch.ts'
-import { discardFinished } from './janitor.ts'
+import { discardFinished, isHalfFull } from './janitor.ts'
 import type { LegLedger } from './ledger.ts'
 import type { LegHost, LegNews, LegSettings } from './leg-host.ts'
 import { expireRun } from './log-expiry.ts'
@@ -182,7 +182,9 @@ export abstract class Backlog {
     this.forgetBatch(batch)
     this.noteSegment(batch.segment)
     this.ledger.flushSoon()
-    if (batch.segment.closed) this.host.store.withNextLegs(this.#removeFinished)
+    if (!batch.segment.closed) return
+    if (isHalfFull(this)) this.#removeFinished()
+    else this.host.store.withNextLegs(this.#removeFinished)
   }
 
   protected async load(segment: Segment): Promise<void> {

@@ -35,6 +35,11 @@ export async function discardFinished(leg: Backlog): Promise<void> {
   leg.ledger.flushSoon()
 }
 
+/** Whether what is finished should go at once, or the recorder may soon have to drop for want of room. */
+export function isHalfFull({ queue, settings }: Backlog): boolean {
+  return settings !== null && queue.fileBytes * 2 > legSpoolBytes(settings.delivery)
+}
+
 /** Bytes that the recorder may still append to a leg. */
 export function roomOf(leg: Backlog, mirror: DeliveryConfig, diskLow: boolean): number {
   if (diskLow || leg.queue.fileCount > limits.segments_per_leg_max) return 0

@@ -9,7 +9,7 @@ import { until } from '../support/wait.ts'
 test('small captures are lost to no timer: the last slab fills until another one comes back', async () => {
   const upstream = await startUpstream()
   const parts = { mirrors: [{ name: 'slow' }], capture: { flush_after_ms: 10 } }
-  const thread = await startThread(upstream, parts, { bufferBytes: 4 * limits.slab_bytes })
+  const thread = await startThread(upstream, parts, { bufferBytes: 4 * limits.slab_bytes_min })
   thread.returning = false
   const client = new Client(thread.port)
   await client.send()
@@ -20,7 +20,7 @@ test('small captures are lost to no timer: the last slab fills until another one
   expect(thread.mirror('slow')).toMatchObject({ captured: 201, slabbed: 201, bufferFull: 0 })
   expect(thread.slabs).toHaveLength(1)
 
-  thread.post({ type: 'slab_lost', bytes: limits.slab_bytes })
+  thread.giveBack()
   await thread.exchanges(201)
   expect(thread.slabs).toHaveLength(2)
 })

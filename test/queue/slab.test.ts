@@ -32,7 +32,7 @@ const exchange: SealedExchange = {
   mirrors: [3, 7],
 }
 
-const read = (slab: ArrayBuffer, used: number): CapturedExchange[] => [...exchangesIn({ slab, used })]
+const read = (slab: ArrayBufferLike, used: number): CapturedExchange[] => [...exchangesIn({ slab, used })]
 
 test('what was written is read, field for field', () => {
   const { slab, used } = slabWith([exchange])

@@ -7,18 +7,23 @@ import { onEnd } from '../support/cleanup.ts'
 
 const slab = (sequence: number): SlabMessage => ({
   type: 'slab',
-  slab: new ArrayBuffer(64),
+  slab: sequence === 0 ? new ArrayBuffer(64) : new SharedArrayBuffer(128),
   ...{ used: 0, sequence, generation: 1, sealedAt: Date.now(), counts: [0, 1] },
 })
 
-test('a slab that cannot be settled is told of, and gives its turn back', async () => {
+test('a slab that cannot be settled is told of, and gives its turn and its memory back', async () => {
   const recorder = new RecorderPool(new URL('../../src/worker.ts', import.meta.url))
   onEnd(() => recorder.close())
   const told: string[] = []
   const settled: number[] = []
+  const returned: number[] = []
+  const lost: number[] = []
   const recording = new Recording({
     recorder,
-    threads: { returnSlab: () => {}, slabLost: () => {} },
+    threads: {
+      returnSlab: (_thread, { byteLength }) => void returned.push(byteLength),
+      slabLost: (_thread, bytes) => void lost.push(bytes),
+    },
     deliveries: {
       recorderBounds: () => ({ room: {}, parked: [] }),
       captures: {
@@ -38,5 +43,8 @@ test('a slab that cannot be settled is told of, and gives its turn back', async 
   expect(settled.toSorted()).toEqual(slabs)
   expect(told.filter((what) => what === 'what a recorder left cannot be settled')).toHaveLength(slabs.length)
   expect(recording.settling).toBe(false)
+  // What is not shared went to the recorder, and ended with it.
+  expect(lost).toEqual([64])
+  expect(returned).toEqual(slabs.slice(1).map(() => 128))
   await recording.ended()
 })

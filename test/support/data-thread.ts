@@ -4,6 +4,7 @@ import { Value } from 'typebox/value'
 import { type GatewayFile, GatewaySchema } from '../../src/config/schema.ts'
 import type { CapturedExchange } from '../../src/contract/exchange.ts'
 import type { DataPlan, FromThread, ThreadData, ToThread } from '../../src/proxy/thread-messages.ts'
+import { transferOf } from '../../src/queue/slab.ts'
 import {
   Counters,
   collectionCell,
@@ -80,6 +81,7 @@ export class DataThread {
   readonly messages: FromThread[] = []
   /** False: slabs are kept, as a recorder that is stuck would. */
   returning = true
+  readonly #kept: ArrayBufferLike[] = []
   port = 0
   #plan: DataPlan
 
@@ -113,7 +115,13 @@ export class DataThread {
         responseBody: copied(exchange.responseBody),
       })
     }
-    if (this.returning) this.post({ type: 'slab_return', slab }, [slab])
+    this.#kept.push(slab)
+    if (this.returning) this.giveBack()
+  }
+
+  /** Gives back what was kept. */
+  giveBack(): void {
+    for (const slab of this.#kept.splice(0)) this.post({ type: 'slab_return', slab }, transferOf(slab))
   }
 
   post(message: ToThread, transfer: ArrayBuffer[] = []): void {

@@ -6,7 +6,7 @@ import { stringAt } from '../../src/queue/slab-format.ts'
 import { type BodyRange, HeaderLine, type Range, SlabReader } from '../../src/queue/slab-reader.ts'
 
 export interface WrittenSlab {
-  readonly slab: ArrayBuffer
+  readonly slab: ArrayBufferLike
   readonly used: number
 }
 
@@ -31,7 +31,7 @@ export function slabWith(exchanges: readonly SealedExchange[], bytes = 0): Writt
   const texts = exchanges.map(recordText)
   const lengths = exchanges.map((one, index) => recordBytes(one, texts[index] as string))
   const used = lengths.reduce((sum, length) => sum + length, 0)
-  const view = new SlabView(new ArrayBuffer(Math.max(bytes, used)))
+  const view = new SlabView(new SharedArrayBuffer(Math.max(bytes, used)))
   let at = 0
   exchanges.forEach((one, index) => {
     writeRecord(view, at, lengths[index] as number, one, texts[index] as string)

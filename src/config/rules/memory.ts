@@ -3,7 +3,7 @@ import { limits } from '../../contract/limits.ts'
 import type { Draft } from '../draft.ts'
 
 /** Memory below which a data thread cannot have its slabs. */
-export const THREAD_BYTES_MIN = (limits.slabs_per_thread_min * limits.slab_bytes) / limits.slab_share
+export const THREAD_BYTES_MIN = (limits.slabs_per_thread_min * limits.slab_bytes_min) / limits.slab_share
 
 /** Data threads where the file sets none: those of the machine, as far as capture memory feeds them. */
 export function defaultThreads(machine: number, bufferBytes: number): number {
