@@ -98,8 +98,8 @@ export class ItemEncoder {
   }
 
   /**
-   * Appends the item and its newline. `turn` counts exchanges: the second leg that asks within a turn gets the
-   * same bytes, which until then have to stay where they were written.
+   * Appends the item and its newline. `turn` counts exchanges: the second leg that asks within a turn gets
+   * the same bytes, which until then have to stay where they were written.
    */
   item(record: SlabReader, half: Half, turn: number, out: ItemBuffer): void {
     const made = (this.#made[half] ??= { turn: -1, buffer: out, from: 0, to: 0 })
