@@ -17,15 +17,16 @@ export interface Answer {
  */
 export function answerError(answer: Answer, scrub: (text: string) => string): OutcomeError | null {
   const { status } = answer
-  const said = `the collector answered ${status} ${reasonPhrase(status)}`.trimEnd()
   const kind = outcomeOfStatus(status)
+  if (kind === null) return null
+  const said = `the collector answered ${status} ${reasonPhrase(status)}`.trimEnd()
   const kept = Buffer.from(scrub(answer.body.toString())).subarray(0, limits.answer_kept_bytes).toString()
   const detail = {
     status,
     retryAfterMs: retryAfterMs(answer.headers['retry-after'], Date.now()),
     answer: kept,
   }
-  return kind === null ? null : new OutcomeError(kind, said, detail)
+  return new OutcomeError(kind, said, detail)
 }
 
 /** What the error codes of a service mean, and what to check; the code is added. */

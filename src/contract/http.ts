@@ -41,6 +41,9 @@ export interface Acknowledgement {
   readonly sent: boolean
 }
 
+/** Of one target. */
+const DESTINATIONS_KEPT = 8
+
 /** What acknowledged a batch, as long as somebody holds the batch. */
 const answered = new WeakMap<Batch, Acknowledgement>()
 
@@ -63,10 +66,13 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
   // An SDK sends the files of a batch side by side; what only posts batches opens none of these.
   let many: Sockets | null = null
   const scrub = scrubber(target)
+  const destinations = new Map<string, URL>()
   return {
     http: {
       async post(url, request, signal) {
-        const destination = resolveDestination(connection.baseUrl, url)
+        const destination = destinations.get(url) ?? resolveDestination(connection.baseUrl, url)
+        // Most sinks have one or two, which need not be read again for each batch.
+        if (destinations.size < DESTINATIONS_KEPT) destinations.set(url, destination)
         const body = await compress(request.body, target.compression)
         const options: Dispatcher.DispatchOptions = {
           origin: destination.origin,
