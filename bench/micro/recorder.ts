@@ -112,7 +112,8 @@ function recordSlab(): Step {
   const { slab, used, exchanges } = fullSlab()
   const room = { 0: Number.MAX_SAFE_INTEGER, 1: Number.MAX_SAFE_INTEGER }
   const task: RecordTask = {
-    ...{ slab, used, thread: 0, sequence: 0, generation: 1, plan: JSON.stringify(plan), room, parked: [] },
+    ...{ slab, used, thread: 0, sequence: 0, generation: 1, plan: JSON.stringify(plan) },
+    ...{ room, parked: [], written: {} },
   }
   return {
     name: 'record',

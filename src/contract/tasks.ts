@@ -81,6 +81,8 @@ export interface RecordTask {
   readonly room: Readonly<Record<number, number>>
   /** Leg indexes whose segments may grow old (parked legs). */
   readonly parked: readonly number[]
+  /** Per leg index: items that stand in frames already, the first ones, since a recorder died at it. */
+  readonly written: Readonly<Record<number, number>>
 }
 
 /** One frame as it lies in a segment. */

@@ -24,6 +24,8 @@ export class LegRecorder {
   readonly #dropped = new Map<DropReason, number>()
   #task: RecordTask | null = null
   #room = 0
+  /** Items still to be passed over: another recorder wrote them before it died. */
+  #written = 0
   /** Items are written where they are sent to the disk from. */
   #frame: ItemBuffer | null = null
   /** Where the frame begins in it: after an item that was too much for the one before, at that. */
@@ -48,11 +50,12 @@ export class LegRecorder {
   begin(task: RecordTask): void {
     this.#task = task
     this.#room = task.room[this.leg] ?? 0
+    this.#written = task.written[this.leg] ?? 0
   }
 
   /** False when an item need not even be encoded. */
   get hasRoom(): boolean {
-    return this.#room > 0
+    return this.#room > 0 || this.#written > 0
   }
 
   drop(reason: DropReason): void {
@@ -77,9 +80,18 @@ export class LegRecorder {
     }
     const bytes = frame.length - start
     if (bytes - 1 > itemBytes) return this.#refuse(start, 'item_too_large')
+    if (this.#written > 0) {
+      this.#written--
+      frame.length = start
+      return
+    }
     const follows = this.#items > 0 && frame.length <= frameBytes
     const needed = follows ? bytes : bytes + FRAME_HEADER
-    if (needed > this.#room) return this.#refuse(start, 'spool_full')
+    if (needed > this.#room) {
+      // What is kept of a slab is its beginning: a count says which items these are.
+      this.#room = 0
+      return this.#refuse(start, 'spool_full')
+    }
     if (this.#items > 0 && !follows) this.#append(start)
     this.#room -= needed
     const { startedAt } = record

@@ -1,7 +1,7 @@
 /** The way of captured items to their legs: which of them a slot feeds, and what came of a slab. */
 import type { Config, MirrorConfig, StreamConfig } from '../config/schema.ts'
 import { limits } from '../contract/limits.ts'
-import type { RecordMirror, RecordPlan, RecordResult } from '../contract/tasks.ts'
+import type { RecordMirror, RecordPlan, RecordResult, RecordTask } from '../contract/tasks.ts'
 import { legSpoolBytes, makeRoom, roomOf } from './janitor.ts'
 import type { Leg } from './leg.ts'
 import type { LegHost } from './leg-host.ts'
@@ -14,6 +14,15 @@ const PLANS_KEPT = 8
 
 /** What a slab holds, as its data thread noted it: slot, exchanges, slot, exchanges … */
 type SlabCounts = readonly number[]
+
+/** Items of a slab that stand in frames, by leg index. */
+type WrittenItems = RecordTask['written']
+
+interface CrashedSlab {
+  readonly thread: number
+  readonly sequence: number
+  readonly counts: SlabCounts
+}
 
 /** Counter slots of what takes exchanges. */
 export interface CaptureSlots {
@@ -85,14 +94,10 @@ export class CaptureRoutes {
     return { room, parked }
   }
 
-  /** What came of one slab. */
-  recorded(result: Omit<RecordResult, 'slab'>, counts: SlabCounts): void {
+  /** What came of one slab, beside what was `written` of it before. */
+  recorded(result: Omit<RecordResult, 'slab'>, counts: SlabCounts, written: WrittenItems): void {
     const { list } = this.#legs
-    const missing = new Map<Leg, number>()
-    for (let at = 0; at < counts.length; at += 2) {
-      for (const leg of this.#legsOfSlot.get(counts[at] as number) ?? [])
-        missing.set(leg, counts[at + 1] as number)
-    }
+    const missing = this.#missing(counts, written)
     const settle = (index: number, items: number): Leg | undefined => {
       const leg = list[index]
       if (leg !== undefined) missing.set(leg, (missing.get(leg) ?? 0) - items)
@@ -115,15 +120,32 @@ export class CaptureRoutes {
       this.#crashed(leg, exchanges, 'items lost with a thread')
   }
 
-  /** Settles a slab whose recorder died: what it had written is taken over, the rest is counted. */
-  async settleCrash(slab: { thread: number; sequence: number; counts: SlabCounts }): Promise<void> {
-    for (let at = 0; at < slab.counts.length; at += 2) {
-      for (const leg of this.#legsOfSlot.get(slab.counts[at] as number) ?? []) {
-        const found = await takeOver(leg, this.#host, slab)
-        const missing = (slab.counts[at + 1] as number) - found
-        if (missing > 0) this.#crashed(leg, missing, 'items lost with a recorder thread')
+  /** Takes over what a recorder had written of a slab when it died; with what was `written` before. */
+  async settleCrash(slab: CrashedSlab, written: WrittenItems): Promise<WrittenItems> {
+    const all: Record<number, number> = { ...written }
+    for (const leg of this.#missing(slab.counts, {}).keys()) {
+      const index = this.#legs.list.indexOf(leg)
+      all[index] = (all[index] ?? 0) + (await takeOver(leg, this.#host, slab))
+    }
+    return all
+  }
+
+  /** Gives up what is not written of a slab. */
+  giveUp(counts: SlabCounts, written: WrittenItems): void {
+    for (const [leg, items] of this.#missing(counts, written))
+      if (items > 0) this.#crashed(leg, items, 'items lost with a recorder thread')
+  }
+
+  /** Items of a slab by leg, less those that are written. */
+  #missing(counts: SlabCounts, written: WrittenItems): Map<Leg, number> {
+    const missing = new Map<Leg, number>()
+    for (let at = 0; at < counts.length; at += 2) {
+      for (const leg of this.#legsOfSlot.get(counts[at] as number) ?? []) {
+        const items = (counts[at + 1] as number) - (written[this.#legs.list.indexOf(leg)] ?? 0)
+        missing.set(leg, items)
       }
     }
+    return missing
   }
 
   #crashed(leg: Leg, items: number, what: string): void {

@@ -233,6 +233,36 @@ describe('failures', () => {
     expect((await framesOf(mirror, result, 1)).flat().map(idOf)).toEqual(['id-0', 'id-1', 'id-0', 'id-1'])
   })
 
+  test('what a recorder wrote before it died is passed over, what it dropped is not', async () => {
+    const mirror = pairMirror(0, { frameItems: 2, itemBytes: 2000 })
+    const list = exchanges(7).map((exchange, index) =>
+      index === 1 ? { ...exchange, requestBody: bodyOf('x'.repeat(3000)) } : exchange,
+    )
+    const task = taskOf([mirror], { written: { 0: 3, 1: 2 } })
+    const result = recordAll(new Recorder(), task, list)
+    const idsOf = async (leg: number) => (await framesOf(mirror, result, leg)).flat().map(idOf)
+    expect(await idsOf(0)).toEqual(['id-4', 'id-5', 'id-6'])
+    expect(await idsOf(1)).toEqual(['id-2', 'id-3', 'id-4', 'id-5', 'id-6'])
+    expect(result.drops).toEqual([{ leg: 0, reason: 'item_too_large', items: 1 }])
+    const full = recordAll(new Recorder(), { ...task, room: { 0: 0, 1: 0 } }, list)
+    expect(full.frames).toEqual([])
+    expect(full.drops).toEqual([
+      { leg: 0, reason: 'item_too_large', items: 1 },
+      ...[0, 1].map((leg) => ({ leg, reason: 'spool_full', items: leg === 0 ? 3 : 5 })),
+    ])
+  })
+
+  test('where an item does not fit, nothing of the slab behind it is kept', async () => {
+    const mirror = pairMirror(0)
+    const [first, ...others] = exchanges(4)
+    const large = exchangeOf({ id: 'large', requestBody: bodyOf('x'.repeat(3000)) })
+    const room = 2 * requestBytes(first as CapturedExchange) + FRAME_HEADER + 50
+    const task = taskOf([mirror], { room: { 0: room, 1: 1_000_000 } })
+    const result = recordAll(new Recorder(), task, [first as CapturedExchange, large, ...others])
+    expect((await framesOf(mirror, result, 0)).flat().map(idOf)).toEqual(['id-0'])
+    expect(result.drops).toEqual([{ leg: 0, reason: 'spool_full', items: 4 }])
+  })
+
   test('a damaged slab gives what stands before the damage', () => {
     const { slab, used } = slabOf(exchanges(4))
     new Uint8Array(slab, used / 2, 4).fill(0)

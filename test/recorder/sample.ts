@@ -133,6 +133,7 @@ export function taskOf(mirrors: readonly RecordMirror[], changes: Partial<Record
     plan: JSON.stringify(plan),
     room: Object.fromEntries(legs.map((leg) => [leg, 1_000_000_000])),
     parked: [],
+    written: {},
     ...changes,
   }
 }

@@ -29,6 +29,7 @@ test('a slab that cannot be settled is told of, and gives its turn and its memor
       captures: {
         planOf: () => 'no plan: the recorder throws',
         recorded: () => {},
+        giveUp: () => {},
         settleCrash: async ({ sequence }) => {
           settled.push(sequence)
           throw new Error('the spool is gone')
