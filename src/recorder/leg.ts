@@ -24,6 +24,8 @@ export class LegRecorder {
   readonly #dropped = new Map<DropReason, number>()
   #task: RecordTask | null = null
   #room = 0
+  /** Why nothing more of this slab is kept: its beginning is, so that a count says which items those are. */
+  #refusal: DropReason | null = null
   /** Items still to be passed over: another recorder wrote them before it died. */
   #written = 0
   /** Items are written where they are sent to the disk from. */
@@ -50,12 +52,13 @@ export class LegRecorder {
   begin(task: RecordTask): void {
     this.#task = task
     this.#room = task.room[this.leg] ?? 0
+    this.#refusal = this.#room > 0 ? null : 'spool_full'
     this.#written = task.written[this.leg] ?? 0
   }
 
-  /** False when an item need not even be encoded. */
-  get hasRoom(): boolean {
-    return this.#room > 0 || this.#written > 0
+  /** Why an item need not even be encoded; null when it has to be. */
+  get refusal(): DropReason | null {
+    return this.#written > 0 ? null : this.#refusal
   }
 
   drop(reason: DropReason): void {
@@ -66,6 +69,7 @@ export class LegRecorder {
   add(encoder: ItemEncoder, record: SlabReader, turn: number): void {
     const { frameItems, frameBytes, itemBytes } = this.#mirror
     if (this.#items >= frameItems) this.#append()
+    if (this.refusal !== null) return this.drop(this.refusal)
     const frame = (this.#frame ??= spareFrames.pop() ?? new ItemBuffer())
     if (this.#from > 0) {
       frame.dropFirst(this.#from)
@@ -87,12 +91,9 @@ export class LegRecorder {
     }
     const follows = this.#items > 0 && frame.length <= frameBytes
     const needed = follows ? bytes : bytes + FRAME_HEADER
-    if (needed > this.#room) {
-      // What is kept of a slab is its beginning: a count says which items these are.
-      this.#room = 0
-      return this.#refuse(start, 'spool_full')
-    }
-    if (this.#items > 0 && !follows) this.#append(start)
+    if (needed > this.#room) this.#refusal = 'spool_full'
+    else if (this.#items > 0 && !follows) this.#append(start)
+    if (this.#refusal !== null) return this.#refuse(start, this.#refusal)
     this.#room -= needed
     const { startedAt } = record
     this.#oldest = this.#items === 0 ? startedAt : Math.min(this.#oldest, startedAt)
@@ -115,6 +116,7 @@ export class LegRecorder {
     this.#frame?.reset()
     if (this.#frame !== null && spareFrames.length < SPARE_FRAMES_MAX) spareFrames.push(this.#frame)
     this.#frame = null
+    this.#from = 0
     this.#task = null
   }
 
@@ -134,7 +136,10 @@ export class LegRecorder {
     this.#items = 0
     const recorded = this.#writers.append(this.#folder, payload, info, task.parked.includes(this.leg))
     if (recorded !== null) this.#frames.push({ leg: this.leg, ...recorded })
-    else this.#dropped.set('spool_error', (this.#dropped.get('spool_error') ?? 0) + items)
+    else {
+      this.#refusal = 'spool_error'
+      this.#dropped.set(this.#refusal, (this.#dropped.get(this.#refusal) ?? 0) + items)
+    }
     this.#from = end
     if (end < frame.length) return
     this.#from = 0

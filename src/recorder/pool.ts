@@ -52,7 +52,7 @@ export class RecorderPool {
     }
   }
 
-  /** Rejects when its thread died or threw: the slab is gone, what it wrote is on disk. */
+  /** Rejects when its thread died or threw: what it wrote is on disk, a slab that is not shared is gone. */
   record(task: RecordTask): Promise<RecordResult> {
     // The cast: piscina's type asks for the options of structuredClone where it takes the list.
     return this.#pool.run(task, { transferList: transferOf(task.slab) as never }) as Promise<RecordResult>

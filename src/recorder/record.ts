@@ -79,8 +79,9 @@ export class Recorder {
           leg.begin(task)
           started.push(leg)
         }
-        if (!leg.hasRoom) {
-          leg.drop('spool_full')
+        const { refusal } = leg
+        if (refusal !== null) {
+          leg.drop(refusal)
           continue
         }
         try {

@@ -2,7 +2,7 @@
  * A slab becomes frames in real segments: within the limits of its legs, and every item it does not keep
  * is counted.
  */
-import { mkdirSync, statSync, writeFileSync } from 'node:fs'
+import fs, { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { CapturedExchange } from '../../src/contract/exchange.ts'
@@ -261,6 +261,29 @@ describe('failures', () => {
     const result = recordAll(new Recorder(), task, [first as CapturedExchange, large, ...others])
     expect((await framesOf(mirror, result, 0)).flat().map(idOf)).toEqual(['id-0'])
     expect(result.drops).toEqual([{ leg: 0, reason: 'spool_full', items: 4 }])
+  })
+
+  test.each(['items', 'bytes'])('behind a frame that the disk refused nothing is kept (%s)', async (by) => {
+    const mirror = pairMirror(0, by === 'items' ? { frameItems: 2 } : { frameBytes: 1200 })
+    const recorder = new Recorder()
+    const task = taskOf([mirror], { room: { 0: 1_000_000, 1: 0 } })
+    const { writevSync } = fs
+    let writes = 0
+    vi.spyOn(fs, 'writevSync').mockImplementation((...all) => {
+      writes += 1
+      // The first is the header of the segment.
+      if (writes === 3) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })
+      return writevSync(...all)
+    })
+    onTestFinished(() => void vi.restoreAllMocks())
+    const result = recordAll(recorder, task, exchanges(9))
+    const kept = (await framesOf(mirror, result, 0)).flat().map(idOf)
+    expect(kept).toEqual(exchanges(kept.length).map(({ id }) => id))
+    expect(kept.length).toBeGreaterThan(0)
+    expect(result.frames).toHaveLength(1)
+    expect(result.drops[0]).toEqual({ leg: 0, reason: 'spool_error', items: 9 - kept.length })
+    const next = recordAll(recorder, task, exchanges(3))
+    expect((await framesOf(mirror, next, 0)).flat().map(idOf)).toEqual(['id-0', 'id-1', 'id-2'])
   })
 
   test('a damaged slab gives what stands before the damage', () => {
