@@ -41,7 +41,7 @@ export interface Acknowledgement {
   readonly sent: boolean
 }
 
-/** Of one target. */
+/** Of one target. Most have one or two, which need not be read again for each batch. */
 const DESTINATIONS_KEPT = 8
 
 /** What acknowledged a batch, as long as somebody holds the batch. */
@@ -67,12 +67,17 @@ export function createSinkHttp(target: Target): { readonly http: SinkHttp; close
   let many: Sockets | null = null
   const scrub = scrubber(target)
   const destinations = new Map<string, URL>()
+  const destinationOf = (url: string): URL => {
+    const known = destinations.get(url)
+    if (known !== undefined) return known
+    const destination = resolveDestination(connection.baseUrl, url)
+    if (destinations.size < DESTINATIONS_KEPT) destinations.set(url, destination)
+    return destination
+  }
   return {
     http: {
       async post(url, request, signal) {
-        const destination = destinations.get(url) ?? resolveDestination(connection.baseUrl, url)
-        // Most sinks have one or two, which need not be read again for each batch.
-        if (destinations.size < DESTINATIONS_KEPT) destinations.set(url, destination)
+        const destination = destinationOf(url)
         const body = await compress(request.body, target.compression)
         const options: Dispatcher.DispatchOptions = {
           origin: destination.origin,

@@ -97,7 +97,8 @@ export class CaptureRoutes {
   /** What came of one slab, beside what was `written` of it before. */
   recorded(result: Omit<RecordResult, 'slab'>, counts: SlabCounts, written: WrittenItems): void {
     const { list } = this.#legs
-    const missing = this.#missing(counts, written)
+    const missing = new Map<Leg, number>()
+    for (const { leg, index, items } of this.#shares(counts)) missing.set(leg, items - (written[index] ?? 0))
     const settle = (index: number, items: number): Leg | undefined => {
       const leg = list[index]
       if (leg !== undefined) missing.set(leg, (missing.get(leg) ?? 0) - items)
@@ -123,29 +124,26 @@ export class CaptureRoutes {
   /** Takes over what a recorder had written of a slab when it died; with what was `written` before. */
   async settleCrash(slab: CrashedSlab, written: WrittenItems): Promise<WrittenItems> {
     const all: Record<number, number> = { ...written }
-    for (const leg of this.#missing(slab.counts, {}).keys()) {
-      const index = this.#legs.list.indexOf(leg)
+    for (const { leg, index } of this.#shares(slab.counts))
       all[index] = (all[index] ?? 0) + (await takeOver(leg, this.#host, slab))
-    }
     return all
   }
 
   /** Gives up what is not written of a slab. */
   giveUp(counts: SlabCounts, written: WrittenItems): void {
-    for (const [leg, items] of this.#missing(counts, written))
-      if (items > 0) this.#crashed(leg, items, 'items lost with a recorder thread')
+    for (const { leg, index, items } of this.#shares(counts)) {
+      const missing = items - (written[index] ?? 0)
+      if (missing > 0) this.#crashed(leg, missing, 'items lost with a recorder thread')
+    }
   }
 
-  /** Items of a slab by leg, less those that are written. */
-  #missing(counts: SlabCounts, written: WrittenItems): Map<Leg, number> {
-    const missing = new Map<Leg, number>()
+  /** The legs that a slab is for, and how many of its items are theirs. */
+  *#shares(counts: SlabCounts): Generator<{ leg: Leg; index: number; items: number }> {
     for (let at = 0; at < counts.length; at += 2) {
-      for (const leg of this.#legsOfSlot.get(counts[at] as number) ?? []) {
-        const items = (counts[at + 1] as number) - (written[this.#legs.list.indexOf(leg)] ?? 0)
-        missing.set(leg, items)
-      }
+      const items = counts[at + 1] as number
+      for (const leg of this.#legsOfSlot.get(counts[at] as number) ?? [])
+        yield { leg, index: this.#legs.list.indexOf(leg), items }
     }
-    return missing
   }
 
   #crashed(leg: Leg, items: number, what: string): void {
