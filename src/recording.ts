@@ -80,8 +80,9 @@ export class Recording {
       captures.giveUp(counts, written)
     } finally {
       const { threads } = this.#gateway
-      if (kept.byteLength === slabBytes) threads.returnSlab(thread, kept)
-      else threads.slabLost(thread, slabBytes)
+      // What was transferred and did not come back has no bytes any more.
+      if (kept.byteLength === slabBytes) threads.returnSlab(thread, message, kept)
+      else threads.slabLost(thread, message, slabBytes)
     }
   }
 

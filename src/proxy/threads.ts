@@ -6,12 +6,15 @@ import net from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { StartError } from '../contract/errors.ts'
 import { limits } from '../contract/limits.ts'
-import { Counters, threadCell, upstreamCell } from '../telemetry/counters.ts'
 import { transferOf } from '../queue/slab.ts'
+import { Counters, threadCell, upstreamCell } from '../telemetry/counters.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { DataPlan, FromThread, ThreadData, ToThread } from './thread-messages.ts'
 
-export type SlabMessage = Extract<FromThread, { type: 'slab' }>
+export interface SlabMessage extends Extract<FromThread, { type: 'slab' }> {
+  /** How often its thread had been replaced by then. */
+  readonly restarts: number
+}
 
 export interface ThreadsHost {
   readonly log: Logger
@@ -147,7 +150,11 @@ export class DataThreads {
           const slot = message.counts[at] as number
           thread.handed.set(slot, (thread.handed.get(slot) ?? 0) + (message.counts[at + 1] as number))
         }
-        return this.#host.slab(thread.index, { ...message, sequence: this.#uniqueSequence() })
+        return this.#host.slab(thread.index, {
+          ...message,
+          sequence: this.#uniqueSequence(),
+          restarts: thread.restarts,
+        })
       }
       case 'plan_applied':
         thread.generation = message.generation
@@ -225,16 +232,22 @@ export class DataThreads {
     this.#changed()
   }
 
-  /** Gives a slab back to its thread. A thread that was replaced meanwhile simply has one more. */
-  returnSlab(index: number, slab: ArrayBufferLike): void {
-    const thread = this.#threads[index]
-    if (thread !== undefined) this.#post(thread, { type: 'slab_return', slab }, transferOf(slab))
+  /** Gives the memory of a slab back to its thread. */
+  returnSlab(index: number, { restarts }: SlabMessage, slab: ArrayBufferLike): void {
+    const thread = this.#borrower(index, restarts)
+    if (thread !== null) this.#post(thread, { type: 'slab_return', slab }, transferOf(slab))
   }
 
-  /** What was not shared died with its recorder; `bytes`: its size. */
-  slabLost(index: number, bytes: number): void {
+  /** Memory that was not shared died with its recorder; `bytes`: its size. */
+  slabLost(index: number, { restarts }: SlabMessage, bytes: number): void {
+    const thread = this.#borrower(index, restarts)
+    if (thread !== null) this.#post(thread, { type: 'slab_lost', bytes })
+  }
+
+  /** Null when it was replaced: the next one has memory of its own, and counts it. */
+  #borrower(index: number, restarts: number): DataThread | null {
     const thread = this.#threads[index]
-    if (thread !== undefined) this.#post(thread, { type: 'slab_lost', bytes })
+    return thread?.restarts === restarts ? thread : null
   }
 
   /** Swaps the plan; resolves once every thread has switched. */

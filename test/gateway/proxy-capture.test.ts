@@ -172,6 +172,13 @@ test('a record larger than a slab travels alone, within the budget', async () =>
   expect(exchange?.responseBody.bytes.equals(Buffer.alloc(3 * MIB, 97))).toBe(true)
   expect(thread.slabs[0]?.used).toBeGreaterThan(limits.slab_bytes_max)
   await until(() => thread.cell('captureBytes') === 0, { what: 'all memory given back' })
+  thread.returning = false
+  await new Client(thread.port).send({ method: 'POST', body: Buffer.alloc(2 * MIB, 98) })
+  await thread.exchanges(2)
+  const bytes = thread.cell('captureBytes')
+  expect(bytes).toBeGreaterThan(5 * MIB)
+  thread.post({ type: 'slab_lost', bytes })
+  await until(() => thread.cell('captureBytes') === 0, { what: 'memory that died with a recorder' })
   const tight = await startThread(
     upstream,
     { ...parts, mirrors: [{ ...parts.mirrors[0], name: 'tight' }] },

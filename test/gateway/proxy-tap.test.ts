@@ -14,6 +14,17 @@ function pool(bytes = 64 * MIB): { slabs: SlabPool; used: () => number } {
 }
 
 test.each([
+  [4, 1, 2],
+  [16, 1, 8],
+  [32, 2, 8],
+  [64, 4, 8],
+  [256, 4, 32],
+])('of %i MiB a thread makes slabs of %i MiB: %i', (buffer, bytes, slabs) => {
+  const { slabs: made } = pool(buffer * MIB)
+  expect([made.slabBytes, made.slabsMax]).toEqual([bytes * MIB, slabs])
+})
+
+test.each([
   ['/orders/*', '/orders/1/2', true],
   ['/orders/*', '/orders', false],
   ['*', '', true],

@@ -8,7 +8,7 @@ import { onEnd } from '../support/cleanup.ts'
 const slab = (sequence: number): SlabMessage => ({
   type: 'slab',
   slab: sequence === 0 ? new ArrayBuffer(64) : new SharedArrayBuffer(128),
-  ...{ used: 0, sequence, generation: 1, sealedAt: Date.now(), counts: [0, 1] },
+  ...{ used: 0, sequence, generation: 1, sealedAt: Date.now(), counts: [0, 1], restarts: 0 },
 })
 
 test('a slab that cannot be settled is told of, and gives its turn and its memory back', async () => {
@@ -21,8 +21,8 @@ test('a slab that cannot be settled is told of, and gives its turn and its memor
   const recording = new Recording({
     recorder,
     threads: {
-      returnSlab: (_thread, { byteLength }) => void returned.push(byteLength),
-      slabLost: (_thread, bytes) => void lost.push(bytes),
+      returnSlab: (_thread, _message, { byteLength }) => void returned.push(byteLength),
+      slabLost: (_thread, _message, bytes) => void lost.push(bytes),
     },
     deliveries: {
       recorderBounds: () => ({ room: {}, parked: [] }),
